@@ -1,0 +1,47 @@
+# One target each; `make run` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+export PORT ?= 8000
+
+.PHONY: run test demo lint bench clean
+
+run: .venv/run
+	@$(BIN)/python -m valohai_registries.first_env
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
+	@$(BIN)/python manage.py first_start
+	@exec $(BIN)/gunicorn valohai_registries.wsgi
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest
+
+demo: .venv/dev
+	@$(BIN)/python -m examples.demo
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/djlint templates --check --lint --quiet
+	$(BIN)/lint-imports
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py check --fail-level ERROR --deploy
+
+bench: .venv/dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache var/static
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed.")'
+	$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/python requirements.txt constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@

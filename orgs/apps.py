@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class OrgsConfig(AppConfig):
+    name = "orgs"
+    verbose_name = "Organizations"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  (registers the system checks)

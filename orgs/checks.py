@@ -1,0 +1,89 @@
+"""Numbered system checks: what must be true before the server may start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+_MAKE_KEY = (
+    "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+)
+
+
+@register
+def fernet_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.E001 no keys · E002 a malformed key · E003 HKDF switched on."""
+    if not settings.FERNET_KEYS:
+        return [
+            Error("FERNET_KEYS is not set.", hint=f"Make one with: {_MAKE_KEY}", id="orgs.E001")
+        ]
+    messages: list[CheckMessage] = []
+    for position, key in enumerate(settings.FERNET_KEYS, start=1):
+        try:
+            Fernet(key)
+        except (ValueError, TypeError):
+            messages.append(
+                Error(
+                    f"Key {position} in FERNET_KEYS is not a Fernet key.",
+                    hint=f"It has 32 bytes in URL-safe base64. Make one with: {_MAKE_KEY}",
+                    id="orgs.E002",
+                )
+            )
+    if getattr(settings, "FERNET_USE_HKDF", True):
+        messages.append(
+            Error(
+                "FERNET_USE_HKDF must be False.",
+                hint="With it, any short string passes for a key.",
+                id="orgs.E003",
+            )
+        )
+    return messages
+
+
+@register
+def secret_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.E004 no SECRET_KEY."""
+    try:
+        settings.SECRET_KEY  # noqa: B018  (Django raises where it is empty)
+        return []
+    except ImproperlyConfigured:
+        pass
+    return [
+        Error(
+            "SECRET_KEY is not set.",
+            hint="Put a long random string into .env, or run `make run`, which does.",
+            id="orgs.E004",
+        )
+    ]
+
+
+@register
+def requests_outside_transactions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.E005 ATOMIC_REQUESTS: AWS would be called inside a transaction."""
+    if not settings.DATABASES["default"].get("ATOMIC_REQUESTS"):
+        return []
+    return [
+        Error(
+            "ATOMIC_REQUESTS must be off.",
+            hint="Remove it from DATABASE_URL: a slow registry would hold locks for everyone.",
+            id="orgs.E005",
+        )
+    ]
+
+
+@register(deploy=True)
+def plain_http(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.W001 BASE_URL isn't https: tokens and passwords travel in clear."""
+    if settings.BASE_URL.startswith("https://"):
+        return []
+    return [
+        Warning(
+            "BASE_URL is not https.",
+            hint="Put the server behind TLS and set BASE_URL=https://…",
+            id="orgs.W001",
+        )
+    ]

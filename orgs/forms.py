@@ -1,0 +1,258 @@
+"""The entry form: one ModelForm class per registry type, for the web and the admin.
+
+The fields come from the type's own declaration; what is right is decided by
+`services.entries`, so the form only carries values there and problems back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+
+from orgs.models import Environment, Organization, RegistryEntry
+from orgs.registries.base import Field, Problem, Refused, RegistryType
+from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.services import entries
+from orgs.services.audit import Actor
+
+FROM_PATTERN = "From the pattern"
+# What nobody's browser should fill in or correct.
+_PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+_NOT_IN_LIST = {"invalid_choice": "This isn't in the list. Choose one that is."}
+
+
+class PatternsField(forms.CharField):
+    """Match patterns, one per line (blanks separate them too)."""
+
+    widget = forms.Textarea(attrs={"rows": 2, "class": "code", **_PLAIN})
+    example = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
+
+    def to_python(self, value: Any) -> list[str]:
+        return str(value or "").split()
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def validate(self, value: Any) -> None:
+        """An empty one is refused by the service, in its own words."""
+
+    def run_validators(self, value: Any) -> None:
+        pass
+
+
+class EntryForm(forms.ModelForm):
+    """What all types share; `entry_form` adds a type's own fields.
+
+    On an existing entry the secret's field is there only where it is asked for:
+    with `replace`, where the type changes, where there is none that opens, or
+    where saving turned out to need it.
+    """
+
+    type: RegistryType
+
+    patterns = PatternsField(
+        label="Match pattern",
+        required=False,
+        help_text="Which images this entry serves. One pattern per line.",
+    )
+    registry_type = forms.ChoiceField(label="Registry type", error_messages=_NOT_IN_LIST)
+
+    class Meta:
+        model = RegistryEntry
+        fields = ["note", "enabled"]
+        help_texts = {
+            "note": "For whoever looks after this entry next.",
+            "enabled": "A disabled entry serves nothing and reserves no pattern.",
+        }
+        widgets = {"note": forms.TextInput(attrs={"autocomplete": "off"})}
+
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        *args: Any,
+        organization: Organization,
+        replace: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data, *args, **kwargs)
+        self.organization = organization
+        self.entry = self.instance if self.instance.pk and not self.instance._state.adding else None
+        choices = [(t.slug, t.label) for t in TYPES]
+        self.fields["registry_type"].choices = choices  # type: ignore[attr-defined]
+        self.initial.setdefault("registry_type", self.type.slug)
+        environments = Environment.objects.filter(organization=organization)
+        if environments:
+            self.fields["environments"] = forms.ModelMultipleChoiceField(
+                environments,
+                required=False,
+                widget=forms.CheckboxSelectMultiple,
+                help_text="None chosen means all.",
+            )
+        if self.entry is not None:
+            self._fill_in(self.entry)
+            if not (replace or self._asks_for_secret(self.entry, data or {})):
+                for secret in self.type.secret_fields:
+                    del self.fields[secret.name]
+        self._in_order()
+
+    def _fill_in(self, entry: RegistryEntry) -> None:
+        self.initial |= {"patterns": entry.pattern_texts, "environments": entry.environments}
+        for declared in self.type.config_fields:
+            self.initial[declared.name] = entry.config.get(declared.name, "")
+            self._offer(declared.name, self.initial[declared.name])
+
+    def _offer(self, name: str, value: str) -> None:
+        """A stored value stays choosable even where the list doesn't know it."""
+        field = self.fields[name]
+        if isinstance(field, forms.ChoiceField) and value:
+            choices = list(field.choices)  # type: ignore[arg-type]
+            if value not in dict(choices):
+                field.choices = [*choices, (value, value)]
+
+    def _asks_for_secret(self, entry: RegistryEntry, data: Mapping[str, Any]) -> bool:
+        return (
+            entry.registry_type != self.type.slug
+            or not entry.secrets
+            or entry.status == RegistryEntry.Status.UNREADABLE
+            or any(secret.name in data for secret in self.type.secret_fields)
+        )
+
+    def _in_order(self) -> None:
+        own = [f.name for f in self.type.fields]
+        self.order_fields(["patterns", "registry_type", *own, "environments", "note", "enabled"])
+
+    def keep(self, typed: QueryDict) -> None:
+        """Show what was typed, unjudged; secrets are dropped."""
+        secret = {f.name for registry_type in TYPES for f in registry_type.secret_fields}
+        self.dropped = {name for name in secret if typed.get(name)}
+        for name, field in self.fields.items():
+            if name not in secret and not field.widget.value_omitted_from_data(typed, {}, name):
+                self.initial[name] = field.widget.value_from_datadict(typed, {}, name)
+
+    @property
+    def type_rows(self) -> list[tuple[Field, forms.BoundField | None, bool]]:
+        """(declared, field, secret dropped) of the registry type's own fields.
+
+        No field is a secret that stays as it is. Dropped is one that was typed but
+        isn't given back, so that it must be typed again.
+        """
+        dropped = getattr(self, "dropped", set())
+        if self.is_bound and self.errors:
+            dropped = {f.name for f in self.type.secret_fields if self.data.get(f.name)}
+        return [
+            (f, self[f.name] if f.name in self.fields else None, f.name in dropped)
+            for f in self.type.fields
+        ]
+
+    @property
+    def folded(self) -> list[forms.BoundField]:
+        """What most people leave as it is."""
+        return [self[name] for name in ("environments", "note", "enabled") if name in self.fields]
+
+    @property
+    def unfolded(self) -> bool:
+        """Whether any of those differs from what a new entry has, or has an error."""
+        return any(field.errors for field in self.folded) or (
+            bool(self["note"].value())
+            or not self["enabled"].value()
+            or ("environments" in self.fields and bool(self["environments"].value()))
+        )
+
+    def draft(self) -> entries.Draft:
+        given = self.cleaned_data
+        return entries.Draft(
+            registry_type=self.type.slug,
+            patterns=given.get("patterns") or [],
+            config={f.name: given.get(f.name) or "" for f in self.type.config_fields},
+            secrets={f.name: given.get(f.name) or "" for f in self.type.secret_fields},
+            environments=list(given.get("environments") or []),
+            enabled=bool(given.get("enabled")),
+            note=given.get("note") or "",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            entries.entry_check(
+                organization=self.organization, draft=self.draft(), entry=self.entry
+            )
+        except Refused as refused:
+            # A field that is wrong already looks empty to the service: once is enough.
+            told = set(self.errors)
+            self.refuse(problem for problem in refused.problems if problem.field not in told)
+        return self.cleaned_data
+
+    def refuse(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            error = forms.ValidationError(str(problem), code=problem.code)
+            error.suggestion = problem.suggestion  # type: ignore[attr-defined]
+            self._show(problem.field)
+            self.add_error(problem.field if problem.field in self.fields else None, error)
+
+    def _show(self, name: str | None) -> None:
+        """Bring back the secret's field where the change turns out to need it."""
+        if name not in self.fields and name in self.base_fields:
+            self.fields[name] = deepcopy(self.base_fields[name])
+            self._in_order()
+
+    def _post_clean(self) -> None:
+        """Nothing of the model's own: the service fills and checks the instance."""
+
+    def write(self, actor: Actor) -> RegistryEntry | None:
+        """Save through the service; None, with errors, where something is wrong."""
+        if not self.is_valid():
+            return None
+        try:
+            if self.entry is None:
+                return entries.entry_create(
+                    organization=self.organization, actor=actor, draft=self.draft()
+                )
+            return entries.entry_update(entry=self.entry, actor=actor, draft=self.draft())
+        except Refused as refused:  # someone was faster
+            self.refuse(refused.problems)
+            return None
+
+
+def _input(declared: Field) -> forms.Field:
+    """The form field for a type's declared one."""
+    attrs: dict[str, Any] = {**_PLAIN, "class": "code"}
+    common: dict[str, Any] = {
+        "label": declared.label,
+        "help_text": declared.help,
+        # The service says what is missing, in its own words.
+        "required": False,
+    }
+    if declared.choices is not None:
+        choices = [("", FROM_PATTERN), *declared.choices()]
+        return forms.ChoiceField(choices=choices, error_messages=_NOT_IN_LIST, **common)
+    if declared.secret:
+        attrs["autocomplete"] = "new-password"
+        widget: forms.Widget = forms.PasswordInput(render_value=False, attrs=attrs)
+    else:
+        widget = forms.TextInput(attrs=attrs)
+    # What is too long is told by the type, which knows what it should be; this
+    # only keeps megabytes out.
+    field = forms.CharField(max_length=max(declared.max_length, 1000), widget=widget, **common)
+    field.example = declared.example  # type: ignore[attr-defined]
+    if declared.secret:
+        field.strip = False
+    return field
+
+
+@cache
+def entry_form(registry_type: RegistryType) -> type[EntryForm]:
+    """The ModelForm class for a type; one class each, so that the admin can use it."""
+    attributes: dict[str, Any] = {"type": registry_type, "__module__": __name__}
+    for declared in registry_type.fields:
+        attributes[declared.name] = _input(declared)
+    name = "".join(part.title() for part in registry_type.slug.split("-")) + "Form"
+    return type(EntryForm)(name, (EntryForm,), attributes)
+
+
+def form_for(slug: str | None, otherwise: str | None = None) -> type[EntryForm]:
+    """The form class for a type's slug; where it isn't one, `otherwise`'s or the first's."""
+    return entry_form(BY_SLUG.get(slug or "") or BY_SLUG.get(otherwise or "") or TYPES[0])

@@ -1,0 +1,47 @@
+"""What the commands share: exit codes, and no traceback for expected failures.
+
+Exit 0 done, 1 the thing asked for did not hold, 2 wrong usage (CONTRACT).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from orgs.registries.base import LoginError, Refused
+from orgs.registries.images import ImageReference
+
+
+class Command(BaseCommand):
+    """A command parses; a service works. `Refused` and `LoginError` become exit 1."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except LoginError as error:
+            self.fail(f"{error.code}: {error.detail}")
+        except Refused as refused:
+            self.fail("\n".join(f"{p.code}: {p}" for p in refused.problems))
+
+    def fail(self, text: str, code: int = 1) -> NoReturn:
+        self.stderr.write(text)
+        sys.exit(code)
+
+    def image(self, text: str) -> ImageReference:
+        """The image named on the command line; not one is wrong usage."""
+        try:
+            return ImageReference.parse(text.strip())
+        except Refused as refused:
+            self.fail(f"{refused.code}: {refused}", 2)
+
+    def print_json(self, document: Any) -> None:
+        self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def add_image_arguments(parser: CommandParser) -> None:
+    parser.add_argument("image", help="as in docker pull and valohai.yaml")
+    parser.add_argument("--project", required=True, metavar="ID")
+    parser.add_argument("--environment", metavar="SLUG")

@@ -1,0 +1,32 @@
+"""docker_login IMAGE --project ID [--environment SLUG] [--format …]"""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from orgs import access
+from orgs.management.base import Command as Base
+from orgs.management.base import add_image_arguments
+from orgs.services import answers, logins
+from orgs.services.audit import COMMAND_LINE
+
+
+class Command(Base):
+    help = "Print the Docker login for an image of a project."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_image_arguments(parser)
+        parser.add_argument("--format", choices=["login", *answers.FORMATS], default="login")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        image = self.image(options["image"])
+        project, environment = access.project_for_operator(
+            options["project"], options["environment"]
+        )
+        answer = logins.login_for(
+            project=project, image=image, environment=environment, actor=COMMAND_LINE
+        )
+        if options["format"] == "login":
+            self.stdout.write(answers.as_shell(answer))
+        else:
+            self.print_json(answers.FORMATS[options["format"]](answer))

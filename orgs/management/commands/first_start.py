@@ -1,0 +1,40 @@
+"""first_start: what `make run` makes once, so that a newcomer can sign in."""
+
+import os
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
+
+from orgs.management.base import Command as Base
+from orgs.models import User
+from orgs.services import organizations
+from orgs.services.audit import COMMAND_LINE
+
+
+class Command(Base):
+    help = "Make organization Acme, its project and a superuser, where there is nobody yet."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with transaction.atomic():
+            if User.objects.exists():
+                return
+            email = os.environ.get("ADMIN_EMAIL", "").strip() or "admin@example.com"
+            password = os.environ.get("ADMIN_PASSWORD", "") or secrets.token_urlsafe(12)
+            admin = User.objects.create_superuser(email, password, name="Admin")
+            acme = organizations.organization_create(
+                name="Acme", slug="acme", admin=admin, actor=COMMAND_LINE
+            )
+            project = organizations.project_create(
+                name="first-project", organization=acme, actor=COMMAND_LINE
+            )
+        for label, value in (
+            ("Sign in", settings.BASE_URL + reverse("login")),
+            ("E-mail", admin.email),
+            ("Password", password),
+            ("Project id", project.pk),
+        ):
+            self.stdout.write(f"{label + ':':<12}{value}")
+        self.stdout.write("This is printed once. Ctrl-C stops the server.")

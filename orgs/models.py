@@ -1,0 +1,348 @@
+"""Tables, their constraints, and querysets that carry the tenant in the query.
+
+Writes to registry entries go through `services.entries`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower, Now
+
+
+from .sealed import Sealed, SealedField
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
+        user = self.model(email=email.strip().lower(), **extra)
+        user.set_password(password)
+        user.full_clean(exclude=["password"])
+        user.save()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **extra)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person; the e-mail address signs in."""
+
+    email = models.EmailField("e-mail", unique=True)
+    name = models.CharField(max_length=100, help_text="For «Hi, <name>».")
+    is_staff = models.BooleanField("staff", default=False)
+    is_active = models.BooleanField("active", default=True)
+    date_joined = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lower_case")
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.strip().lower()
+
+
+class OrganizationQuerySet(models.QuerySet["Organization"]):
+    def seen_by(self, user: User) -> OrganizationQuerySet:
+        """Those a member may see; staff see all (DESIGN «People»)."""
+        return self if user.is_staff else self.filter(memberships__user=user)
+
+    def administered_by(self, user: User) -> OrganizationQuerySet:
+        return self.filter(memberships__user=user, memberships__role=Membership.Role.ADMIN)
+
+
+class Organization(models.Model):
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=60, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    class Role(models.TextChoices):
+        ADMIN = "admin", "Org admin"
+        MEMBER = "member", "Member"
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "user"], name="membership_once_per_organization"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_role_display()} of {self.organization}"
+
+
+class Project(models.Model):
+    """Owned by exactly one organization or one person (personal)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100)
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, null=True, blank=True, related_name="projects"
+    )
+    user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="projects")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(organization__isnull=False, user__isnull=True)
+                | Q(organization__isnull=True, user__isnull=False),
+                name="project_has_one_owner",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Environment(models.Model):
+    """A named group of workers of an organization."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="environments")
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=60)
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "slug"], name="environment_slug_once_per_organization"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RegistryEntryQuerySet(models.QuerySet["RegistryEntry"]):
+    def of(self, organization: Organization) -> RegistryEntryQuerySet:
+        """The organization's entries with their patterns, failing first."""
+        return (
+            self.filter(organization=organization)
+            .defer("secrets")
+            .prefetch_related("patterns__environment")
+            .order_by(
+                models.Case(
+                    models.When(status=RegistryEntry.Status.FAILING, enabled=True, then=0),
+                    default=1,
+                ),
+                "-created_at",
+                "id",
+            )
+        )
+
+
+class RegistryEntry(models.Model):
+    """One configured access. `config` may be shown, `secrets` never is."""
+
+    class Status(models.TextChoices):
+        UNVERIFIED = "unverified", "Not verified"
+        VERIFIED = "verified", "Verified"
+        FAILING = "failing", "Failing"
+        UNREADABLE = "unreadable", "Secret unreadable"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="entries")
+    registry_type = models.CharField(max_length=40)
+    config = models.JSONField(default=dict)
+    secrets: Sealed | None = SealedField(null=True, editable=False)  # type: ignore[assignment]
+    enabled = models.BooleanField(default=True)
+    note = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    updated_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    secrets_changed_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    # The newest real result, from a check or a worker's login.
+    status = models.CharField(max_length=12, choices=Status, default=Status.UNVERIFIED)
+    status_at = models.DateTimeField(null=True)
+    status_code = models.CharField(max_length=40, blank=True)
+    status_detail = models.CharField(max_length=1000, blank=True)
+    # Rises with any change of type, config, secrets or enabled, and nothing else.
+    credentials_version = models.PositiveIntegerField(default=1)
+
+    objects: ClassVar[RegistryEntryQuerySet] = RegistryEntryQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name_plural = "registry entries"
+        indexes = [models.Index(fields=["organization", "-created_at"])]
+
+    def __str__(self) -> str:
+        # prefetched on lists: `patterns.all()` costs no query there
+        texts = self.pattern_texts
+        more = f" (+{len(texts) - 1})" if len(texts) > 1 else ""
+        return f"{texts[0]}{more}" if texts else str(self.id)
+
+    @property
+    def sealed_for(self) -> str:
+        """The context of the sealed secrets."""
+        return f"registryentry:{self.id}"
+
+    @property
+    def pattern_texts(self) -> list[str]:
+        """As given, in the order given, once each (environments repeat rows)."""
+        rows = sorted(self.patterns.all(), key=lambda row: row.position)
+        return list(dict.fromkeys(row.text for row in rows))
+
+    @property
+    def environments(self) -> list[Environment]:
+        """Those it is limited to; empty means all."""
+        found = {row.environment for row in self.patterns.all() if row.environment}
+        return sorted(found, key=lambda environment: environment.name)
+
+
+class MatchPattern(models.Model):
+    """The index of resolution: one row per pattern × environment (null = all)."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="patterns")
+    environment = models.ForeignKey(Environment, models.PROTECT, null=True, related_name="patterns")
+    enabled = models.BooleanField(help_text="Copied from the entry.")
+    text = models.CharField(max_length=600, help_text="As given.")
+    normalized = models.CharField(max_length=600)
+    host = models.CharField(max_length=300, help_text="host[:port]; «*.» for any first label.")
+    prefix = models.CharField(max_length=255, blank=True, help_text="Leading literal segments.")
+    wildcard_host = models.BooleanField()
+    wildcard_path = models.BooleanField()
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            # Two, since NULLs are distinct, and `nulls_distinct=False` silently
+            # makes no constraint at all on SQLite.
+            models.UniqueConstraint(
+                fields=["organization", "environment", "normalized"],
+                condition=Q(enabled=True, environment__isnull=False),
+                name="pattern_once_per_environment",
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "normalized"],
+                condition=Q(enabled=True, environment__isnull=True),
+                name="pattern_once_for_all_environments",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "host", "prefix"], name="pattern_lookup"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class CachedLogin(models.Model):
+    """A minted login, shared by every process; the lease lets one refresh it."""
+
+    entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="cached_logins")
+    scope = models.CharField(max_length=300, blank=True)
+    login: Sealed | None = SealedField(null=True)  # type: ignore[assignment]
+    credentials_version = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField(null=True)
+    refresh_after = models.DateTimeField(null=True)
+    # After a failure: what it was, and when the next try may be made.
+    next_try_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_what = models.CharField(max_length=600, blank=True)
+    error_fix = models.CharField(max_length=600, blank=True)
+    lease_id = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "scope"], name="cached_login_once_per_scope")
+        ]
+
+    def __str__(self) -> str:
+        return f"login of {self.entry_id} {self.scope}".strip()
+
+    @property
+    def sealed_for(self) -> str:
+        return cached_login_context(self.entry_id, self.scope)
+
+
+def cached_login_context(entry_id: uuid.UUID, scope: str) -> str:
+    return f"cachedlogin:{entry_id}:{scope}"
+
+
+class AppendOnly(Exception):
+    """Audit events are never changed or deleted, but for pruning."""
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def update(self, **kwargs: Any) -> int:
+        raise AppendOnly("Audit events can't be changed.")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise AppendOnly("Audit events can't be deleted; prune_audit_log drops old ones.")
+
+
+class AuditEvent(models.Model):
+    """Who did what. No foreign keys: plain ids and names outlive what they name."""
+
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    actor = models.CharField(max_length=200)
+    actor_id = models.BigIntegerField(null=True)
+    staff = models.BooleanField(default=False)
+    action = models.CharField(max_length=40)
+    organization_id = models.BigIntegerField(null=True)
+    organization = models.CharField(max_length=100, blank=True)
+    project_id = models.UUIDField(null=True)
+    project = models.CharField(max_length=100, blank=True)
+    subject_id = models.CharField(max_length=40, blank=True)
+    subject = models.CharField(max_length=700, blank=True)
+    code = models.CharField(max_length=40, blank=True)
+    properties = models.JSONField(default=dict)
+    source_address = models.GenericIPAddressField(null=True)
+
+    objects: ClassVar[AuditEventQuerySet] = AuditEventQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [
+            models.Index(F("organization_id"), F("at").desc(), name="audit_by_organization"),
+            models.Index(fields=["subject_id", "-at"], name="audit_by_subject"),
+            models.Index(fields=["at"], name="audit_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.subject}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise AppendOnly("Audit events can't be changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnly("Audit events can't be deleted; prune_audit_log drops old ones.")

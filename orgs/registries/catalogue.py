@@ -1,0 +1,8 @@
+"""The registry types, in the order that people see. A new type is one line here."""
+
+from .aws_ecr import AwsEcr, AwsEcrRole
+from .base import RegistryType
+
+TYPES: tuple[RegistryType, ...] = (AwsEcr(), AwsEcrRole())
+
+BY_SLUG = {registry_type.slug: registry_type for registry_type in TYPES}

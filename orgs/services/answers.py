@@ -1,0 +1,106 @@
+"""The shapes a login is answered in: JSON, docker config, helper, k8s secret, shell."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from orgs.registries.base import DockerLogin, LoginError
+from orgs.registries.images import HUB, HUB_ALIAS
+
+from .logins import Answer
+
+# Docker files logins of Docker Hub under this key, whatever the image said.
+HUB_KEY = "https://index.docker.io/v1/"
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """CONTRACT «Docker login»; for instance roles too."""
+    login = answer.login
+    shape: dict[str, Any] = {"kind": answer.kind, "server": answer.server}
+    if isinstance(login, DockerLogin):
+        shape |= {
+            "username": login.username,
+            "password": login.password,
+            "expires_at": _utc(login.expires_at) if login.expires_at else None,
+        }
+    else:
+        shape |= {"role_name": login.role_name, "region": login.region}
+    entry = answer.entry
+    return shape | {
+        "refresh_at": _utc(answer.refresh_at),
+        "entry": {
+            "id": str(entry.pk),
+            "type": entry.registry_type,
+            "image_pattern": answer.pattern,
+        },
+    }
+
+
+def as_docker_config(answer: Answer) -> dict[str, Any]:
+    """A whole config.json with this one login."""
+    login = _docker_login(answer)
+    auth = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+    return {"auths": {_config_key(answer.server): {"auth": auth}}}
+
+
+def as_helper(answer: Answer) -> dict[str, Any]:
+    """What a Docker credential helper prints for `get`."""
+    login = _docker_login(answer)
+    return {
+        "ServerURL": _config_key(answer.server),
+        "Username": login.username,
+        "Secret": login.password,
+    }
+
+
+def as_k8s_secret(answer: Answer) -> dict[str, Any]:
+    """A manifest for `kubectl apply -f -`, to be named in imagePullSecrets."""
+    config = json.dumps(as_docker_config(answer)).encode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "valohai-registry-login"},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": base64.b64encode(config).decode()},
+    }
+
+
+def as_shell(answer: Answer) -> str:
+    """The `docker login` command; the password goes in by standard input, since
+    arguments can be seen by everyone on the machine."""
+    login = _docker_login(answer)
+    server = _config_key(answer.server)
+    command = shlex.join(["docker", "login", "--username", login.username, "--password-stdin"])
+    return f"{command} {shlex.quote(server)} <<'PASSWORD'\n{login.password}\nPASSWORD"
+
+
+FORMATS: dict[str, Callable[[Answer], dict[str, Any]]] = {
+    "json": as_json,
+    "docker-config": as_docker_config,
+    "helper": as_helper,
+    "k8s-secret": as_k8s_secret,
+}
+
+
+def _docker_login(answer: Answer) -> DockerLogin:
+    if isinstance(answer.login, DockerLogin):
+        return answer.login
+    raise LoginError(
+        "instance_role_format",
+        f"{answer.pattern} is served by the worker's own role {answer.login.role_name}, "
+        "and only a worker can log in with that.",
+        "Use the helper docker-credential-valohai on the worker, or ask for the format json.",
+    )
+
+
+def _config_key(server: str) -> str:
+    return HUB_KEY if server.lower() in {HUB, HUB_ALIAS} else server
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,65 @@
+"""Audit events: written in the same transaction as what they tell of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orgs.models import AuditEvent, Organization, Project, User
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: a person, a worker token or the command line."""
+
+    name: str
+    user: User | None = None
+    staff: bool = False
+    source_address: str | None = None
+
+    @classmethod
+    def person(
+        cls, user: User, organization: Organization | None, source_address: str | None = None
+    ) -> Actor:
+        """`staff` where they act without being a member of the organization."""
+        member = organization and user.memberships.filter(organization=organization).exists()
+        return cls(user.email, user, user.is_staff and not member, source_address)
+
+
+COMMAND_LINE = Actor("command line", staff=True)
+
+
+def event(
+    *,
+    actor: Actor,
+    action: str,
+    organization: Organization | None = None,
+    project: Project | None = None,
+    subject_id: object = "",
+    subject: str = "",
+    code: str = "",
+    properties: dict[str, Any] | None = None,
+) -> AuditEvent:
+    """An event not yet written; `record` writes one, bulk writers many."""
+    return AuditEvent(
+        actor=actor.name,
+        actor_id=actor.user.pk if actor.user else None,
+        staff=actor.staff,
+        action=action,
+        organization_id=organization.pk if organization else None,
+        organization=organization.name if organization else "",
+        project_id=project.pk if project else None,
+        project=project.name if project else "",
+        subject_id=str(subject_id),
+        subject=subject[:700],
+        code=code,
+        properties=properties or {},
+        source_address=actor.source_address,
+    )
+
+
+def record(**kwargs: Any) -> AuditEvent:
+    """Write one event; takes what `event` takes."""
+    found = event(**kwargs)
+    found.save(force_insert=True)
+    return found

@@ -1,0 +1,187 @@
+"""From an image of a project to a login: resolve, cache or mint, audit, answer.
+
+The four steps are committed one by one, so that no lock is held while a
+registry answers and no login leaves without its event (DESIGN «Login»).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from orgs.models import Environment, Project, RegistryEntry
+from orgs.registries.base import DockerLogin, InstanceRoleLogin, LoginError
+from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.images import ImageReference
+
+from . import audit, minting
+from .resolve import Served, require
+
+REFRESH_AT_MOST = timedelta(minutes=10)
+USED_EVERY = timedelta(minutes=5)
+# Not worth an event each: they say «ask again», not that access was refused.
+_UNTOLD = frozenset({"busy", "audit_unavailable"})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A login as it leaves: for the host as the client wrote it; times in UTC.
+
+    `refresh_at` is when a worker's own cache must ask again.
+    """
+
+    login: DockerLogin | InstanceRoleLogin = field(repr=False)
+    server: str
+    refresh_at: datetime
+    entry: RegistryEntry
+    pattern: str
+
+    @property
+    def kind(self) -> str:
+        return "docker" if isinstance(self.login, DockerLogin) else "instance-role"
+
+
+def login_for(
+    *,
+    project: Project,
+    image: ImageReference,
+    actor: audit.Actor,
+    environment: Environment | None = None,
+    recheck: Callable[[], None] = lambda: None,
+) -> Answer:
+    """The login for an image; raises `LoginError`. Not inside a transaction.
+
+    `recheck` is called after any wait, before the answer leaves; it raises
+    `LoginError` where the asker has lost access meanwhile (a revoked token).
+    """
+    try:
+        served, login = _obtain(project, image, environment, recheck)
+    except LoginError as error:
+        if error.code not in _UNTOLD:
+            _record_refusal(project, image, actor, environment, error)
+        raise
+    _record_login(project, image, actor, environment, served)
+    now = timezone.now()
+    expires_at = login.expires_at if isinstance(login, DockerLogin) else None
+    ends = [now + REFRESH_AT_MOST] + ([expires_at] if expires_at else [])
+    return Answer(login, image.written_server, min(ends), served.entry, served.pattern)
+
+
+def _obtain(
+    project: Project,
+    image: ImageReference,
+    environment: Environment | None,
+    recheck: Callable[[], None],
+) -> tuple[Served, DockerLogin | InstanceRoleLogin]:
+    waited = False
+    for _ in range(3):
+        served = require(project, image, environment)
+        entry = served.entry
+        registry_type = BY_SLUG.get(entry.registry_type)
+        if registry_type is None:
+            raise LoginError(
+                "entry_unusable",
+                f"This server doesn't know the registry type {entry.registry_type}.",
+                "Edit the entry and choose another.",
+            )
+        try:
+            if registry_type.minted:
+                login: DockerLogin | InstanceRoleLogin
+                login, cold = minting.minted_login(entry, image.host)
+                waited |= cold
+            else:
+                login = registry_type.login(entry.config, minting.revealed(entry), image.host)
+        except minting.EntryChanged:
+            waited = True
+            continue
+        if not waited:
+            return served, login
+        recheck()
+        if _stands(project, served, image, environment):
+            return served, login
+    raise LoginError("busy", "The entry is being changed right now.", "Ask again.", retry_after=1)
+
+
+def _stands(
+    project: Project, served: Served, image: ImageReference, environment: Environment | None
+) -> bool:
+    """Whether, after a wait, the same entry in the same state would still serve."""
+    fresh = Project.objects.select_related("organization").filter(pk=project.pk).first()
+    if fresh is None or fresh.organization_id != project.organization_id:
+        raise LoginError(
+            "project_not_found", "The project was deleted or moved.", "Ask with another project."
+        )
+    entry = require(fresh, image, environment).entry
+    version = served.entry.credentials_version
+    return entry.pk == served.entry.pk and entry.credentials_version == version
+
+
+def _record_login(
+    project: Project,
+    image: ImageReference,
+    actor: audit.Actor,
+    environment: Environment | None,
+    served: Served,
+) -> None:
+    """Commit the event; a login without one isn't given."""
+    entry = served.entry
+    try:
+        with transaction.atomic():
+            audit.record(
+                actor=actor,
+                action="login.issued",
+                organization=project.organization,
+                project=project,
+                subject_id=entry.pk,
+                subject=str(image),
+                code="ok",
+                properties=_properties(served.pattern, environment),
+            )
+            _mark_used(entry)
+    except DatabaseError:
+        raise LoginError(
+            "audit_unavailable",
+            "The audit log can't be written, and no login is given without its event.",
+            "Ask again; if it lasts, ask staff to look at the database.",
+            retry_after=5,
+        ) from None
+
+
+def _record_refusal(
+    project: Project,
+    image: ImageReference,
+    actor: audit.Actor,
+    environment: Environment | None,
+    error: LoginError,
+) -> None:
+    """Commit the event of a refusal; one that can't be written is still a refusal."""
+    try:
+        audit.record(
+            actor=actor,
+            action="login.refused",
+            organization=project.organization,
+            project=project,
+            subject=str(image),
+            code=error.code,
+            properties={**_properties("", environment), "reason": error.what[:500]},
+        )
+    except DatabaseError:
+        pass
+
+
+def _properties(pattern: str, environment: Environment | None) -> dict[str, str]:
+    known = {"pattern": pattern, "environment": environment.slug if environment else ""}
+    return {name: value for name, value in known.items() if value}
+
+
+def _mark_used(entry: RegistryEntry) -> None:
+    """One write in five minutes at most, however large the fleet."""
+    now = timezone.now()
+    if entry.last_used_at is None or entry.last_used_at < now - USED_EVERY:
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY)
+        RegistryEntry.objects.filter(stale, pk=entry.pk).update(last_used_at=now)

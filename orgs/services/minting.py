@@ -1,0 +1,382 @@
+"""Logins that expire: one cached per entry and scope, refreshed by one caller.
+
+Across all processes and machines one caller holds the lease, calls the registry
+outside any transaction, and stores the login only while the lease and the
+entry's credentials_version are still its own. Times are the database's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from orgs import sealed
+from orgs.models import CachedLogin, RegistryEntry, cached_login_context
+from orgs.registries.base import DockerLogin, LoginError
+from orgs.registries.catalogue import BY_SLUG
+
+LEASE = timedelta(seconds=8)
+WAIT = 9.0  # seconds a caller without a login waits for the one who refreshes
+POLL = 0.15
+# A login that ends sooner isn't worth giving: the pull it is for may take longer.
+LEAST_LEFT = timedelta(minutes=5)
+RETRY_CACHED = timedelta(seconds=60)
+RETRY_COLD = timedelta(seconds=5)
+REMEMBER_REFUSAL = timedelta(seconds=60)
+REMEMBER_NEW_KEY = timedelta(seconds=5)
+NEW_KEY = timedelta(minutes=2)
+# Callers blocked at once in this process: on one entry, one organization, in all.
+PLACES = {"entry": 4, "organization": 8, "process": 24}
+
+log = logging.getLogger(__name__)
+
+
+class EntryChanged(Exception):
+    """The entry isn't what it was when it was resolved: resolve again."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A cached login's row and the database's clock at the same moment."""
+
+    row: CachedLogin
+    now: datetime
+
+    @property
+    def login_at_hand(self) -> bool:
+        row = self.row
+        return (
+            row.login is not None
+            and row.expires_at is not None
+            and row.expires_at - self.now >= LEAST_LEFT
+        )
+
+    @property
+    def may_try(self) -> bool:
+        return self.row.next_try_at is None or self.row.next_try_at <= self.now
+
+    @property
+    def due(self) -> bool:
+        after = self.row.refresh_after
+        return self.may_try and after is not None and after <= self.now
+
+
+def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
+    """The login and whether this caller waited; `LoginError`, `EntryChanged`.
+
+    With a login at hand nobody waits: a due refresh runs in the background.
+    """
+    assert not connection.in_atomic_block, "a registry is never called inside a transaction"
+    scope = BY_SLUG[entry.registry_type].login_scope(host)
+    seen = _look(entry, scope)
+    if seen is not None and seen.login_at_hand:
+        if seen.due:
+            _refresh_in_background(entry, seen.row, host)
+        return _opened(seen.row), False
+    if seen is not None and not seen.may_try:
+        raise _remembered(seen)
+    with _places.taken(entry):
+        return _wait_for_login(entry, scope, host), True
+
+
+def forget(entry: RegistryEntry) -> None:
+    """Drop what is cached and remembered, so that the next asker tries anew."""
+    CachedLogin.objects.filter(entry=entry).delete()
+
+
+def revealed(entry: RegistryEntry) -> dict[str, str]:
+    """The entry's secrets; `LoginError` entry_unusable where they don't open."""
+    if entry.secrets is None:
+        return {}
+    try:
+        return json.loads(entry.secrets.reveal(entry.sealed_for))
+    except sealed.Unreadable:
+        _mark(entry, RegistryEntry.Status.UNREADABLE, _unreadable())
+        raise _unreadable() from None
+
+
+def _unreadable() -> LoginError:
+    return LoginError(
+        "entry_unusable",
+        "The stored secret can't be opened with this server's keys.",
+        "Enter the secret again, or ask staff to put the former key back last in FERNET_KEYS.",
+    )
+
+
+# --- reading ------------------------------------------------------------------
+
+
+def _look(entry: RegistryEntry, scope: str) -> _Seen | None:
+    """The row, if it belongs to the entry as it stands in the database now."""
+    row = (
+        CachedLogin.objects.filter(entry_id=entry.pk, scope=scope)
+        .annotate(
+            now=Now(),
+            current_version=F("entry__credentials_version"),
+            entry_enabled=F("entry__enabled"),
+        )
+        .first()
+    )
+    if row is None:
+        return None
+    if row.current_version != entry.credentials_version or not row.entry_enabled:
+        raise EntryChanged
+    now = row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC)
+    if row.credentials_version != entry.credentials_version:
+        row.login = row.next_try_at = None
+    return _Seen(row, now)
+
+
+def _opened(row: CachedLogin) -> DockerLogin:
+    assert row.login is not None
+    try:
+        username, password = json.loads(row.login.reveal(row.sealed_for))
+    except sealed.Unreadable:
+        # Sealed under a key that is gone: as good as none.
+        CachedLogin.objects.filter(pk=row.pk).delete()
+        raise EntryChanged from None
+    return DockerLogin(username, password, row.expires_at)
+
+
+def _remembered(seen: _Seen) -> LoginError:
+    row = seen.row
+    if not row.error_code:
+        return _busy()
+    error = LoginError(row.error_code, row.error_what, row.error_fix)
+    if error.transient and row.next_try_at is not None:
+        error.retry_after = max(1, round((row.next_try_at - seen.now).total_seconds()))
+    return error
+
+
+def _busy() -> LoginError:
+    return LoginError(
+        "busy",
+        "Many workers ask for this login at once, and it is being obtained.",
+        "Ask again in a second.",
+        retry_after=1,
+    )
+
+
+# --- waiting ------------------------------------------------------------------
+
+
+class _Places:
+    """How many callers may be blocked at once, so that a cold or hanging entry
+    never takes the threads that answer everyone else."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[tuple[str, object]] = Counter()
+
+    @contextmanager
+    def taken(self, entry: RegistryEntry) -> Iterator[None]:
+        keys = [("entry", entry.pk), ("organization", entry.organization_id), ("process", None)]
+        with self._lock:
+            if any(self._taken[key] >= PLACES[key[0]] for key in keys):
+                raise _busy()
+            self._taken.update(keys)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken.subtract(keys)
+                for key in keys:
+                    if not self._taken[key]:
+                        del self._taken[key]
+
+
+_places = _Places()
+
+
+def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
+    deadline = time.monotonic() + WAIT
+    while True:
+        seen = _look(entry, scope)
+        if seen is None:
+            try:
+                CachedLogin.objects.bulk_create(
+                    [CachedLogin(entry_id=entry.pk, scope=scope)], ignore_conflicts=True
+                )
+            except IntegrityError:  # deleted meanwhile
+                raise EntryChanged from None
+            continue
+        if seen.login_at_hand:
+            return _opened(seen.row)
+        if not seen.may_try:
+            raise _remembered(seen)
+        lease = _take_lease(seen.row)
+        if lease is not None:
+            return _refresh(entry, seen.row, host, lease)
+        if time.monotonic() >= deadline:
+            raise _busy()
+        time.sleep(POLL * random.uniform(0.7, 1.3))  # noqa: S311
+
+
+# --- refreshing ---------------------------------------------------------------
+
+
+def _take_lease(row: CachedLogin) -> uuid.UUID | None:
+    """One conditional UPDATE, committed; None where another has the lease."""
+    lease = uuid.uuid4()
+    free = Q(lease_id=None) | Q(lease_until__lt=Now())
+    taken = CachedLogin.objects.filter(free, pk=row.pk).update(
+        lease_id=lease, lease_until=Now() + LEASE
+    )
+    return lease if taken else None
+
+
+def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: uuid.UUID) -> DockerLogin:
+    """Call the registry and store what came of it; raises what it told."""
+    assert not connection.in_atomic_block
+    registry_type = BY_SLUG[entry.registry_type]
+    try:
+        login = registry_type.login(entry.config, revealed(entry), host, settings.AWS_ENDPOINT_URL)
+        assert isinstance(login, DockerLogin)
+    except LoginError as error:
+        _store_failure(entry, row, lease, error)
+        raise
+    except BaseException:
+        CachedLogin.objects.filter(pk=row.pk, lease_id=lease).update(lease_id=None)
+        raise
+    if not _store(entry, row, lease, login):
+        raise EntryChanged
+    _mark(entry, RegistryEntry.Status.VERIFIED)
+    return login
+
+
+def _still_mine(entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID):
+    """The row, while nobody took the lease over and nobody changed the entry."""
+    return CachedLogin.objects.filter(
+        pk=row.pk,
+        lease_id=lease,
+        entry__credentials_version=entry.credentials_version,
+        entry__enabled=True,
+    )
+
+
+def _store(entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID, login: DockerLogin) -> bool:
+    now = datetime.now(UTC)
+    assert login.expires_at is not None
+    text = json.dumps([login.username, login.password])
+    with transaction.atomic():
+        # The entry's row is locked against an edit between this check and the write.
+        RegistryEntry.objects.select_for_update().filter(pk=entry.pk).values("pk").first()
+        return bool(
+            _still_mine(entry, row, lease).update(
+                login=sealed.seal(text, cached_login_context(entry.pk, row.scope)),
+                credentials_version=entry.credentials_version,
+                expires_at=login.expires_at,
+                refresh_after=now + (login.expires_at - now) / 2,
+                next_try_at=None,
+                error_code="",
+                error_what="",
+                error_fix="",
+                lease_id=None,
+                lease_until=None,
+            )
+        )
+
+
+def _store_failure(
+    entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID, error: LoginError
+) -> None:
+    """Remember it for a while, so that a fleet doesn't repeat it; keep any login."""
+    at_hand = _Seen(row, datetime.now(UTC)).login_at_hand
+    if error.transient:
+        pause = RETRY_CACHED if at_hand else RETRY_COLD
+    elif error.refused:
+        changed = entry.secrets_changed_at
+        new = changed is not None and datetime.now(UTC) - changed < NEW_KEY
+        fresh_key = new and error.code == "invalid_key"
+        pause = REMEMBER_NEW_KEY if fresh_key else REMEMBER_REFUSAL
+    else:
+        pause = RETRY_COLD
+    stored = _still_mine(
+        entry, row, lease
+    ).update(
+        credentials_version=entry.credentials_version,
+        next_try_at=Now() + pause * random.uniform(1.0, 1.2),  # noqa: S311
+        error_code=error.code,
+        error_what=error.what[:600],
+        error_fix=error.fix[:600],
+        lease_id=None,
+        lease_until=None,
+    )
+    if stored and error.refused:
+        _mark(entry, RegistryEntry.Status.FAILING, error)
+
+
+def _mark(
+    entry: RegistryEntry, status: RegistryEntry.Status, error: LoginError | None = None
+) -> None:
+    """The newest real result, told on the entry's page; not of an entry changed since."""
+    RegistryEntry.objects.filter(pk=entry.pk, credentials_version=entry.credentials_version).update(
+        status=status,
+        status_at=Now(),
+        status_code=error.code if error else "",
+        status_detail=error.detail[:1000] if error else "",
+    )
+
+
+class _Background:
+    """Refreshes ahead of expiry: a few threads, and no queue behind them."""
+
+    def __init__(self, threads: int) -> None:
+        self._free = threading.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="refresh")
+        self._running: set = set()
+
+    def start(self, entry: RegistryEntry, row: CachedLogin, host: str) -> None:
+        """Refresh unless another does or every thread is busy; the next asker tries."""
+        if not self._free.acquire(blocking=False):
+            return
+        try:
+            lease = _take_lease(row)
+        except DatabaseError:
+            lease = None
+        if lease is None:
+            self._free.release()
+            return
+        task = self._pool.submit(self._run, entry, row, host, lease)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _run(self, entry: RegistryEntry, row: CachedLogin, host: str, lease: uuid.UUID) -> None:
+        try:
+            _refresh(entry, row, host, lease)
+        except LoginError as error:
+            log.warning("refreshing the login of entry %s: %s", entry.pk, error.code)
+        except EntryChanged:
+            pass
+        except Exception as error:
+            # Its text might quote what it was working on; its kind is enough.
+            log.error("refreshing the login of entry %s: %s", entry.pk, type(error).__name__)
+        finally:
+            connection.close()
+            self._free.release()
+
+    def drain(self) -> None:
+        """Wait until nothing is being refreshed (tests, shutdown)."""
+        wait(list(self._running))
+
+
+background = _Background(threads=4)
+
+
+def _refresh_in_background(entry: RegistryEntry, row: CachedLogin, host: str) -> None:
+    background.start(entry, row, host)

@@ -1,0 +1,193 @@
+"""Which entry serves an image of a project, and why the others don't.
+
+An index lookup, never a scan: one query over (organization, host, prefix) keys,
+whatever the number of entries; the most specific of its few rows is chosen here,
+in Python, so that every database gives the same answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import Q
+
+from orgs.models import Environment, MatchPattern, Organization, Project, RegistryEntry
+from orgs.registries.base import LoginError
+from orgs.registries.images import ImageReference
+from orgs.registries.patterns import MatchPattern as Pattern
+from orgs.registries.patterns import index_keys
+
+
+class Verdict(StrEnum):
+    SERVES = "serves it"
+    LESS_SPECIFIC = "less specific"
+    OTHER_REPOSITORY = "other repository"
+    OTHER_ENVIRONMENT = "other environment"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True)
+class Served:
+    """The entry that serves an image, by which of its patterns."""
+
+    entry: RegistryEntry
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    row: MatchPattern
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Every entry on the image's host and what becomes of it, the winner first."""
+
+    served: Served | None
+    candidates: list[Candidate]
+
+
+def resolve(
+    organization: Organization, image: ImageReference, environment: Environment | None = None
+) -> Served | None:
+    """The most specific enabled entry for the image, or None. One query."""
+    rows = _rows(organization, image).filter(_reach(environment), enabled=True)
+    matching = [(row, pattern) for row, pattern in _parsed(rows) if pattern.matches(image)]
+    if not matching:
+        return None
+    row, _ = max(matching, key=_order)
+    return Served(row.entry, row.text)
+
+
+def organization_of(project: Project) -> Organization:
+    """The project's organization; raises `LoginError` personal_project."""
+    if project.organization is None:
+        raise LoginError(
+            "personal_project",
+            f"The project “{project.name}” is personal, and personal projects can't use "
+            "private registries.",
+            "Move it to an organization, or use a public image.",
+        )
+    return project.organization
+
+
+def require(
+    project: Project, image: ImageReference, environment: Environment | None = None
+) -> Served:
+    """As `resolve`, for a project; raises `LoginError` personal_project or no_match."""
+    organization = organization_of(project)
+    served = resolve(organization, image, environment)
+    if served is None:
+        raise no_match(organization, image)
+    return served
+
+
+def no_match(organization: Organization, image: ImageReference) -> LoginError:
+    return LoginError(
+        "no_match",
+        f"No enabled entry of {organization} serves {image}.",
+        f"If it's private, add an entry with {suggested_pattern(image)}; public images need none.",
+    )
+
+
+def explain(
+    organization: Organization,
+    image: ImageReference,
+    environment: Environment | None = None,
+    limit: int = 50,
+) -> Explanation:
+    """The winner and every other candidate on the image's host, at most `limit`."""
+    hosts, _ = index_keys(image)
+    near = (
+        MatchPattern.objects.filter(organization=organization, host__in=hosts)
+        .select_related("entry", "environment")
+        .defer("entry__secrets")
+        .order_by("-enabled", "normalized", "id")[:limit]
+    )
+    served = resolve(organization, image, environment)
+    found: dict[int, MatchPattern] = {row.pk: row for row in near}
+    for row, _pattern in _parsed(_rows(organization, image)):
+        found.setdefault(row.pk, row)
+    judged = []
+    for row, pattern in _parsed(found.values()):
+        reached = row.environment_id is None or (
+            environment is not None and row.environment_id == environment.pk
+        )
+        if not pattern.matches(image):
+            verdict = Verdict.OTHER_REPOSITORY
+        elif not row.enabled:
+            verdict = Verdict.DISABLED
+        elif not reached:
+            verdict = Verdict.OTHER_ENVIRONMENT
+        else:
+            verdict = Verdict.LESS_SPECIFIC
+        judged.append((row, pattern, verdict))
+    reaching = [(r, p) for r, p, v in judged if v is Verdict.LESS_SPECIFIC]
+    winner = max(reaching, key=_order)[0] if reaching else None
+    candidates = [
+        Candidate(row, Verdict.SERVES if row is winner else verdict)
+        for row, _pattern, verdict in judged
+    ]
+    rank = list(Verdict)
+    candidates.sort(key=lambda c: (rank.index(c.verdict), c.row.normalized, c.row.pk))
+    return Explanation(served, candidates)
+
+
+def explanation_json(image: ImageReference, found: Explanation) -> dict[str, object]:
+    """The explanation as one JSON document."""
+
+    def told(candidate: Candidate) -> dict[str, object]:
+        row = candidate.row
+        return {
+            "entry": str(row.entry_id),
+            "image_pattern": row.text,
+            "type": row.entry.registry_type,
+            "environment": row.environment.slug if row.environment else None,
+            "result": candidate.verdict,
+        }
+
+    served = found.served
+    return {
+        "image": str(image),
+        "served_by": {
+            "entry": str(served.entry.pk),
+            "image_pattern": served.pattern,
+            "type": served.entry.registry_type,
+            "status": served.entry.status,
+        }
+        if served
+        else None,
+        "candidates": [told(candidate) for candidate in found.candidates],
+    }
+
+
+def suggested_pattern(image: ImageReference) -> str:
+    """The pattern that someone lacking an entry most likely wants."""
+    if image.authority == "docker.io":
+        return f"docker.io/{image.segments[0]}/*"
+    return f"{image.authority}/*"
+
+
+def _rows(organization: Organization, image: ImageReference):
+    hosts, prefixes = index_keys(image)
+    return (
+        MatchPattern.objects.filter(organization=organization, host__in=hosts, prefix__in=prefixes)
+        .select_related("entry", "environment")
+        .defer("entry__note", "entry__status_detail")
+    )
+
+
+def _reach(environment: Environment | None) -> Q:
+    everyone = Q(environment=None)
+    return everyone | Q(environment=environment) if environment else everyone
+
+
+def _parsed(rows):
+    return [(row, Pattern.parse(row.normalized)) for row in rows]
+
+
+def _order(found: tuple[MatchPattern, Pattern]) -> tuple[object, ...]:
+    row, pattern = found
+    return (pattern.rank, row.environment_id is not None, row.normalized)

@@ -1,0 +1,133 @@
+"""The cast, fixed for every test: alice owns, bob is a member, charlie a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
+from orgs.services import entries, minting
+from orgs.services.audit import Actor
+from tests.support.fake_aws import FakeAws
+
+PASSWORD = "correct horse battery"
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+CANARY = "CANARYcanary0123456789/+canaryCANARY9876"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`once` runs with SQLite only, `postgresql` with PostgreSQL only."""
+    on_postgresql = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
+    unwanted = "once" if on_postgresql else "postgresql"
+    items[:] = [item for item in items if not item.get_closest_marker(unwanted)]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    yield
+    minting.background.drain()
+
+
+def make_user(email: str, name: str, **extra: object) -> User:
+    return User.objects.create_user(email, PASSWORD, name=name, **extra)
+
+
+@pytest.fixture
+def acme(db: None) -> Organization:
+    return Organization.objects.create(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def umbrella(db: None) -> Organization:
+    return Organization.objects.create(name="Umbrella", slug="umbrella")
+
+
+@pytest.fixture
+def alice(acme: Organization) -> User:
+    """Org admin of Acme."""
+    user = make_user("alice@example.com", "Alice")
+    Membership.objects.create(organization=acme, user=user, role="admin")
+    return user
+
+
+@pytest.fixture
+def bob(acme: Organization) -> User:
+    """Member of Acme."""
+    user = make_user("bob@example.com", "Bob")
+    Membership.objects.create(organization=acme, user=user, role="member")
+    return user
+
+
+@pytest.fixture
+def charlie(umbrella: Organization) -> User:
+    """A stranger to Acme, admin of Umbrella."""
+    user = make_user("charlie@example.com", "Charlie")
+    Membership.objects.create(organization=umbrella, user=user, role="admin")
+    return user
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    """Staff, member of none."""
+    return make_user("staff@example.com", "Stella", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def project(acme: Organization) -> Project:
+    return Project.objects.create(name="first-project", organization=acme)
+
+
+@pytest.fixture
+def gpu(acme: Organization) -> Environment:
+    return Environment.objects.create(organization=acme, name="GPU", slug="gpu")
+
+
+@pytest.fixture
+def actor() -> Actor:
+    return Actor("tests")
+
+
+@pytest.fixture
+def make_entry(acme: Organization, actor: Actor) -> Callable[..., RegistryEntry]:
+    """Through the one door, with sensible defaults for what isn't given."""
+
+    def make(
+        pattern: str | list[str] = f"{HOST}/*",
+        *,
+        organization: Organization = acme,
+        registry_type: str = "aws-ecr",
+        config: dict[str, str] | None = None,
+        secrets: dict[str, str] | None = None,
+        **rest: object,
+    ) -> RegistryEntry:
+        defaults = {
+            "aws-ecr": ({"access_key_id": "AKIAIOSFODNN7EXAMPLE"}, {"secret_access_key": CANARY}),
+            "aws-ecr-role": ({"role_name": "ValohaiWorkerRole"}, {}),
+        }
+        default_config, default_secrets = defaults.get(registry_type, ({}, {}))
+        draft = entries.Draft(
+            registry_type=registry_type,
+            patterns=[pattern] if isinstance(pattern, str) else pattern,
+            config=default_config if config is None else config,
+            secrets=default_secrets if secrets is None else secrets,
+            **rest,
+        )
+        return entries.entry_create(organization=organization, actor=actor, draft=draft)
+
+    return make
+
+
+@pytest.fixture
+def aws(settings) -> Iterator[FakeAws]:
+    """A fake AWS that checks signatures and policies; the product is pointed at it."""
+    with FakeAws() as fake:
+        settings.AWS_ENDPOINT_URL = fake.url
+        yield fake
+
+
+@pytest.fixture
+def on_postgresql() -> bool:
+    return connection.vendor == "postgresql"

@@ -1,0 +1,36 @@
+"""The product's settings with keys of its own.
+
+TEST_DATABASE=postgresql starts a real server for the run; else SQLite in a file,
+since threads and processes share it as they do in production.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ["SECRET_KEY"] = "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz"
+os.environ.setdefault("FERNET_KEYS", Fernet.generate_key().decode())
+os.environ["BASE_URL"] = "http://127.0.0.1:8000"
+os.environ["AWS_ENDPOINT_URL"] = ""
+
+if os.environ.get("TEST_DATABASE") == "postgresql":
+    from tests.support.postgres import start_postgres
+
+    os.environ["DATABASE_URL"] = start_postgres()
+else:
+    os.environ["DATABASE_URL"] = "sqlite:///:memory:"
+
+from valohai_registries.settings import *  # noqa: E402, F403
+from valohai_registries.settings import DATABASES  # noqa: E402
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    _directory = tempfile.mkdtemp(prefix="registries-tests-")
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(_directory) / "test.sqlite3")}
+
+# Scrypt takes a tenth of a second, by design; tests sign in often.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+ALLOWED_HOSTS = ["*"]

@@ -1,0 +1,266 @@
+"""The WSGI application of the fake AWS: moto, with our mending around it. See `fake_aws.py`."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.iam.models import IAMBackend, iam_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Request, Response
+
+ACCOUNT = "123456789012"
+POLICY_NAME = "valohai-ecr-policy"
+
+ECR_TARGET = "AmazonEC2ContainerRegistry_V20150921."
+TOKEN_TARGET = ECR_TARGET + "GetAuthorizationToken"
+TOKEN_SECONDS = 12 * 3600
+INVALID_TOKEN = "The security token included in the request is invalid."
+NO_POLICY = " on resource: * because no identity-based policy allows the {action} action"
+SOMEONE = f"User: arn:aws:iam::{ACCOUNT}:user/someone is not authorized to perform: {{action}}"
+
+# What ECR answers: kind → status, __type, message. At AWS, too, a disabled region looks like an
+# unknown key, and a wrong clock differs from a wrong secret in the text alone.
+CANNED: dict[str, tuple[int, str, str]] = {
+    "throttle": (400, "ThrottlingException", "Rate exceeded"),
+    "error500": (500, "ServerException", "These errors are usually caused by a server-side issue."),
+    "unavailable": (503, "ServiceUnavailableException", "Service is unable to handle request."),
+    "skew": (
+        400,
+        "InvalidSignatureException",
+        "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z "
+        "(20260101T001500Z - 5 min.)",
+    ),
+    "skew_ahead": (
+        400,
+        "InvalidSignatureException",
+        "Signature not yet current: 20260101T003000Z is still later than 20260101T002000Z "
+        "(20260101T001500Z + 5 min.)",
+    ),
+    "wrong_secret": (
+        400,
+        "InvalidSignatureException",
+        "The request signature we calculated does not match the signature you provided. Check your "
+        "AWS Secret Access Key and signing method. Consult the service documentation for details.",
+    ),
+    "unknown_key": (400, "UnrecognizedClientException", INVALID_TOKEN),
+    "region_disabled": (400, "UnrecognizedClientException", INVALID_TOKEN),
+    "expired_token": (
+        400,
+        "ExpiredTokenException",
+        "The security token included in the request is expired",
+    ),
+    "unsigned": (400, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+    "denied": (
+        400,
+        "AccessDeniedException",
+        (SOMEONE + NO_POLICY).format(action="ecr:GetAuthorizationToken"),
+    ),
+}
+# Beside those answers: none for `seconds`, then a closed connection; a late one; a closed
+# connection at once.
+FAULT_KINDS = frozenset(CANNED) | {"hang", "slow", "drop"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One GetAuthorizationToken request as it arrived (retries of one caller are several calls)."""
+
+    access_key_id: str
+    region: str
+    at: float  # seconds since the epoch
+
+
+@dataclasses.dataclass
+class Fault:
+    kind: str
+    seconds: float
+    access_key_id: str | None  # None: everyone
+    times: int | None  # how many more requests it hits; None: until cleared
+
+
+class AwsApp:
+    """The WSGI application. Its public methods are what `fake_aws.AwsControl` asks for."""
+
+    def __init__(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto_lock = threading.Lock()  # moto's state is plain dictionaries, its answers quick
+        self._faults: list[Fault] = []
+        self._calls: list[Call] = []
+        self._tokens: list[str] = []
+        self._raw = False
+        self._users: dict[str, IAMBackend] = {}  # user name → the account's tables it is in
+        self._released = threading.Event()  # set: whoever waits in «hang» or «slow» goes on
+        self.on_token: Callable[[str], object] | None = None
+
+    # Administration writes moto's tables, not through its API: enforcement may stay on.
+
+    def create_user(
+        self, name: str, policy: dict[str, Any] | None, account: str, partition: str
+    ) -> list[str]:
+        with self._moto_lock:
+            self._users[name] = iam_backends[account][partition]
+            self._users[name].create_user(region_name="us-east-1", user_name=name)
+        if policy is not None:
+            self.put_policy(name, policy)
+        return self.create_key(name)
+
+    def put_policy(self, name: str, policy: dict[str, Any]) -> None:
+        with self._moto_lock:
+            self._users[name].put_user_policy(name, POLICY_NAME, json.dumps(policy))
+
+    def remove_policy(self, name: str) -> None:
+        with self._moto_lock:
+            self._users[name].delete_user_policy(name, POLICY_NAME)
+
+    def create_key(self, name: str) -> list[str]:
+        with self._moto_lock:
+            key = self._users[name].create_access_key(name)
+        return [key.access_key_id, key.secret_access_key]
+
+    def remove_key(self, access_key_id: str) -> None:
+        with self._moto_lock:
+            owner = next(
+                tables for tables in self._users.values() if access_key_id in tables.access_keys
+            )
+            owner.delete_access_key_by_name(access_key_id)
+
+    def add_fault(self, **arguments: Any) -> None:
+        self._faults.append(Fault(**arguments))
+
+    def clear_faults(self) -> None:
+        self._faults = []
+        released, self._released = self._released, threading.Event()
+        released.set()
+
+    def get_calls(self) -> list[dict[str, Any]]:
+        return [dataclasses.asdict(call) for call in self._calls]
+
+    def reset_calls(self) -> None:
+        self._calls = []
+
+    def get_tokens(self) -> list[str]:
+        return list(self._tokens)
+
+    def get_raw(self) -> bool:
+        return self._raw
+
+    def set_raw(self, value: bool) -> None:
+        self._raw = value
+
+    # Requests
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = Request(environ)
+        if request.path.startswith("/_"):
+            response = self._control(request)
+        elif request.headers.get("X-Amz-Target", "").startswith(ECR_TARGET):
+            response = self._ecr(request)
+        else:
+            response = self._ask_moto(request)
+        return response(environ, start_response)
+
+    def _control(self, request: Request) -> Response:
+        """GET /_calls, /_tokens, /_raw; POST /_<method of this class>, its arguments as JSON."""
+        verb = request.path.removeprefix("/_")
+        method = f"get_{verb}" if request.method == "GET" else verb
+        if method.startswith("_") or method not in vars(type(self)):
+            return _json({"error": f"no such control: {method}"}, 404)
+        try:
+            return _json(
+                getattr(self, method)(**(request.get_json() if request.method == "POST" else {}))
+            )
+        except Exception as error:  # whoever asked should see it, not this server's log
+            return _json({"error": f"{type(error).__name__}: {error}"}, 400)
+
+    def _ecr(self, request: Request) -> Response:
+        target = request.headers["X-Amz-Target"]
+        scope = re.search(
+            r"Credential=([^/,]+)/\d{8}/([^/,]+)/", request.headers.get("Authorization", "")
+        )
+        if scope is None:
+            return _refusal("unsigned")
+        access_key_id, region = scope.groups()
+        released = (
+            self._released
+        )  # read before the faults are: clear_faults() in between must not be missed
+        fault = self._next_fault(access_key_id)
+        if target == TOKEN_TARGET:
+            self._calls.append(Call(access_key_id, region, at=time.time()))
+        if fault and fault.kind in ("hang", "slow"):
+            released.wait(fault.seconds)
+        if fault and fault.kind in ("hang", "drop"):
+            raise ConnectionAbortedError  # werkzeug answers nothing: see connection_dropped
+        if fault and fault.kind in CANNED:
+            return _refusal(fault.kind)
+        answer = self._ask_moto(request)
+        if answer.status_code == 403 and not self._raw:
+            return _as_aws_says_it(answer.get_data(as_text=True))
+        if answer.status_code == 200 and target == TOKEN_TARGET:
+            return self._with_real_tokens(json.loads(answer.get_data()))
+        return answer
+
+    def _next_fault(self, access_key_id: str) -> Fault | None:
+        for fault in self._faults:
+            if fault.access_key_id in (None, access_key_id) and fault.times != 0:
+                if fault.times is not None:
+                    fault.times -= 1
+                return fault
+        return None
+
+    def _ask_moto(self, request: Request) -> Response:
+        with self._moto_lock:
+            return Response.from_app(self._moto, request.environ, buffered=True)
+
+    def _with_real_tokens(self, answer: dict[str, Any]) -> Response:
+        for item in answer["authorizationData"]:
+            expires = time.time() + TOKEN_SECONDS
+            password = _password(int(expires))
+            self._tokens.append(password)
+            if self.on_token is not None:
+                self.on_token(password)
+            item["authorizationToken"] = base64.b64encode(f"AWS:{password}".encode()).decode()
+            item["expiresAt"] = round(expires, 3)
+        return _json(answer)
+
+
+def _password(expires: int) -> str:
+    """A password made like ECR's: base64 of JSON around an opaque payload, some 2.5 KB."""
+    payload, key = (base64.b64encode(secrets.token_bytes(size)).decode() for size in (1180, 184))
+    envelope = {
+        "payload": payload,
+        "datakey": key,
+        "version": "2",
+        "type": "DATA_KEY",
+        "expiration": expires,
+    }
+    return base64.b64encode(json.dumps(envelope).encode()).decode()
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(json.dumps(content), status=status, content_type="application/x-amz-json-1.1")
+
+
+def _refusal(kind: str) -> Response:
+    status, error_type, message = CANNED[kind]
+    return _json({"__type": error_type, "message": message}, status)
+
+
+def _as_aws_says_it(xml: str) -> Response:
+    """moto's verdict in ECR's words: its denial ends after the action, ECR adds where and why."""
+    denied = re.search(
+        r"<Message>(User: \S+ is not authorized to perform: ([\w:]+))</Message>", xml
+    )
+    if denied is None:
+        return _refusal(
+            "unknown_key" if "<Code>InvalidClientTokenId</Code>" in xml else "wrong_secret"
+        )
+    message = denied[1] + NO_POLICY.format(action=denied[2])
+    return _json({"__type": "AccessDeniedException", "message": message}, 400)

@@ -1,0 +1,11 @@
+"""Every address of the product (CONTRACT «Web»)."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("orgs.web.urls")),
+]
+
+handler403 = "orgs.web.views.forbidden"
