@@ -81,6 +81,7 @@ class EntryForm(forms.ModelForm):
     ) -> None:
         super().__init__(data, *args, **kwargs)
         self.organization = organization
+        self.dropped: set[str] = set()
         self.entry = self.instance if self.instance.pk and not self.instance._state.adding else None
         choices = [(t.slug, t.label) for t in TYPES]
         self.fields["registry_type"].choices = choices  # type: ignore[attr-defined]
@@ -141,7 +142,7 @@ class EntryForm(forms.ModelForm):
         No field is a secret that stays as it is. Dropped is one that was typed but
         isn't given back, so that it must be typed again.
         """
-        dropped = getattr(self, "dropped", set())
+        dropped = self.dropped
         if self.is_bound and self.errors:
             dropped = {f.name for f in self.type.secret_fields if self.data.get(f.name)}
         return [

@@ -14,7 +14,6 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
-
 from .sealed import Sealed, SealedField
 
 
@@ -277,6 +276,9 @@ class CachedLogin(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error_what = models.CharField(max_length=600, blank=True)
     error_fix = models.CharField(max_length=600, blank=True)
+    # Rises with every outcome: a lease is taken only on the outcome that was seen, so
+    # that whoever looked just before a login was stored doesn't fetch another.
+    outcomes = models.PositiveIntegerField(default=0)
     lease_id = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
 

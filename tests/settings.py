@@ -4,7 +4,9 @@ TEST_DATABASE=postgresql starts a real server for the run; else SQLite in a file
 since threads and processes share it as they do in production.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -27,9 +29,16 @@ else:
 from valohai_registries.settings import *  # noqa: E402, F403
 from valohai_registries.settings import DATABASES  # noqa: E402
 
+_directory = Path(tempfile.mkdtemp(prefix="registries-tests-"))
+atexit.register(shutil.rmtree, _directory, ignore_errors=True)
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    _directory = tempfile.mkdtemp(prefix="registries-tests-")
-    DATABASES["default"]["TEST"] = {"NAME": str(Path(_directory) / "test.sqlite3")}
+    DATABASES["default"]["TEST"] = {"NAME": str(_directory / "test.sqlite3")}
+# Straight from the sources: nothing needs collecting before a test.
+STATIC_ROOT = _directory
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 
 # Scrypt takes a tenth of a second, by design; tests sign in often.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -200,6 +200,11 @@ class _Places:
                         del self._taken[key]
 
 
+    def blocked(self, organization_id: int) -> int:
+        """How many callers of an organization are blocked in this process now."""
+        return self._taken[("organization", organization_id)]
+
+
 _places = _Places()
 
 
@@ -231,10 +236,11 @@ def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
 
 
 def _take_lease(row: CachedLogin) -> uuid.UUID | None:
-    """One conditional UPDATE, committed; None where another has the lease."""
+    """One conditional UPDATE, committed; None where another has the lease, or has
+    brought an outcome since `row` was read."""
     lease = uuid.uuid4()
     free = Q(lease_id=None) | Q(lease_until__lt=Now())
-    taken = CachedLogin.objects.filter(free, pk=row.pk).update(
+    taken = CachedLogin.objects.filter(free, pk=row.pk, outcomes=row.outcomes).update(
         lease_id=lease, lease_until=Now() + LEASE
     )
     return lease if taken else None
@@ -286,6 +292,7 @@ def _store(entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID, login: Dock
                 error_code="",
                 error_what="",
                 error_fix="",
+                outcomes=F("outcomes") + 1,
                 lease_id=None,
                 lease_until=None,
             )
@@ -314,6 +321,7 @@ def _store_failure(
         error_code=error.code,
         error_what=error.what[:600],
         error_fix=error.fix[:600],
+        outcomes=F("outcomes") + 1,
         lease_id=None,
         lease_until=None,
     )

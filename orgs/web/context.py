@@ -1,4 +1,4 @@
-"""What every page knows of the person looking at it."""
+"""What every page knows of the person looking at it, and pages in an organization of that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from orgs.models import Membership, User
+from orgs.models import Membership, Organization, User
 
 
 def people(request: HttpRequest) -> dict[str, Any]:
@@ -23,3 +23,14 @@ def people(request: HttpRequest) -> dict[str, Any]:
         return list(found)
 
     return {"my_memberships": SimpleLazyObject(memberships)}
+
+
+def inside(request: HttpRequest, organization: Organization, here: str) -> dict[str, Any]:
+    """For a page of an organization: what the person is in it, and which tab is open."""
+    membership = request.user.memberships.filter(organization=organization).first()  # type: ignore[union-attr]
+    return {
+        "organization": organization,
+        "is_admin": membership is not None and membership.role == Membership.Role.ADMIN,
+        "as_staff": membership is None,
+        "here": here,
+    }

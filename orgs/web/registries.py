@@ -5,24 +5,29 @@ Each view: gate, form, service, answer.
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.forms import EntryForm, form_for
-from orgs.models import AuditEvent, Organization, RegistryEntry
+from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
 from orgs.services.audit import Actor
+
+from .context import inside
+from .history import history_of
 
 PAGE_SIZE = 50
 
@@ -30,15 +35,22 @@ PAGE_SIZE = 50
 @login_required
 def index(request: HttpRequest, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
+    context = inside(request, organization, "registries")
     query = request.GET.get("q", "").strip()
-    is_admin = access.is_admin(request.user, organization)
-    found = _searched(RegistryEntry.objects.of(organization), query, is_admin)
+    found = _searched(RegistryEntry.objects.of(organization), query, context["is_admin"])
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"organization": organization, "is_admin": is_admin, "page": page, "query": query}
-    return render(request, "registries/index.html", context | {"here": "registries"})
+    context |= {
+        "page": page,
+        "query": query,
+        "environments": Environment.objects.filter(organization=organization).exists(),
+    }
+    return render(request, "registries/index.html", context)
 
 
-def _searched(found, query: str, is_admin: bool):
+def _searched(
+    found: QuerySet[RegistryEntry], query: str, is_admin: bool
+) -> QuerySet[RegistryEntry]:
+    """Those whose pattern or note has the words; admins may also look for a key ID."""
     if not query:
         return found
     where = Q(patterns__text__icontains=query) | Q(note__icontains=query)
@@ -51,17 +63,14 @@ def _searched(found, query: str, is_admin: bool):
 def entry(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     found = access.entry_in(organization, entry_id)
-    is_admin = access.is_admin(request.user, organization)
-    history = AuditEvent.objects.filter(
-        organization_id=organization.pk, subject_id=str(found.pk), action__startswith="entry."
-    ).order_by("-at", "-pk")[:20]
-    context = {"organization": organization, "entry": found, "is_admin": is_admin}
-    details = _details(found, is_admin)
-    return render(
-        request,
-        "registries/entry.html",
-        context | {"history": history if is_admin else [], "details": details, "here": "registries"},
-    )
+    context = inside(request, organization, "registries")
+    is_admin = context["is_admin"]
+    context |= {
+        "entry": found,
+        "details": _details(found, is_admin),
+        "history": history_of(found) if is_admin else [],
+    }
+    return render(request, "registries/entry.html", context)
 
 
 def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
@@ -77,77 +86,55 @@ def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
 
 
 @login_required
+@never_cache
 @sensitive_post_parameters()
 def new(request: HttpRequest, slug: str) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    chosen = request.POST.get("registry_type") or request.GET.get("type")
-    patterns = request.GET.get("pattern", "").split()
-    form = _bound(request, form_for(chosen), organization, initial={"patterns": patterns})
-    if request.method == "POST" and "show_fields" not in request.POST and form.is_valid():
-        saved = form.write(_actor(request, organization))
-        if saved is not None:
-            messages.success(request, f"{saved} is saved.")
-            return redirect("entry", slug, saved.pk)
+    form = _form(request, organization)
+    if _is_save(request) and (saved := form.write(_actor(request, organization))):
+        messages.success(request, f"{saved} is saved.")
+        return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/new.html", form)
 
 
 @login_required
+@never_cache
 @sensitive_post_parameters()
 def edit(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.entry_in(organization, entry_id)
-    chosen = request.POST.get("registry_type") or request.GET.get("type") or found.registry_type
-    form_class = form_for(chosen)
-    other_type = form_class.type.slug != found.registry_type
-    replacing = "replace" in request.GET or other_type or not found.secrets
-    asks = replacing or _given_secret(request, form_class)
-    form = _bound(request, form_class, organization, instance=found, show_secrets=asks)
-    if request.method == "POST" and "show_fields" not in request.POST:
-        if form.is_valid():
-            saved = form.write(_actor(request, organization))
-            if saved is not None:
-                messages.success(request, f"{saved} is saved.")
-                return redirect("entry", slug, saved.pk)
-        if not asks and form.has_error("__all__", "secret_required"):
-            # The change needs the secret after all: the same form, with its field.
-            form = _bound(request, form_class, organization, instance=found, show_secrets=True)
+    form = _form(request, organization, instance=found, replace="replace" in request.GET)
+    if _is_save(request) and (saved := form.write(_actor(request, organization))):
+        messages.success(request, f"{saved} is saved.")
+        return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/edit.html", form)
 
 
-def _given_secret(request: HttpRequest, form_class: type[EntryForm]) -> bool:
-    return any(f.name in request.POST for f in form_class.type.secret_fields)
+def _is_save(request: HttpRequest) -> bool:
+    return request.method == "POST" and "show_fields" not in request.POST
 
 
-def _bound(
-    request: HttpRequest, form_class: type[EntryForm], organization: Organization, **kwargs: object
-) -> EntryForm:
+def _form(request: HttpRequest, organization: Organization, **kwargs: Any) -> EntryForm:
     """Bound on Save; «Show its fields» keeps what was typed, without errors or secrets."""
-    if request.method != "POST":
-        return form_class(organization=organization, **kwargs)
-    if "show_fields" not in request.POST:
+    standing = kwargs["instance"].registry_type if "instance" in kwargs else None
+    chosen = request.POST.get("registry_type") or request.GET.get("type")
+    form_class = form_for(chosen, standing)
+    if _is_save(request):
         return form_class(request.POST, organization=organization, **kwargs)
+    if standing is None:
+        kwargs["initial"] = {"patterns": request.GET.get("pattern", "").split()}
     form = form_class(organization=organization, **kwargs)
-    secret = {f.name for t in TYPES for f in t.secret_fields}
-    for name, field in form.fields.items():
-        if name in request.POST and name not in secret:
-            value = field.widget.value_from_datadict(request.POST, request.FILES, name)
-            form.initial[name] = value
+    if request.method == "POST":
+        form.keep(request.POST)
     return form
 
 
 def _form_page(request: HttpRequest, template: str, form: EntryForm) -> HttpResponse:
     """The page, or with `?fields` only the type's own fields (asked without a secret)."""
-    context = {
-        "form": form,
-        "organization": form.organization,
-        "entry": form.entry,
-        "types": TYPES,
-        "is_admin": True,
-        "here": "registries",
-    }
+    context = {"form": form, "entry": form.entry, "types": TYPES}
     if request.method == "GET" and "fields" in request.GET:
         return render(request, "registries/_type_fields.html", context)
-    return render(request, template, context, status=200)
+    return render(request, template, inside(request, form.organization, "registries") | context)
 
 
 @login_required
@@ -156,12 +143,11 @@ def delete(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
     found = access.entry_in(organization, entry_id)
     if request.method == "POST":
         entries.entry_delete(entry=found, actor=_actor(request, organization))
-        messages.success(request, f"{found} is deleted, and its secret erased.")
+        messages.success(request, f"{found} is deleted.")
         return redirect("registries", slug)
-    context = {"organization": organization, "entry": found, "is_admin": True}
-    usage = entries.entry_usage(found, days=7)
+    context = {"entry": found, "usage": entries.entry_usage(found, days=7)}
     return render(
-        request, "registries/delete.html", context | {"usage": usage, "here": "registries"}
+        request, "registries/delete.html", inside(request, organization, "registries") | context
     )
 
 
@@ -190,6 +176,4 @@ def _switch(request: HttpRequest, slug: str, entry_id: UUID, *, enabled: bool) -
 
 
 def _actor(request: HttpRequest, organization: Organization) -> Actor:
-    return Actor.person(request.user, organization, request.META.get("REMOTE_ADDR"))
-
-
+    return Actor.person(request.user, organization, request.META.get("REMOTE_ADDR"))  # type: ignore[arg-type]

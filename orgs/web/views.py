@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError
 from django.db.models import Count, Q
@@ -9,50 +11,48 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 
 from orgs import access, sealed
-from orgs.models import Organization, RegistryEntry
+from orgs.models import Organization
+from orgs.services.attention import BROKEN, entries_needing_attention
 
+from .context import inside
+
+MOST_PROJECTS = 20
 _FAILING = Q(
-    entries__enabled=True,
-    entries__status__in=[RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE],
+    organization__entries__enabled=True,
+    organization__entries__status__in=BROKEN,
 )
 
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     memberships = list(
-        request.user.memberships.select_related("organization").order_by("organization__name")
+        request.user.memberships.select_related("organization")
+        .annotate(failing=Count("organization__entries", filter=_FAILING))
+        .order_by("organization__name")
     )
-    personal = list(request.user.projects.all())
+    personal = list(request.user.projects.all()[:MOST_PROJECTS])
     if len(memberships) == 1 and not personal:
         return redirect("organization", memberships[0].organization.slug)
-    failing = dict(
-        Organization.objects.filter(memberships__user=request.user)
-        .annotate(failing=Count("entries", filter=_FAILING, distinct=True))
-        .values_list("pk", "failing")
-    )
-    for membership in memberships:
-        membership.failing = failing[membership.organization_id]
     return render(request, "home.html", {"memberships": memberships, "personal": personal})
 
 
 @login_required
 def organization(request: HttpRequest, slug: str) -> HttpResponse:
     found = access.organization_for_member(request.user, slug)
-    needing = (
-        RegistryEntry.objects.of(found)
-        .filter(enabled=True)
-        .filter(status__in=[RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE])
-    )
+    projects = list(found.projects.all()[: MOST_PROJECTS + 1])
     context = {
-        "organization": found,
-        "is_admin": access.is_admin(request.user, found),
-        "entry_count": found.entries.count(),
-        "used": found.entries.filter(last_used_at__isnull=False).exists(),
-        "attention": list(needing[:20]),
-        "projects": list(found.projects.all()[:20]),
-        "here": "overview",
+        "steps": _steps(found),
+        "attention": entries_needing_attention(found),
+        "projects": projects[:MOST_PROJECTS],
+        "more_projects": len(projects) > MOST_PROJECTS,
     }
-    return render(request, "organization.html", context)
+    return render(request, "organization.html", inside(request, found, "overview") | context)
+
+
+def _steps(found: Organization) -> dict[str, bool]:
+    """The checklist: each step, and whether it's done; empty once all are."""
+    done = found.entries.aggregate(entry=Count("pk"), login=Count("last_used_at"))
+    return {} if done["login"] else {step: bool(n) for step, n in done.items()}
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -67,6 +67,5 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """403, naming whom to ask."""
-    return render(request, "403.html", {"refused": exception}, status=403)
-
-
+    context: dict[str, Any] = {"refused": exception}
+    return render(request, "403.html", context, status=403)

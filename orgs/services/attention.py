@@ -1,0 +1,56 @@
+"""Which entries someone should look at, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Case, Q, When
+from django.utils import timezone
+
+from orgs.models import Organization, RegistryEntry
+
+OLD = timedelta(days=90)
+MOST = 20
+BROKEN = (RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One entry and what is the matter with it; `since` is when it broke, if it did."""
+
+    entry: RegistryEntry
+    sentences: list[str]
+    since: datetime | None
+
+
+def entries_needing_attention(organization: Organization) -> list[Attention]:
+    """Broken entries first, then those with old keys or long unused; at most 20."""
+    before = timezone.now() - OLD
+    unused = Q(last_used_at__lt=before) | Q(last_used_at=None, created_at__lt=before)
+    needing = Q(status__in=BROKEN) | Q(secrets_changed_at__lt=before) | unused
+    found = (
+        RegistryEntry.objects.of(organization)
+        .filter(needing, enabled=True)
+        .order_by(Case(When(status__in=BROKEN, then=0), default=1), "-created_at", "id")
+    )
+    return [
+        Attention(
+            entry, list(_sentences(entry, before)), entry.status_at if _broken(entry) else None
+        )
+        for entry in found[:MOST]
+    ]
+
+
+def _broken(entry: RegistryEntry) -> bool:
+    return entry.status in BROKEN
+
+
+def _sentences(entry: RegistryEntry, before: datetime) -> Iterator[str]:
+    if _broken(entry):
+        yield entry.status_detail or "Its last login failed."
+    if entry.secrets_changed_at and entry.secrets_changed_at < before:
+        yield "Its key is more than 90 days old."
+    if (entry.last_used_at or entry.created_at) < before:
+        yield "Not used for 90 days."

@@ -1,0 +1,130 @@
+// What scripts add. Every page works without them (UX.md «On every page»).
+"use strict";
+
+(() => {
+  const find = (selector, root = document) => root.querySelector(selector);
+  const tell = (words) => { find("#told").textContent = words; };
+
+  function closableMenu(menu) {
+    document.addEventListener("click", (event) => {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !menu.open) return;
+      menu.open = false;
+      find("summary", menu).focus();
+    });
+  }
+
+  function copyButton(source) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    source.after(button);
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(source.textContent.trim());
+        button.textContent = "Copied";
+        tell("Copied");
+        setTimeout(() => { button.textContent = "Copy"; }, 2000);
+      } catch {
+        // No clipboard on plain HTTP: selected, it's one key away.
+        getSelection().selectAllChildren(source);
+        tell("Selected; press the keys that copy");
+      }
+    });
+  }
+
+  // Region follows the match pattern until the person chooses one.
+  const ECR_HOST = /^(?:[0-9]{12}|\*)\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\./i;
+
+  function regionOf(patterns) {
+    const regions = new Set(
+      patterns.split(/\s+/).filter(Boolean).map((text) => (ECR_HOST.exec(text) || [])[1]),
+    );
+    const [only] = regions;
+    return regions.size === 1 && only ? only.toLowerCase() : "";
+  }
+
+  function followPattern(form) {
+    const patterns = find("[name=patterns]", form);
+    const select = () => find("select[name=region]", form);
+    const unlike = (region) => region !== "" && region !== regionOf(patterns.value);
+    let chosen = Boolean(select()) && unlike(select().value);
+
+    function follow() {
+      const field = select();
+      if (!field) return;
+      const region = regionOf(patterns.value);
+      const first = field.options[0];
+      first.dataset.words = first.dataset.words || first.text;
+      first.text = region ? `${first.dataset.words} (${region})` : first.dataset.words;
+      if (chosen) return;
+      const known = [...field.options].some((option) => option.value === region);
+      field.value = known ? region : "";
+    }
+
+    patterns.addEventListener("input", follow);
+    form.addEventListener("change", (event) => {
+      if (event.target.name === "region") chosen = event.target.value !== "";
+    });
+    follow();
+    return follow;
+  }
+
+  // Another registry type: its fields instead, keeping what was typed but secrets.
+  function swapFields(form, afterwards) {
+    const select = find("[name=registry_type]", form);
+    const place = find("#type-fields", form);
+    const button = find("#show-fields", form);
+    const typed = new Map();
+    let asked = new AbortController();
+
+    const shown = () => find("[data-type]", place).dataset.type;
+    const plain = () => [...place.querySelectorAll("input, select, textarea")].filter(
+      (field) => field.name && field.type !== "password",
+    );
+
+    function address() {
+      // Nothing typed goes along.
+      const url = new URL(location.pathname, location.origin);
+      url.searchParams.set("type", select.value);
+      url.searchParams.set("fields", "1");
+      if (new URLSearchParams(location.search).has("replace")) url.searchParams.set("replace", "1");
+      return url;
+    }
+
+    async function swap() {
+      asked.abort();
+      asked = new AbortController();
+      place.setAttribute("aria-busy", "true");
+      try {
+        const answer = await fetch(address(), { signal: asked.signal });
+        if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
+        const fields = await answer.text();
+        for (const field of plain()) typed.set(field.name, field.value);
+        place.innerHTML = fields;
+        for (const field of plain()) {
+          if (typed.has(field.name)) field.value = typed.get(field.name);
+        }
+        afterwards();
+        tell(`Fields of ${select.selectedOptions[0].text}`);
+        place.removeAttribute("aria-busy");
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        place.removeAttribute("aria-busy");
+        button.hidden = false;
+      }
+    }
+
+    button.hidden = true;
+    select.addEventListener("change", swap);
+    // Going back, browsers give back the choice but not the fields.
+    if (shown() !== select.value) swap();
+  }
+
+  document.querySelectorAll("#menu").forEach(closableMenu);
+  document.querySelectorAll("[data-copy]").forEach(copyButton);
+  document.querySelectorAll("#entry-form").forEach((form) => swapFields(form, followPattern(form)));
+})();

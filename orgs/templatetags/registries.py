@@ -1,0 +1,193 @@
+"""How things look everywhere: images and patterns, states, times, what is wrong in a form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms, template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from orgs.models import RegistryEntry
+from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.images import looks_like_host
+
+register = template.Library()
+
+_BREAK = mark_safe("<wbr>")  # noqa: S308
+_NOTHING = mark_safe('<span class="muted">–</span>')  # noqa: S308
+
+
+# --- images and patterns ------------------------------------------------------
+
+
+@register.filter
+def image(text: str) -> SafeString:
+    """An image or pattern: host and tag muted, path strong, `*` coloured, breaks at `/`."""
+    first, slash, rest = text.partition("/")
+    host, path = (first, rest) if slash and looks_like_host(first) else ("", text)
+    path, colon, tag = path.partition(":")
+    return format_html(
+        '<code class="image">{}<span class="path">{}</span>{}</code>',
+        format_html('<span class="host">{}/</span>{}', _host(host), _BREAK) if host else "",
+        format_html_join(
+            format_html("/{}", _BREAK), "{}", ((_starred(part),) for part in path.split("/"))
+        ),
+        format_html('<span class="tag">{}{}</span>', colon, tag) if colon else "",
+    )
+
+
+def _host(host: str) -> SafeString:
+    """Too long for a phone's line; there it breaks at dots rather than anywhere."""
+    dot = format_html(".{}", _BREAK)
+    return format_html_join(dot, "{}", ((_starred(label),) for label in host.split(".")))
+
+
+def _starred(text: str) -> SafeString:
+    star = mark_safe('<span class="wild">*</span>')  # noqa: S308
+    return format_html_join(star, "{}", ((part,) for part in text.split("*")))
+
+
+@register.filter
+def example_image(pattern: str) -> str:
+    """An image that the pattern serves, for `valohai.yaml`."""
+    host, slash, path = pattern.removesuffix(":*").partition("/")
+    if not slash:
+        host, path = "", host
+    segments = path.split("/")
+    if segments[-1] == "*" and len(segments) > 1:
+        segments.pop()
+    named = "/".join(
+        "my-ml-image" if segment == "*" else segment.replace("*", "image") for segment in segments
+    )
+    host = host.replace("*", "123456789012" if ".ecr" in host else "registry")
+    return f"{host}{slash}{named}:v1.0"
+
+
+@register.filter
+def type_label(slug: str) -> str:
+    found = BY_SLUG.get(slug)
+    return found.label if found else slug
+
+
+# --- states -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class State:
+    name: str
+    shape: str
+    word: str
+
+
+_STATES = {
+    RegistryEntry.Status.VERIFIED: State("ok", "●", "Verified"),
+    RegistryEntry.Status.FAILING: State("bad", "▲", "Failing"),
+    RegistryEntry.Status.UNVERIFIED: State("open", "○", "Not verified"),
+    RegistryEntry.Status.UNREADABLE: State("bad", "✕", "Secret unreadable"),
+}
+_DISABLED = State("off", "□", "Disabled")
+_ON_WORKERS = State("open", "◇", "Checked on workers")
+
+
+def state_of(entry: RegistryEntry) -> State:
+    """What to say of an entry; only workers can check a type that holds no secret."""
+    found = BY_SLUG.get(entry.registry_type)
+    if not entry.enabled:
+        return _DISABLED
+    if entry.status == RegistryEntry.Status.UNVERIFIED and found and not found.secret_fields:
+        return _ON_WORKERS
+    return _STATES[RegistryEntry.Status(entry.status)]
+
+
+@register.filter
+def state(entry: RegistryEntry) -> SafeString:
+    found = state_of(entry)
+    return format_html(
+        '<span class="state state-{}"><span aria-hidden="true">{}</span> {}</span>',
+        found.name,
+        found.shape,
+        found.word,
+    )
+
+
+# --- times --------------------------------------------------------------------
+
+
+_UNITS = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"))
+
+
+@register.filter
+def ago(moment: datetime | None, nothing: str = "") -> SafeString:
+    """“3 days ago”, for lists; `nothing` where there is no time."""
+    return _time(moment, lambda at: f"{_age(at)} ago", nothing, "just now")
+
+
+@register.filter
+def age(moment: datetime | None) -> SafeString:
+    """“3 days”: how long it has been."""
+    return _time(moment, _age, "", "new")
+
+
+@register.filter
+def exact(moment: datetime | None, nothing: str = "") -> SafeString:
+    """“23 Nov 2026, 15:38:23 UTC”, for detail pages."""
+    return _time(moment, lambda at: f"{at:%-d %b %Y, %H:%M:%S} UTC", nothing, None)
+
+
+def _time(moment: datetime | None, say: Any, nothing: str, new: str | None) -> SafeString:
+    if moment is None:
+        return format_html('<span class="muted">{}</span>', nothing) if nothing else _NOTHING
+    at = moment.astimezone(UTC)
+    fresh = new is not None and (timezone.now() - moment).total_seconds() < 60
+    return format_html(
+        '<time datetime="{}">{}</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", new if fresh else say(at)
+    )
+
+
+def _age(at: datetime) -> str:
+    seconds = int((timezone.now() - at).total_seconds())
+    length, unit = next(((n, u) for n, u in _UNITS if seconds >= n), (60, "minute"))
+    count = max(1, seconds // length)
+    return f"{count} {unit}{'s' if count > 1 else ''}"
+
+
+# --- forms --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing to mend: where in the page, the sentence, the entry in the way."""
+
+    target: str
+    sentence: str
+    entry_id: str | None = None
+
+
+@register.filter
+def mistakes(form: forms.BaseForm) -> list[Mistake]:
+    """All errors of a form in the order of its fields, those of the whole first."""
+    return [mistake for name in ["__all__", *form.fields] for mistake in _of(form, name)]
+
+
+@register.filter
+def mistakes_here(field: forms.BoundField) -> list[Mistake]:
+    return list(_of(field.form, field.name))
+
+
+def _of(form: forms.BaseForm, name: str) -> Iterator[Mistake]:
+    found = form.errors.get(name)
+    for error in found.as_data() if found else []:
+        standing = error.code == "duplicate_pattern" and getattr(error, "suggestion", None)
+        for message in error.messages:
+            yield Mistake(_target(form, name), message, standing or None)
+
+
+def _target(form: forms.BaseForm, name: str) -> str:
+    """The id of the field, or of the first one for what concerns the whole form."""
+    field = form[name] if name in form.fields else form[next(iter(form.fields))]
+    return field.id_for_label or f"{field.auto_id}_0"

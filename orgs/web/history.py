@@ -1,0 +1,87 @@
+"""An entry's history, for people: who, when, and what from what to what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from orgs.models import AuditEvent, RegistryEntry
+from orgs.registries.catalogue import BY_SLUG, TYPES
+
+NEWEST = 20
+_DONE = {
+    "entry.created": "Added",
+    "entry.updated": "Changed",
+    "entry.enabled": "Enabled",
+    "entry.disabled": "Disabled",
+}
+_LABELS = {
+    "type": "Registry type",
+    "patterns": "Match pattern",
+    "secret": "Secret",
+    **{f.name: f.label for registry_type in TYPES for f in registry_type.fields},
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value before and after; a secret's are None, and only said to have changed."""
+
+    label: str
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Happening:
+    event: AuditEvent
+    done: str
+    changes: list[Change]
+
+
+def history_of(entry: RegistryEntry) -> list[Happening]:
+    """The newest events of the entry itself, logins not among them."""
+    events = AuditEvent.objects.filter(
+        organization_id=entry.organization_id,
+        subject_id=str(entry.pk),
+        action__startswith="entry.",
+    ).order_by("-at", "-pk")[:NEWEST]
+    return [
+        Happening(event, _DONE.get(event.action, event.action), list(_changes(event)))
+        for event in events
+    ]
+
+
+def _changes(event: AuditEvent) -> Iterator[Change]:
+    if event.action in {"entry.enabled", "entry.disabled"}:
+        return
+    for name, pair in event.properties.get("changes", {}).items():
+        if not isinstance(pair, list):
+            yield Change(_label(name))
+            continue
+        before, after = pair
+        if isinstance(before, dict) and isinstance(after, dict):
+            for key in {**before, **after}:
+                if before.get(key) != after.get(key):
+                    yield Change(_label(key), _said(key, before), _said(key, after))
+        else:
+            yield Change(_label(name), _said(name, {name: before}), _said(name, {name: after}))
+
+
+def _label(name: str) -> str:
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _said(name: str, values: dict[str, Any]) -> str:
+    """A value in words; what is empty is “–”."""
+    value = values.get(name)
+    if name == "type" and value in BY_SLUG:
+        return BY_SLUG[value].label
+    if name == "environments":
+        return ", ".join(value or []) or "all"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "–"
+    return str(value or "–")

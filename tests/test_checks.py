@@ -1,0 +1,63 @@
+"""Missing or malformed keys stop every start, a WSGI server's too."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import PROJECT_ROOT
+
+pytestmark = pytest.mark.once
+
+GOOD = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+
+
+def start(tmp_path, code, **settings):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/x.sqlite3",
+        "SECRET_KEY": "s" * 50,
+        "FERNET_KEYS": GOOD,
+        **settings,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+WSGI = "import valohai_registries.wsgi"
+COMMAND = (
+    "from django.core.management import execute_from_command_line as run;"
+    "run(['manage.py', 'rotate_secrets'])"
+)
+
+
+@pytest.mark.parametrize("code", [WSGI, COMMAND], ids=["wsgi", "command"])
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"FERNET_KEYS": " "}, "orgs.E001"),
+        ({"FERNET_KEYS": f"{GOOD},short"}, "orgs.E002"),
+        ({"FERNET_KEYS": "p" * 44}, "orgs.E002"),
+        ({"SECRET_KEY": " "}, "SECRET_KEY"),
+    ],
+)
+def test_bad_settings_stop_the_start(tmp_path, code, settings, says):
+    ended = start(tmp_path, code, **settings)
+    assert ended.returncode != 0
+    assert says in ended.stderr
+    assert ",short" not in ended.stderr
+
+
+def test_keys_from_files_lose_their_newline(tmp_path):
+    (tmp_path / "keys").write_text(f"{GOOD}\n")
+    code = "from django.conf import settings; print(settings.FERNET_KEYS)"
+    ended = start(tmp_path, code, FERNET_KEYS="", FERNET_KEYS_FILE=str(tmp_path / "keys"))
+    assert GOOD in ended.stdout, ended.stderr
