@@ -227,7 +227,10 @@ class RegistryEntry(models.Model):
 class MatchPattern(models.Model):
     """The index of resolution: one row per pattern × environment (null = all)."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    # `pattern_lookup` begins with it: an index of its own would only cost writes.
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="+", db_index=False
+    )
     entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="patterns")
     environment = models.ForeignKey(Environment, models.PROTECT, null=True, related_name="patterns")
     enabled = models.BooleanField(help_text="Copied from the entry.")
@@ -244,12 +247,12 @@ class MatchPattern(models.Model):
             # Two, since NULLs are distinct, and `nulls_distinct=False` silently
             # makes no constraint at all on SQLite.
             models.UniqueConstraint(
-                fields=["organization", "environment", "normalized"],
+                fields=["normalized", "organization", "environment"],
                 condition=Q(enabled=True, environment__isnull=False),
                 name="pattern_once_per_environment",
             ),
             models.UniqueConstraint(
-                fields=["organization", "normalized"],
+                fields=["normalized", "organization"],
                 condition=Q(enabled=True, environment__isnull=True),
                 name="pattern_once_for_all_environments",
             ),

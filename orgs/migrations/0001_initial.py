@@ -142,7 +142,7 @@ class Migration(migrations.Migration):
                 ('wildcard_path', models.BooleanField()),
                 ('position', models.PositiveSmallIntegerField()),
                 ('environment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='patterns', to='orgs.environment')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='orgs.organization')),
+                ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='orgs.organization')),
                 ('entry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='patterns', to='orgs.registryentry')),
             ],
         ),
@@ -191,11 +191,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='matchpattern',
-            constraint=models.UniqueConstraint(condition=models.Q(('enabled', True), ('environment__isnull', False)), fields=('organization', 'environment', 'normalized'), name='pattern_once_per_environment'),
+            constraint=models.UniqueConstraint(condition=models.Q(('enabled', True), ('environment__isnull', False)), fields=('normalized', 'organization', 'environment'), name='pattern_once_per_environment'),
         ),
         migrations.AddConstraint(
             model_name='matchpattern',
-            constraint=models.UniqueConstraint(condition=models.Q(('enabled', True), ('environment__isnull', True)), fields=('organization', 'normalized'), name='pattern_once_for_all_environments'),
+            constraint=models.UniqueConstraint(condition=models.Q(('enabled', True), ('environment__isnull', True)), fields=('normalized', 'organization'), name='pattern_once_for_all_environments'),
         ),
         migrations.AddConstraint(
             model_name='cachedlogin',

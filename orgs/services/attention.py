@@ -25,8 +25,11 @@ class Attention:
     since: datetime | None
 
 
-def entries_needing_attention(organization: Organization) -> list[Attention]:
-    """Broken entries first, then those with old keys or long unused; at most 20."""
+def entries_needing_attention(organization: Organization, *, key_ids: bool) -> list[Attention]:
+    """Broken entries first, then those with old keys or long unused; at most 20.
+
+    `key_ids` as in `broken_sentence`.
+    """
     before = timezone.now() - OLD
     unused = Q(last_used_at__lt=before) | Q(last_used_at=None, created_at__lt=before)
     needing = Q(status__in=BROKEN) | Q(secrets_changed_at__lt=before) | unused
@@ -37,19 +40,30 @@ def entries_needing_attention(organization: Organization) -> list[Attention]:
     )
     return [
         Attention(
-            entry, list(_sentences(entry, before)), entry.status_at if _broken(entry) else None
+            entry,
+            list(_sentences(entry, before, key_ids)),
+            entry.status_at if _broken(entry) else None,
         )
         for entry in found[:MOST]
     ]
+
+
+def broken_sentence(entry: RegistryEntry, *, key_ids: bool) -> str:
+    """What is wrong and how to mend it; "" where nothing is. Members don't see key ids."""
+    if not _broken(entry):
+        return ""
+    told = entry.status_detail or "Its last login failed."
+    key_id = entry.config.get("access_key_id")
+    return told if key_ids or not key_id else told.replace(f" {key_id}", "")
 
 
 def _broken(entry: RegistryEntry) -> bool:
     return entry.status in BROKEN
 
 
-def _sentences(entry: RegistryEntry, before: datetime) -> Iterator[str]:
+def _sentences(entry: RegistryEntry, before: datetime, key_ids: bool) -> Iterator[str]:
     if _broken(entry):
-        yield entry.status_detail or "Its last login failed."
+        yield broken_sentence(entry, key_ids=key_ids)
     if entry.secrets_changed_at and entry.secrets_changed_at < before:
         yield "Its key is more than 90 days old."
     if (entry.last_used_at or entry.created_at) < before:

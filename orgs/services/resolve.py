@@ -108,7 +108,7 @@ def explain(
     )
     served = resolve(organization, image, environment)
     found: dict[int, MatchPattern] = {row.pk: row for row in near}
-    for row, _pattern in _parsed(_rows(organization, image)):
+    for row, _pattern in _parsed(_rows(organization, image).select_related("environment")):
         found.setdefault(row.pk, row)
     judged = []
     for row, pattern in _parsed(found.values()):
@@ -174,7 +174,7 @@ def _rows(organization: Organization, image: ImageReference):
     hosts, prefixes = index_keys(image)
     return (
         MatchPattern.objects.filter(organization=organization, host__in=hosts, prefix__in=prefixes)
-        .select_related("entry", "environment")
+        .select_related("entry")
         .defer("entry__note", "entry__status_detail")
     )
 

@@ -18,8 +18,8 @@ from orgs.registries.images import looks_like_host
 
 register = template.Library()
 
-_BREAK = mark_safe("<wbr>")  # noqa: S308
-_NOTHING = mark_safe('<span class="muted">–</span>')  # noqa: S308
+_BREAK = mark_safe("<wbr>")
+_NOTHING = mark_safe('<span class="muted">–</span>')
 
 
 # --- images and patterns ------------------------------------------------------
@@ -31,13 +31,13 @@ def image(text: str) -> SafeString:
     first, slash, rest = text.partition("/")
     host, path = (first, rest) if slash and looks_like_host(first) else ("", text)
     path, colon, tag = path.partition(":")
+    *before, last = path.split("/")
+    parts = [("host", _host(f"{host}/"))] if host else []
+    parts += [("path", _starred(f"{part}/")) for part in before] + [("path", _starred(last))]
+    parts += [("tag", format_html("{}{}", colon, tag))] if colon else []
     return format_html(
-        '<code class="image">{}<span class="path">{}</span>{}</code>',
-        format_html('<span class="host">{}/</span>{}', _host(host), _BREAK) if host else "",
-        format_html_join(
-            format_html("/{}", _BREAK), "{}", ((_starred(part),) for part in path.split("/"))
-        ),
-        format_html('<span class="tag">{}{}</span>', colon, tag) if colon else "",
+        '<code class="image">{}</code>',
+        format_html_join("", '<span class="part {}">{}</span>', parts),
     )
 
 
@@ -48,7 +48,7 @@ def _host(host: str) -> SafeString:
 
 
 def _starred(text: str) -> SafeString:
-    star = mark_safe('<span class="wild">*</span>')  # noqa: S308
+    star = mark_safe('<span class="wild">*</span>')
     return format_html_join(star, "{}", ((part,) for part in text.split("*")))
 
 

@@ -24,6 +24,7 @@ from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
+from orgs.services.attention import broken_sentence
 from orgs.services.audit import Actor
 
 from .context import inside
@@ -67,6 +68,7 @@ def entry(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
     is_admin = context["is_admin"]
     context |= {
         "entry": found,
+        "broken": broken_sentence(found, key_ids=is_admin),
         "details": _details(found, is_admin),
         "history": history_of(found) if is_admin else [],
     }

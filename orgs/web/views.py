@@ -40,13 +40,14 @@ def home(request: HttpRequest) -> HttpResponse:
 def organization(request: HttpRequest, slug: str) -> HttpResponse:
     found = access.organization_for_member(request.user, slug)
     projects = list(found.projects.all()[: MOST_PROJECTS + 1])
-    context = {
+    context = inside(request, found, "overview")
+    context |= {
         "steps": _steps(found),
-        "attention": entries_needing_attention(found),
+        "attention": entries_needing_attention(found, key_ids=context["is_admin"]),
         "projects": projects[:MOST_PROJECTS],
         "more_projects": len(projects) > MOST_PROJECTS,
     }
-    return render(request, "organization.html", inside(request, found, "overview") | context)
+    return render(request, "organization.html", context)
 
 
 def _steps(found: Organization) -> dict[str, bool]:

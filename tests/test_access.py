@@ -1,0 +1,133 @@
+"""Who gets in where: every address × every kind of visitor × GET and POST.
+
+Built from the URL configuration: an address that isn't in the table fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.conftest import make_user
+
+pytestmark = pytest.mark.django_db
+
+VISITORS = ("anonymous", "stranger", "other_admin", "member", "admin", "staff")
+# 302 to the sign-in page is «in»; other redirects are the view's own answer.
+IN = "in"
+#                     anonymous, stranger, other_admin, member, admin, staff
+EVERYONE = [200, 200, 200, 200, 200, 200]
+SIGNED_IN = [IN, 200, 200, 200, 200, 200]
+MEMBERS = [IN, 404, 404, 200, 200, 200]
+ADMINS = [IN, 404, 404, 403, 200, 403]
+NO_POST = [IN, 404, 404, 405, 405, 405]
+
+# name: (GET, POST); 200 stands for any answer that lets one do the thing.
+TABLE: dict[str, tuple[list, list]] = {
+    "home": (SIGNED_IN, SIGNED_IN),
+    "healthz": (EVERYONE, EVERYONE),
+    "login": (EVERYONE, EVERYONE),
+    "logout": ([405] * 6, EVERYONE),
+    "set_password": (EVERYONE, EVERYONE),
+    "organization": (MEMBERS, MEMBERS),
+    "registries": (MEMBERS, MEMBERS),
+    "entry": (MEMBERS, MEMBERS),
+    "entry_new": (ADMINS, ADMINS),
+    "entry_edit": (ADMINS, ADMINS),
+    "entry_delete": (ADMINS, ADMINS),
+    "entry_enable": ([IN] + [405] * 5, ADMINS),
+    "entry_disable": ([IN] + [405] * 5, ADMINS),
+}
+
+
+def addresses(
+    resolver: URLResolver | None = None, namespace: str = ""
+) -> Iterator[tuple[str, URLPattern]]:
+    """(name with namespace, pattern) of every address."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        if isinstance(pattern, URLResolver):
+            inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+            yield from addresses(pattern, inner)
+        else:
+            yield f"{namespace}{pattern.name}", pattern
+
+
+def own() -> list[str]:
+    names = {name for name, _ in addresses() if not name.startswith("admin:")}
+    return sorted(names)
+
+
+@pytest.mark.once
+def test_every_address_is_in_the_table():
+    assert set(own()) == set(TABLE)
+
+
+@pytest.fixture
+def cast(alice, bob, charlie, staff):
+    stranger = make_user("dora@example.com", "Dora")
+    return dict(zip(VISITORS, (None, stranger, charlie, bob, alice, staff), strict=True))
+
+
+@pytest.fixture
+def arguments(acme, make_entry):
+    """Values for whatever an address may ask for."""
+    return {
+        "slug": acme.slug,
+        "entry_id": make_entry().pk,
+        "uidb64": "MQ",
+        "token": "abc-def",
+    }
+
+
+def reached(client, method, address):
+    # Anonymous POSTs and wrong data are fine: the question is who gets that far.
+    response = getattr(client, method)(address)
+    if response.status_code == 302 and response["Location"].startswith(reverse("login")):
+        return IN if "next=" in response["Location"] or "/admin" in address else 200
+    return 200 if response.status_code in {302, 400} else response.status_code
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_access(client, cast, arguments, name, method):
+    wanted = get_resolver().reverse_dict.getlist(name)[0][0][0][1]
+    address = reverse(name, kwargs={key: arguments[key] for key in wanted})
+    expected = TABLE[name][0 if method == "get" else 1]
+    found = []
+    for user in cast.values():
+        client.logout()
+        if user is not None:
+            client.force_login(user)
+        found.append(reached(client, method, address))
+    assert dict(zip(VISITORS, found, strict=True)) == dict(zip(VISITORS, expected, strict=True))
+
+
+def admin_addresses() -> list[str]:
+    """Every page of the Django admin, with made-up ids: who may is settled before what."""
+    resolver = get_resolver().namespace_dict["admin"][1]
+    found = []
+    for name in sorted({n for n, _ in addresses() if n.startswith("admin:")}):
+        for possible in resolver.reverse_dict.getlist(name.removeprefix("admin:")):
+            label = next(iter(admin.site._registry))._meta.app_label
+            kwargs = {key: label if key == "app_label" else "1" for key in possible[0][0][1]}
+            found.append(reverse(name, kwargs=kwargs))
+    own = {reverse(f"admin:{name}") for name in ("login", "logout", "jsi18n")}
+    return sorted(set(found) - own)
+
+
+@pytest.mark.parametrize("address", admin_addresses())
+def test_the_admin_is_for_staff(client, cast, address):
+    for visitor, user in cast.items():
+        client.logout()
+        if user is not None:
+            client.force_login(user)
+        response = client.get(address)
+        if visitor == "staff":
+            # 403: the autocomplete view, asked for nothing
+            assert response.status_code in {200, 302, 403, 404, 405}
+        else:
+            assert response.status_code == 302, visitor
+            assert "/login/" in response["Location"], visitor

@@ -1,0 +1,196 @@
+"""A canary planted in every secret appears nowhere: not on a page, in a log, a
+report of an error, a dump, a repr, or the bytes of the database."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import subprocess
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client, override_settings
+from django.urls import reverse
+
+from orgs.models import AuditEvent, CachedLogin, RegistryEntry
+from orgs.registries.base import DockerLogin, LoginError
+from orgs.registries.images import ImageReference
+from orgs.services import entries, logins
+from orgs.services.audit import Actor
+from tests.conftest import CANARY, HOST
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+IMAGE = f"{HOST}/my-ml-image:v1.0"
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_logs(caplog):
+    caplog.set_level(logging.DEBUG)
+    yield
+    assert CANARY not in caplog.text
+
+
+def form(**changes):
+    return {
+        "patterns": f"{HOST}/*",
+        "registry_type": "aws-ecr",
+        "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "secret_access_key": CANARY,
+        "region": "",
+        "enabled": "on",
+        "note": "",
+    } | changes
+
+
+def test_no_page_shows_it(client, alice, bob, staff, make_entry, acme):
+    entry = make_entry()
+    for user in (alice, bob, staff):
+        client.force_login(user)
+        for name, kwargs in (
+            ("home", {}),
+            ("organization", {"slug": "acme"}),
+            ("registries", {"slug": "acme"}),
+            ("entry", {"slug": "acme", "entry_id": entry.pk}),
+            ("entry_edit", {"slug": "acme", "entry_id": entry.pk}),
+            ("entry_delete", {"slug": "acme", "entry_id": entry.pk}),
+            ("entry_new", {"slug": "acme"}),
+        ):
+            for query in ("", "?replace=1", f"?q={CANARY[:8]}"):
+                body = client.get(reverse(name, kwargs=kwargs) + query).content
+                assert CANARY.encode() not in body
+                assert CANARY[9:].encode() not in body
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"patterns": HOST},
+        {"patterns": CANARY},
+        {"access_key_id": CANARY},
+        {"show_fields": "1"},
+        {"registry_type": CANARY},
+        {"region": CANARY},
+        {"registry_type": "aws-ecr-role", "role_name": "x/y"},
+    ],
+)
+def test_a_refused_form_does_not_give_it_back(client, alice, acme, changes):
+    client.force_login(alice)
+    response = client.post(reverse("entry_new", args=["acme"]), form(**changes))
+    assert response.status_code == 200
+    body = response.content.decode()
+    # What was typed into another field stays there; the secret's own field is empty.
+    if CANARY not in changes.values():
+        assert CANARY not in body
+    assert 'name="secret_access_key" value' not in body
+    assert not RegistryEntry.objects.exists()
+
+
+def test_a_saved_form_leaves_it_in_no_session_or_event(client, alice, acme):
+    client.force_login(alice)
+    client.post(reverse("entry_new", args=["acme"]), form())
+    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert CANARY not in str(list(AuditEvent.objects.values()))
+    assert CANARY not in str(dict(client.session))
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_error_page_does_not_show_it(alice, acme, monkeypatch, debug, mailoutbox):
+    """A crash with the secret in the form, in local variables and in the message's reach."""
+
+    def crash(*, organization, actor, draft):
+        secret_access_key = draft.secrets["secret_access_key"]
+        raise RuntimeError(f"crashed with {len(secret_access_key)} characters")
+
+    monkeypatch.setattr(entries, "entry_create", crash)
+    client = Client(raise_request_exception=False)
+    client.force_login(alice)
+    with override_settings(DEBUG=debug, ADMINS=[("ops", "ops@example.com")]):
+        response = client.post(reverse("entry_new", args=["acme"]), form())
+    assert response.status_code == 500
+    assert CANARY not in response.content.decode()
+    assert ("RuntimeError" in response.content.decode()) is debug
+    assert all(CANARY not in mail.body for mail in mailoutbox)
+
+
+def test_logins_and_failures_do_not_tell_it(aws, make_entry, project, capsys):
+    entry = make_entry()
+    actor = Actor("tests")
+    with pytest.raises(LoginError) as refused:
+        logins.login_for(project=project, image=ImageReference.parse(IMAGE), actor=actor)
+    assert CANARY not in repr(refused.value)
+    entry.refresh_from_db()
+    assert CANARY not in entry.status_detail
+    for name in ("login", "json", "docker-config", "helper", "k8s-secret"):
+        with pytest.raises(SystemExit):
+            call_command("docker_login", IMAGE, project=str(project.pk), format=name)
+    told = capsys.readouterr()
+    assert CANARY not in told.out + told.err
+
+
+def test_reprs_hide_logins_drafts_and_entries(make_entry):
+    entry = make_entry()
+    draft = entries.Draft("aws-ecr", [f"{HOST}/*"], {}, {"secret_access_key": CANARY})
+    checked = entries.check(
+        entries.Draft(
+            "aws-ecr",
+            [f"{HOST}/*"],
+            {"access_key_id": "AKIAIOSFODNN7EXAMPLE"},
+            {"secret_access_key": CANARY},
+        )
+    )
+    login = DockerLogin("AWS", CANARY, None)
+    for value in (entry, entry.secrets, draft, checked, login, vars(entry)):
+        assert CANARY not in repr(value)
+        assert CANARY not in f"{value}"
+    assert CANARY.encode() not in pickle.dumps(entry)
+
+
+def test_the_database_holds_it_nowhere(aws, make_entry, project, tmp_path):
+    key_id, secret = aws.create_user("valohai", aws.policy())
+    make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
+    make_entry(f"{HOST}/canary/*")
+    answer = logins.login_for(
+        project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests")
+    )
+    assert CachedLogin.objects.get().login is not None
+    call_command("dumpdata", output=str(tmp_path / "dump.json"), verbosity=0)
+    found = (tmp_path / "dump.json").read_bytes() + database_bytes()
+    assert b"first-project" in found
+    for planted in (CANARY, secret, answer.login.password):
+        assert planted.encode() not in found
+
+
+def database_bytes() -> bytes:
+    """The files on SQLite; every table as text on PostgreSQL."""
+    if connection.vendor == "sqlite":
+        path = Path(connection.settings_dict["NAME"])
+        return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    found = b""
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT t::text FROM "{table}" t')
+            found += b"\n".join(row[0].encode() for row in cursor.fetchall())
+            cursor.execute(
+                "SELECT column_name FROM information_schema.columns "
+                "WHERE table_name = %s AND data_type = 'bytea'",
+                [table],
+            )
+            for (column,) in cursor.fetchall():
+                cursor.execute(f'SELECT "{column}" FROM "{table}"')
+                found += b"".join(bytes(row[0]) for row in cursor.fetchall() if row[0])
+    return found
+
+
+@pytest.mark.once
+def test_the_child_processes_get_it_in_no_argument():
+    """Nothing in the product starts a process, so none can carry a secret in its arguments."""
+    found = subprocess.run(
+        ["grep", "-rnE", r"subprocess|os\.system|popen", "orgs", "valohai_registries"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == ""
