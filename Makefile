@@ -36,7 +36,8 @@ clean:
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed.")'
-	$(PYTHON) -m venv .venv
+	@echo "Setting up .venv, once; this takes about half a minute."
+	@$(PYTHON) -m venv .venv
 
 .venv/run: .venv/bin/python requirements.txt constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt

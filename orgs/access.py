@@ -6,14 +6,32 @@ people to ask.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest
 
-from .models import Environment, Membership, Organization, Project, RegistryEntry, User
+from .models import (
+    ApiToken,
+    Environment,
+    Membership,
+    Organization,
+    Project,
+    RegistryEntry,
+    User,
+    WorkerToken,
+)
 from .registries.base import LoginError
+from .registries.catalogue import TYPES
+from .services.resolve import organization_of
+
+_SLUG = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
 class AdminsOnly(PermissionDenied):
@@ -95,15 +113,129 @@ def project_for_operator(
 
 def environment_in(organization: Organization | None, slug: str) -> Environment:
     """The organization's environment; raises `LoginError` environment_not_found."""
+    # What isn't shaped like a slug isn't asked for: databases choke on some of it.
+    known = _SLUG.fullmatch(slug)
     found = (
         Environment.objects.filter(organization=organization, slug=slug).first()
-        if organization
+        if organization and known
         else None
     )
     if found is None:
+        named = f"no environment “{slug}”" if known else "no such environment"
         raise LoginError(
             "environment_not_found",
-            f"There is no environment “{slug[:60]}” in {organization or 'a personal project'}.",
+            f"There is {named} in {organization or 'a personal project'}.",
             "Give the slug of one of the organization's environments.",
         )
     return found
+
+
+# --- by token -----------------------------------------------------------------
+
+
+def project_for_worker(
+    token: WorkerToken, project_id: UUID, environment_slug: str = ""
+) -> tuple[Project, Environment | None]:
+    """The project and environment that a worker speaks for.
+
+    Raises `LoginError` project_not_found, personal_project (told only of a fellow
+    member's project), environment_not_allowed, environment_not_found.
+    """
+    own = Q(organization=token.organization)
+    of_a_member = Q(user__memberships__organization=token.organization)
+    project = (
+        Project.objects.filter(own | of_a_member, pk=project_id)
+        .select_related("organization")
+        .first()
+    )
+    if project is None:
+        raise LoginError(
+            "project_not_found",
+            f"{token.organization} has no project {project_id}.",
+            "Give the id of a project of the organization that issued the token.",
+        )
+    organization_of(project)
+    return project, _environment_for_worker(token, environment_slug)
+
+
+def _environment_for_worker(token: WorkerToken, slug: str) -> Environment | None:
+    """Rule 8: the token's own environment, one that it may name, or none."""
+    bound = token.environment
+    if not slug or (bound is not None and slug == bound.slug):
+        return bound
+    if token.any_environment:
+        return environment_in(token.organization, slug)
+    if bound is not None:
+        what = f"The token “{token.name}” is bound to the environment “{bound.slug}”."
+        fix = f"Ask for “{bound.slug}” or for none, or use another token."
+    else:
+        what = f"The token “{token.name}” may not name an environment."
+        fix = "Leave it out, or issue a token for that environment."
+    raise LoginError("environment_not_allowed", what, fix)
+
+
+def role_entry_for_worker(token: WorkerToken, entry_id: UUID) -> RegistryEntry:
+    """An entry that workers complete and that serves the token's environments; raises
+    `LoginError` entry_not_found."""
+    entries = RegistryEntry.objects.filter(
+        pk=entry_id,
+        organization=token.organization,
+        registry_type__in=[kind.slug for kind in TYPES if kind.completed_on_worker],
+    )
+    if not token.any_environment:
+        reached = Q(patterns__environment=None)
+        if token.environment is not None:
+            reached |= Q(patterns__environment=token.environment)
+        entries = entries.filter(reached)
+    entry = entries.select_related("organization").defer("secrets").first()
+    if entry is None:
+        raise LoginError(
+            "entry_not_found",
+            "No instance-role entry with this id serves this token's workers.",
+            "Report on the entry that the login named.",
+        )
+    return entry
+
+
+def memberships_for_token(token: ApiToken) -> QuerySet[Membership]:
+    """What the token's person is a member of now, or the token's only one; organizations
+    loaded."""
+    found = Membership.objects.filter(user=token.user).select_related("organization")
+    if token.membership_id is not None:
+        found = found.filter(pk=token.membership_id)
+    return found.order_by("organization__name", "pk")
+
+
+# --- where from ---------------------------------------------------------------
+
+
+def source_address(request: HttpRequest) -> str | None:
+    """The client's address; a forwarded one is believed of TRUSTED_PROXIES only.
+
+    Each proxy appends who spoke to it, so reading from the right, the first address
+    that isn't a trusted proxy's is the client's; what stands before it, anyone may
+    have written.
+    """
+    trusted = _networks(tuple(settings.TRUSTED_PROXIES))
+    found = _address(request.META.get("REMOTE_ADDR", ""))
+    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    while found is not None and hops and any(found in network for network in trusted):
+        before = _address(hops.pop())
+        if before is None:
+            break
+        found = before
+    return str(found) if found is not None else None
+
+
+@lru_cache(maxsize=4)
+def _networks(texts: tuple[str, ...]):
+    return tuple(ip_network(text, strict=False) for text in texts)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        # without a zone (fe80::1%eth0), which databases don't take
+        found = ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found

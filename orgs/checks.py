@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -73,6 +74,24 @@ def requests_outside_transactions(app_configs: Any, **kwargs: Any) -> list[Check
             id="orgs.E005",
         )
     ]
+
+
+@register
+def trusted_proxies(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.E006 TRUSTED_PROXIES names something that isn't an address or a network."""
+    messages: list[CheckMessage] = []
+    for text in settings.TRUSTED_PROXIES:
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            messages.append(
+                Error(
+                    f"“{text}” in TRUSTED_PROXIES is not an address or a network.",
+                    hint="Write addresses or CIDRs, such as 127.0.0.1,10.0.0.0/8.",
+                    id="orgs.E006",
+                )
+            )
+    return messages
 
 
 @register(deploy=True)

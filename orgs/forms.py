@@ -6,13 +6,14 @@ The fields come from the type's own declaration; what is right is decided by
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import cache
 from typing import Any
 
 from django import forms
-from django.http import QueryDict
+from django.http import HttpRequest, QueryDict
 
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Field, Problem, Refused, RegistryType
@@ -23,6 +24,8 @@ from orgs.services.audit import Actor
 FROM_PATTERN = "From the pattern"
 # What nobody's browser should fill in or correct.
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+# Longer than any key ID, and with what none has.
+_LIKE_A_SECRET = re.compile(r"^(?=.*[^A-Z0-9_\s]).{30,}", re.DOTALL)
 _NOT_IN_LIST = {"invalid_choice": "This isn't in the list. Choose one that is."}
 
 
@@ -32,7 +35,7 @@ class PatternsField(forms.CharField):
     widget = forms.Textarea(attrs={"rows": 2, "class": "code", **_PLAIN})
     example = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
 
-    def to_python(self, value: Any) -> list[str]:
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
         return str(value or "").split()
 
     def prepare_value(self, value: Any) -> Any:
@@ -102,7 +105,7 @@ class EntryForm(forms.ModelForm):
         self._in_order()
 
     def _fill_in(self, entry: RegistryEntry) -> None:
-        self.initial |= {"patterns": entry.pattern_texts, "environments": entry.environments}
+        self.initial.update(patterns=entry.pattern_texts, environments=entry.environments)
         for declared in self.type.config_fields:
             self.initial[declared.name] = entry.config.get(declared.name, "")
             self._offer(declared.name, self.initial[declared.name])
@@ -129,10 +132,11 @@ class EntryForm(forms.ModelForm):
 
     def keep(self, typed: QueryDict) -> None:
         """Show what was typed, unjudged; secrets are dropped."""
-        secret = {f.name for registry_type in TYPES for f in registry_type.secret_fields}
-        self.dropped = {name for name in secret if typed.get(name)}
+        self.dropped = set(_secrets_in(typed))
         for name, field in self.fields.items():
-            if name not in secret and not field.widget.value_omitted_from_data(typed, {}, name):
+            if name not in self.dropped and not field.widget.value_omitted_from_data(
+                typed, {}, name
+            ):
                 self.initial[name] = field.widget.value_from_datadict(typed, {}, name)
 
     @property
@@ -142,11 +146,8 @@ class EntryForm(forms.ModelForm):
         No field is a secret that stays as it is. Dropped is one that was typed but
         isn't given back, so that it must be typed again.
         """
-        dropped = self.dropped
-        if self.is_bound and self.errors:
-            dropped = {f.name for f in self.type.secret_fields if self.data.get(f.name)}
         return [
-            (f, self[f.name] if f.name in self.fields else None, f.name in dropped)
+            (f, self[f.name] if f.name in self.fields else None, f.name in self.dropped)
             for f in self.type.fields
         ]
 
@@ -185,7 +186,17 @@ class EntryForm(forms.ModelForm):
             # A field that is wrong already looks empty to the service: once is enough.
             told = set(self.errors)
             self.refuse(problem for problem in refused.problems if problem.field not in told)
+        if self.errors:
+            self._drop_secrets()
         return self.cleaned_data
+
+    def _drop_secrets(self) -> None:
+        """The page that tells the errors never shows a secret, even in the wrong field."""
+        self.dropped = set(_secrets_in(self.data))
+        data: Any = self.data.copy()  # type: ignore[attr-defined]
+        for name in self.dropped:
+            data[name] = ""
+        self.data = data
 
     def refuse(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
@@ -215,7 +226,18 @@ class EntryForm(forms.ModelForm):
             return entries.entry_update(entry=self.entry, actor=actor, draft=self.draft())
         except Refused as refused:  # someone was faster
             self.refuse(refused.problems)
+            self._drop_secrets()
             return None
+
+
+def _secrets_in(typed: Mapping[str, Any]) -> list[str]:
+    """The fields that hold a secret: its own, and a key ID's where it looks like one."""
+    secret = [f for registry_type in TYPES for f in registry_type.secret_fields]
+    names = [f.name for f in secret if typed.get(f.name)]
+    for key_id in {f.paired_with for f in secret if (f.paired_with or "").endswith("key_id")}:
+        if key_id and _LIKE_A_SECRET.search(typed.get(key_id) or ""):
+            names.append(key_id)
+    return names
 
 
 def _input(declared: Field) -> forms.Field:
@@ -251,9 +273,32 @@ def entry_form(registry_type: RegistryType) -> type[EntryForm]:
     for declared in registry_type.fields:
         attributes[declared.name] = _input(declared)
     name = "".join(part.title() for part in registry_type.slug.split("-")) + "Form"
-    return type(EntryForm)(name, (EntryForm,), attributes)
+    metaclass: Any = type(EntryForm)
+    return metaclass(name, (EntryForm,), attributes)
 
 
 def form_for(slug: str | None, otherwise: str | None = None) -> type[EntryForm]:
     """The form class for a type's slug; where it isn't one, `otherwise`'s or the first's."""
     return entry_form(BY_SLUG.get(slug or "") or BY_SLUG.get(otherwise or "") or TYPES[0])
+
+
+def requested_form(
+    request: HttpRequest, organization: Organization, entry: RegistryEntry | None = None
+) -> EntryForm:
+    """The form as the request wants it: of which type, with which fields.
+
+    Bound on Save; «Show its fields» keeps what was typed, without errors or secrets.
+    """
+    standing = entry.registry_type if entry else None
+    form_class = form_for(request.POST.get("registry_type") or request.GET.get("type"), standing)
+    chosen: dict[str, Any] = {"organization": organization, "replace": "replace" in request.GET}
+    if entry is not None:
+        chosen["instance"] = entry
+    if request.method == "POST" and "show_fields" not in request.POST:
+        return form_class(request.POST, **chosen)
+    if entry is None:
+        chosen["initial"] = {"patterns": request.GET.get("pattern", "").split()}
+    form = form_class(**chosen)
+    if request.method == "POST":
+        form.keep(request.POST)
+    return form

@@ -6,6 +6,7 @@ Writes to registry entries go through `services.entries`, and nowhere else.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -155,7 +156,14 @@ class RegistryEntryQuerySet(models.QuerySet["RegistryEntry"]):
             .prefetch_related("patterns__environment")
             .order_by(
                 models.Case(
-                    models.When(status=RegistryEntry.Status.FAILING, enabled=True, then=0),
+                    models.When(
+                        status__in=[
+                            RegistryEntry.Status.FAILING,
+                            RegistryEntry.Status.UNREADABLE,
+                        ],
+                        enabled=True,
+                        then=0,
+                    ),
                     default=1,
                 ),
                 "-created_at",
@@ -191,6 +199,8 @@ class RegistryEntry(models.Model):
     status_at = models.DateTimeField(null=True)
     status_code = models.CharField(max_length=40, blank=True)
     status_detail = models.CharField(max_length=1000, blank=True)
+    # The worker token that reported it; empty where this server saw it itself.
+    status_reporter = models.CharField(max_length=100, blank=True)
     # Rises with any change of type, config, secrets or enabled, and nothing else.
     credentials_version = models.PositiveIntegerField(default=1)
 
@@ -202,9 +212,7 @@ class RegistryEntry(models.Model):
 
     def __str__(self) -> str:
         # prefetched on lists: `patterns.all()` costs no query there
-        texts = self.pattern_texts
-        more = f" (+{len(texts) - 1})" if len(texts) > 1 else ""
-        return f"{texts[0]}{more}" if texts else str(self.id)
+        return entry_title(self.pattern_texts) or str(self.id)
 
     @property
     def sealed_for(self) -> str:
@@ -224,13 +232,17 @@ class RegistryEntry(models.Model):
         return sorted(found, key=lambda environment: environment.name)
 
 
+def entry_title(patterns: Sequence[str]) -> str:
+    """What an entry is called: its first pattern, and how many more; "" without any."""
+    more = f" (+{len(patterns) - 1})" if len(patterns) > 1 else ""
+    return f"{patterns[0]}{more}" if patterns else ""
+
+
 class MatchPattern(models.Model):
     """The index of resolution: one row per pattern × environment (null = all)."""
 
     # `pattern_lookup` begins with it: an index of its own would only cost writes.
-    organization = models.ForeignKey(
-        Organization, models.CASCADE, related_name="+", db_index=False
-    )
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+", db_index=False)
     entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="patterns")
     environment = models.ForeignKey(Environment, models.PROTECT, null=True, related_name="patterns")
     enabled = models.BooleanField(help_text="Copied from the entry.")
@@ -300,6 +312,83 @@ class CachedLogin(models.Model):
 
 def cached_login_context(entry_id: uuid.UUID, scope: str) -> str:
     return f"cachedlogin:{entry_id}:{scope}"
+
+
+class Token(models.Model):
+    """What both kinds of token have in common.
+
+    Their text is shown once and never stored: the key id finds the row, the digest
+    (SHA-256 of the whole text, which holds 256 random bits) proves it.
+    """
+
+    prefix: ClassVar[str]
+
+    key_id = models.CharField(max_length=16, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    name = models.CharField(max_length=100)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    # Written when older than five minutes, and with it the address it came from.
+    last_used_at = models.DateTimeField(null=True)
+    last_address = models.GenericIPAddressField(null=True)
+
+    class Meta:
+        abstract = True
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def begins_with(self) -> str:
+        """The part that may be shown, to tell tokens apart."""
+        return f"{self.prefix}_{self.key_id}"
+
+
+class WorkerToken(Token):
+    """Workers of an organization ask for logins with it.
+
+    Bound to an environment it speaks for that one; «any environment» lets it name
+    one; else it reaches only what serves all environments (DESIGN, rule 8).
+    """
+
+    prefix = "vrw"
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="worker_tokens")
+    # RESTRICT: without its environment a token would reach something else than before;
+    # with its organization it may go.
+    environment = models.ForeignKey(
+        Environment, models.RESTRICT, null=True, related_name="worker_tokens"
+    )
+    any_environment = models.BooleanField(default=False)
+
+    class Meta(Token.Meta):
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(environment=None) | Q(any_environment=False),
+                name="worker_token_has_one_reach",
+            )
+        ]
+
+
+class ApiToken(Token):
+    """A person's, for the management API; narrowed to one organization, or to none.
+
+    It is narrowed by their membership, so that it ends with that, and stays ended
+    should they come back.
+    """
+
+    prefix = "vra"
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens")
+    membership = models.ForeignKey(Membership, models.CASCADE, null=True, related_name="api_tokens")
+
+    @property
+    def organization(self) -> Organization | None:
+        """The only one it reaches, or None for all of its person's."""
+        return self.membership.organization if self.membership else None
 
 
 class AppendOnly(Exception):

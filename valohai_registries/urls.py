@@ -5,6 +5,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("api/v0/", include("orgs.api.urls")),
     path("", include("orgs.web.urls")),
 ]
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from orgs.models import Organization
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
+from orgs.services.tokens import LONGEST
 
 
 class Command(BaseCommand):
@@ -37,8 +40,30 @@ class Command(BaseCommand):
         except Refused as refused:
             self.fail(f"{refused.code}: {refused}", 2)
 
+    def organization(self, slug: str) -> Organization:
+        """The organization with this slug; none is a failure, not a traceback."""
+        found = Organization.objects.filter(slug=slug).first()
+        if found is None:
+            self.fail(f"There is no organization {slug}.")
+        return found
+
     def print_json(self, document: Any) -> None:
         self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def add_expires_in_argument(parser: CommandParser) -> None:
+    parser.add_argument("--expires-in", type=_days, metavar="DAYS", help="else it has no end")
+
+
+def _days(text: str) -> timedelta:
+    """argparse turns the ValueError into wrong usage."""
+    days = int(text)
+    if not 1 <= days <= LONGEST.days:
+        raise ValueError(text)
+    return timedelta(days=days)
+
+
+_days.__name__ = "number of days"  # as argparse names it
 
 
 def add_image_arguments(parser: CommandParser) -> None:

@@ -55,6 +55,7 @@ REGION_FIELD = Field(
     required=False,
     max_length=40,
     choices=region_choices,
+    echo=r"[a-z]{2,5}(-[a-z]{2,10}){1,3}-[0-9]{1,2}",
 )
 
 
@@ -122,6 +123,7 @@ class AwsEcr(_Ecr):
             example="AKIAIOSFODNN7EXAMPLE",
             max_length=128,
             strips_all_blanks=True,
+            echo=r"A[A-Z]{3}[A-Z0-9]{12,28}",
         ),
         Field(
             name="secret_access_key",
@@ -181,6 +183,7 @@ class AwsEcrRole(_Ecr):
     slug = "aws-ecr-role"
     label = "AWS ECR (Instance Role)"
     summary = "The role attached to your EC2 workers. No key to keep; for AWS-only workers."
+    completed_on_worker = True
     fields = (
         Field(
             name="role_name",
@@ -189,6 +192,7 @@ class AwsEcrRole(_Ecr):
             example="ValohaiWorkerRole",
             max_length=200,
             strips_all_blanks=True,
+            echo=r"arn:aws[a-z-]*:[a-z]+::[0-9]{12}:[!-~]{1,100}",
         ),
         REGION_FIELD,
     )

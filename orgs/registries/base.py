@@ -112,6 +112,8 @@ class Field:
     `secret` fields are sealed and never shown again; `paired_with` names the
     public field that identifies the same key: changing that needs the secret
     anew (DESIGN, rule 6). `choices` gives (value, label) pairs when called.
+    `echo` is a regular expression of what an import's error may repeat of it: so
+    narrow that no secret in the wrong column fits; empty for nothing at all.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Field:
     paired_with: str | None = None
     choices: Callable[[], Sequence[tuple[str, str]]] | None = None
     strips_all_blanks: bool = False
+    echo: str = ""
 
 
 Config = Mapping[str, str]
@@ -143,6 +146,8 @@ class RegistryType(abc.ABC):
     fields: tuple[Field, ...]
     minted: bool = False
     """True where logins expire and are cached and refreshed (`CachedLogin`)."""
+    completed_on_worker: bool = False
+    """True where the login is an `InstanceRoleLogin`, so that only workers see it work."""
     secret_goes_to_host: bool = False
     """True where the stored secret itself is sent to the pattern's host."""
 

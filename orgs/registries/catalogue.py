@@ -2,7 +2,8 @@
 
 from .aws_ecr import AwsEcr, AwsEcrRole
 from .base import RegistryType
+from .docker import DockerRegistry
 
-TYPES: tuple[RegistryType, ...] = (AwsEcr(), AwsEcrRole())
+TYPES: tuple[RegistryType, ...] = (AwsEcr(), AwsEcrRole(), DockerRegistry())
 
 BY_SLUG = {registry_type.slug: registry_type for registry_type in TYPES}

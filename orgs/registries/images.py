@@ -129,6 +129,32 @@ def parse_server(text: str) -> tuple[str, str]:
     return join_authority(*parse_authority(written)), written
 
 
+@dataclass(frozen=True)
+class Server:
+    """A registry as a whole, which is all that Docker's helper protocol can name.
+
+    Normalized and written as those of an `ImageReference`.
+    """
+
+    host: str
+    port: int | None
+    written_server: str = field(compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """As `parse_server`, which see; raises `InvalidImage`."""
+        authority, written = parse_server(text)
+        return cls(*split_authority(authority), written)
+
+    @property
+    def authority(self) -> str:
+        """`host[:port]`."""
+        return join_authority(self.host, self.port)
+
+    def __str__(self) -> str:
+        return self.authority
+
+
 # What images, servers and match patterns share.
 
 

@@ -18,6 +18,7 @@ from .images import (
     HUB,
     ImageReference,
     InvalidImage,
+    Server,
     check_path_length,
     check_text,
     join_authority,
@@ -139,12 +140,17 @@ def index_keys(image: ImageReference) -> tuple[list[str], list[str]]:
 
     What isn't found under these keys can't match, so a lookup needs no scan.
     """
-    authorities = [image.authority]
-    parent = image.host.partition(".")[2]
-    if parent:
-        authorities.append(join_authority(f"*.{parent}", image.port))
     prefixes = ["", *accumulate(image.segments, lambda prefix, segment: f"{prefix}/{segment}")]
-    return authorities, prefixes
+    return host_keys(image), prefixes
+
+
+def host_keys(wanted: ImageReference | Server) -> list[str]:
+    """The authorities that a pattern on this host must have, the literal one first."""
+    authorities = [wanted.authority]
+    parent = wanted.host.partition(".")[2]
+    if parent:
+        authorities.append(join_authority(f"*.{parent}", wanted.port))
+    return authorities
 
 
 def _segment_matches(pattern: str, segment: str) -> bool:

@@ -10,20 +10,28 @@ from orgs.models import AuditEvent, Organization, Project, User
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a person, a worker token or the command line."""
+    """Who acts: a person, a worker token or the command line.
+
+    `token` begins as the token they came with does, where they came with one.
+    """
 
     name: str
     user: User | None = None
     staff: bool = False
     source_address: str | None = None
+    token: str = ""
 
     @classmethod
     def person(
-        cls, user: User, organization: Organization | None, source_address: str | None = None
+        cls,
+        user: User,
+        organization: Organization | None,
+        source_address: str | None = None,
+        token: str = "",
     ) -> Actor:
         """`staff` where they act without being a member of the organization."""
         member = organization and user.memberships.filter(organization=organization).exists()
-        return cls(user.email, user, user.is_staff and not member, source_address)
+        return cls(user.email, user, user.is_staff and not member, source_address, token)
 
 
 COMMAND_LINE = Actor("command line", staff=True)
@@ -53,7 +61,7 @@ def event(
         subject_id=str(subject_id),
         subject=subject[:700],
         code=code,
-        properties=properties or {},
+        properties=(properties or {}) | ({"token": actor.token} if actor.token else {}),
         source_address=actor.source_address,
     )
 

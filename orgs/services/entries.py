@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count
@@ -25,232 +26,24 @@ from orgs.models import (
     MatchPattern,
     Organization,
     RegistryEntry,
+    entry_title,
 )
-from orgs.registries import patterns as pure
-from orgs.registries.base import Problem, Refused, RegistryType
-from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.base import Refused
 
-from .audit import Actor, record
+from .audit import Actor, event, record
+from .checking import Checked, Draft, check, check_all, conflicts, parse_patterns
 
-MAX_PATTERNS = 100
-MAX_WILDCARD_PATHS = 200
+__all__ = ["Draft", "check"]
+
 # What a change of must raise credentials_version, and forgets the verification.
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What someone wants an entry to be. No environments means all of them.
-
-    On an update, a secret left out or blank stays as it is, under rule 6.
-    """
-
-    registry_type: str
-    patterns: Sequence[str]
-    config: dict[str, str] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    environments: Sequence[Environment] = ()
-    enabled: bool = True
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A draft that holds by itself: parsed, completed, normalized."""
-
-    type: RegistryType
-    patterns: list[pure.MatchPattern]
-    config: dict[str, str]
-    secrets: dict[str, str] = field(repr=False)
-
-
-def check(draft: Draft, entry: RegistryEntry | None = None) -> Checked:
-    """What can be said without looking at other entries; raises `Refused`.
-
-    `entry` is the one to be changed, None for a new one.
-    """
-    registry_type = BY_SLUG.get(draft.registry_type)
-    if registry_type is None:
-        raise Refused(
-            Problem(
-                "unknown_type",
-                f"There is no registry type “{draft.registry_type[:40]}”.",
-                f"Write one of {', '.join(BY_SLUG)}.",
-                "registry_type",
-            )
-        )
-    parsed, problems = _parse_patterns(draft.patterns)
-    config: dict[str, str] = {}
-    secrets: dict[str, str] = {}
-    try:
-        config, secrets = registry_type.clean(draft.config, draft.secrets, parsed)
-    except Refused as refused:
-        problems += refused.problems
-    else:
-        problems += _secret_problems(registry_type, config, secrets, parsed, entry)
-    if len(draft.note) > 500:
-        problems.append(Problem("too_long", "The note is too long.", "Keep it to 500.", "note"))
-    if problems:
-        raise Refused(*problems)
-    return Checked(registry_type, parsed, config, secrets)
-
-
-def _parse_patterns(texts: Sequence[str]) -> tuple[list[pure.MatchPattern], list[Problem]]:
-    problems: list[Problem] = []
-    parsed: dict[str, pure.MatchPattern] = {}
-    for text in texts:
-        if not text.strip():
-            continue
-        try:
-            pattern = pure.MatchPattern.parse(text.strip())
-        except Refused as refused:
-            problems += refused.problems
-            continue
-        parsed.setdefault(str(pattern), pattern)
-    if not parsed and not problems:
-        problems.append(
-            Problem(
-                "required",
-                "Match pattern is empty.",
-                "Write which images this entry serves, for example "
-                "123456789012.dkr.ecr.us-east-1.amazonaws.com/*.",
-                "patterns",
-            )
-        )
-    if len(parsed) > MAX_PATTERNS:
-        problems.append(
-            Problem(
-                "too_many",
-                f"An entry has at most {MAX_PATTERNS} patterns.",
-                "Use a wider pattern, or a second entry.",
-                "patterns",
-            )
-        )
-    return list(parsed.values()), problems
-
-
-def _secret_problems(
-    registry_type: RegistryType,
-    config: dict[str, str],
-    secrets: dict[str, str],
-    parsed: list[pure.MatchPattern],
-    entry: RegistryEntry | None,
-) -> list[Problem]:
-    """Rule 6: a blank secret means unchanged, where nothing it belongs to changed."""
-    problems = []
-    for secret in registry_type.secret_fields:
-        if secrets.get(secret.name) or not secret.required:
-            continue
-        what, fix = f"{secret.label} is empty.", "Enter it."
-        if entry is not None and entry.registry_type == registry_type.slug and entry.secrets:
-            partner = secret.paired_with
-            old = [pure.MatchPattern.parse(text) for text in entry.pattern_texts]
-            if partner and entry.config.get(partner) != config.get(partner):
-                label = next(f.label for f in registry_type.fields if f.name == partner)
-                what = f"{label} changed, so its {secret.label} is needed too."
-                fix = "Enter the secret of the new key."
-            elif not (
-                registry_type.secret_scope(config, parsed)
-                <= registry_type.secret_scope(entry.config, old)
-            ):
-                what = f"The kept {secret.label} was given for another place."
-                fix = "Enter it again to let it go to the new one."
-            else:
-                continue
-        problems.append(Problem("secret_required", what, fix, secret.name))
-    return problems
-
-
-# --- against what stands ------------------------------------------------------
-
-
-def _conflicts(
-    organization: Organization,
-    checked: Checked,
-    environments: Sequence[Environment],
-    exclude: RegistryEntry | None,
-) -> list[Problem]:
-    """Duplicates among enabled rows, and too many wildcards at one place."""
-    problems = []
-    rows = MatchPattern.objects.filter(organization=organization, enabled=True)
-    if exclude is not None:
-        rows = rows.exclude(entry=exclude)
-    same = rows.filter(normalized__in=[str(p) for p in checked.patterns])
-    if environments:
-        same = same.filter(environment__in=environments)
-    else:
-        same = same.filter(environment=None)
-    seen: set[str] = set()
-    for row in same.select_related("entry", "environment"):
-        if row.normalized in seen:
-            continue
-        seen.add(row.normalized)
-        standing = BY_SLUG.get(row.entry.registry_type)
-        where = row.environment.name if row.environment else "all environments"
-        problems.append(
-            Problem(
-                "duplicate_pattern",
-                f"The enabled entry {row.text} ({standing.label if standing else '?'}, {where}) "
-                "has this pattern already.",
-                "Edit that entry (its type and key can be changed in place), choose other "
-                "environments, or disable it first.",
-                "patterns",
-                suggestion=str(row.entry_id),
-            )
-        )
-    return problems + _too_many_wildcards(rows, checked)
-
-
-def _too_many_wildcards(rows: Any, checked: Checked) -> list[Problem]:
-    places: dict[tuple[str, str], set[str]] = {}
-    for pattern in checked.patterns:
-        if pattern.has_wildcard_path:
-            key = (pattern.authority, pattern.literal_prefix)
-            places.setdefault(key, set()).add(str(pattern))
-    problems = []
-    for (host, prefix), new in places.items():
-        standing = rows.filter(host=host, prefix=prefix, wildcard_path=True)
-        others = standing.exclude(normalized__in=new).values("normalized").distinct().count()
-        if others + len(new) > MAX_WILDCARD_PATHS:
-            problems.append(
-                Problem(
-                    "too_many_wildcards",
-                    f"{host}/{prefix} has {others} patterns with wildcards already; "
-                    f"{MAX_WILDCARD_PATHS} at one place is the most, so that finding the one "
-                    "for an image stays fast.",
-                    "Write longer literal beginnings, or one wider pattern.",
-                    "patterns",
-                )
-            )
-    return problems
-
-
-def _check_all(
-    organization: Organization, draft: Draft, entry: RegistryEntry | None = None
-) -> Checked:
-    checked = check(draft, entry)
-    foreign = [e for e in draft.environments if e.organization_id != organization.pk]
-    if foreign:
-        raise Refused(
-            Problem(
-                "environment_not_found",
-                "An environment isn't one of this organization.",
-                "Choose among the organization's own.",
-                "environments",
-            )
-        )
-    if draft.enabled:
-        problems = _conflicts(organization, checked, draft.environments, entry)
-        if problems:
-            raise Refused(*problems)
-    return checked
 
 
 def entry_check(
     *, organization: Organization, draft: Draft, entry: RegistryEntry | None = None
 ) -> None:
     """All that saving would refuse, as `Refused`; writes nothing."""
-    _check_all(organization, draft, entry)
+    check_all(organization, draft, entry)
 
 
 # --- writing ------------------------------------------------------------------
@@ -258,8 +51,18 @@ def entry_check(
 
 def entry_create(*, organization: Organization, actor: Actor, draft: Draft) -> RegistryEntry:
     """A new entry and its event, or `Refused` and nothing."""
-    with _one_by_one(organization):
-        checked = _check_all(organization, draft)
+    with one_by_one(organization):
+        checked = check_all(organization, draft)
+        (entry,) = write_new(organization, actor, [(draft, checked)])
+    return entry
+
+
+def write_new(
+    organization: Organization, actor: Actor, drafts: Sequence[tuple[Draft, Checked]]
+) -> list[RegistryEntry]:
+    """New entries and an event for each; already checked, and inside `one_by_one`."""
+    made, rows, events = [], [], []
+    for draft, checked in drafts:
         entry = RegistryEntry(
             organization=organization,
             registry_type=checked.type.slug,
@@ -270,17 +73,23 @@ def entry_create(*, organization: Organization, actor: Actor, draft: Draft) -> R
             updated_by=actor.user,
         )
         _seal(entry, checked)
-        entry.save(force_insert=True)
-        MatchPattern.objects.bulk_create(_rows(entry, checked, draft.environments))
-        record(
-            actor=actor,
-            action="entry.created",
-            organization=organization,
-            subject_id=entry.pk,
-            subject=str(entry),
-            properties={"after": _told(entry, draft.environments)},
+        made.append(entry)
+        rows += _rows(entry, checked, draft.environments)
+        told = _told_draft(draft, checked)
+        events.append(
+            event(
+                actor=actor,
+                action="entry.created",
+                organization=organization,
+                subject_id=entry.pk,
+                subject=entry_title(told["patterns"]),
+                properties={"after": told},
+            )
         )
-    return entry
+    RegistryEntry.objects.bulk_create(made)
+    MatchPattern.objects.bulk_create(rows)
+    AuditEvent.objects.bulk_create(events)
+    return made
 
 
 def entry_update(*, entry: RegistryEntry, actor: Actor, draft: Draft) -> RegistryEntry:
@@ -289,47 +98,57 @@ def entry_update(*, entry: RegistryEntry, actor: Actor, draft: Draft) -> Registr
     Any change of type, configuration, secret or enabled raises
     credentials_version and drops its cached logins in the same transaction.
     """
-    with _one_by_one(entry.organization):
-        entry = _locked(entry)
-        checked = _check_all(entry.organization, draft, entry)
-        old_environments = entry.environments
-        before = _told(entry, old_environments)
-        new_secret = bool(checked.secrets) and checked.secrets != _revealed(entry)
-        type_changed = entry.registry_type != checked.type.slug
-        entry.registry_type = checked.type.slug
-        entry.config = checked.config
-        entry.enabled = draft.enabled
-        entry.note = draft.note
-        if type_changed or new_secret:
-            _seal(entry, checked)
-        rows = _rows(entry, checked, draft.environments)
-        if not _same_rows(entry, rows):
-            entry.patterns.all().delete()
-            MatchPattern.objects.bulk_create(rows)
-            entry._prefetched_objects_cache = {}  # type: ignore[attr-defined]
-        after = _told(entry, draft.environments)
-        changes: dict[str, Any] = {
-            name: [before.get(name), after.get(name)]
-            for name in {**before, **after}
-            if before.get(name) != after.get(name)
-        }
-        if new_secret or (type_changed and entry.secrets):
-            changes["secret"] = "changed"  # noqa: S105
-        if changes:
-            _save_change(entry, actor, "entry.updated", changes)
+    with one_by_one(entry.organization):
+        (entry,) = locked([entry.pk])
+        checked = check_all(entry.organization, draft, entry)
+        write_change(entry, actor, draft, checked)
     return entry
+
+
+def changes(entry: RegistryEntry, draft: Draft, checked: Checked) -> dict[str, Any]:
+    """What the draft would change, as an event tells it: {name: [before, after]}.
+
+    Of a secret it only says so. Reveals the entry's secret where one is given.
+    """
+    before, after = _told(entry, entry.environments), _told_draft(draft, checked)
+    found: dict[str, Any] = {
+        name: [before[name], after[name]] for name in before if before[name] != after[name]
+    }
+    if checked.secrets and ("type" in found or checked.secrets != _revealed(entry)):
+        found["secret"] = "changed"  # noqa: S105
+    return found
+
+
+def write_change(
+    entry: RegistryEntry, actor: Actor, draft: Draft, checked: Checked
+) -> dict[str, Any]:
+    """Write and tell what differs; already checked, and `locked` inside `one_by_one`."""
+    found = changes(entry, draft, checked)
+    if not found:
+        return found
+    entry.registry_type = checked.type.slug
+    entry.config = checked.config
+    entry.enabled = draft.enabled
+    entry.note = draft.note
+    if "type" in found or "secret" in found:
+        _seal(entry, checked)
+    if not found.keys().isdisjoint({"patterns", "environments", "enabled"}):
+        entry.patterns.all().delete()
+        MatchPattern.objects.bulk_create(_rows(entry, checked, draft.environments))
+        entry._prefetched_objects_cache = {}  # type: ignore[attr-defined]
+    _save_change(entry, actor, "entry.updated", found)
+    return found
 
 
 def entry_set_enabled(*, entry: RegistryEntry, actor: Actor, enabled: bool) -> RegistryEntry:
     """Enable or disable; enabling may be `Refused` where another took the pattern."""
-    with _one_by_one(entry.organization):
-        entry = _locked(entry)
+    with one_by_one(entry.organization):
+        (entry,) = locked([entry.pk])
         if entry.enabled == enabled:
             return entry
         if enabled:
-            parsed, _ = _parse_patterns(entry.pattern_texts)
-            checked = Checked(BY_SLUG[entry.registry_type], parsed, entry.config, {})
-            problems = _conflicts(entry.organization, checked, entry.environments, entry)
+            parsed, _ = parse_patterns(entry.pattern_texts)
+            problems = conflicts(entry.organization, parsed, entry.environments, entry)
             if problems:
                 raise Refused(*problems)
         entry.enabled = enabled
@@ -341,8 +160,8 @@ def entry_set_enabled(*, entry: RegistryEntry, actor: Actor, enabled: bool) -> R
 
 def entry_delete(*, entry: RegistryEntry, actor: Actor) -> None:
     """Erase an entry with its secret; the event stays."""
-    with _one_by_one(entry.organization):
-        entry = _locked(entry)
+    with one_by_one(entry.organization):
+        (entry,) = locked([entry.pk])
         record(
             actor=actor,
             action="entry.deleted",
@@ -355,7 +174,7 @@ def entry_delete(*, entry: RegistryEntry, actor: Actor) -> None:
 
 
 @contextmanager
-def _one_by_one(organization: Organization) -> Iterator[None]:
+def one_by_one(organization: Organization) -> Iterator[None]:
     """A transaction in which the organization's entries are written one by one.
 
     The constraint alone would refuse a racing duplicate as well, but with a
@@ -366,13 +185,18 @@ def _one_by_one(organization: Organization) -> Iterator[None]:
         yield
 
 
-def _locked(entry: RegistryEntry) -> RegistryEntry:
-    return (
+def locked(keys: Sequence[UUID]) -> list[RegistryEntry]:
+    """The entries, their rows locked; raises RegistryEntry.DoesNotExist if one is gone."""
+    found = list(
         RegistryEntry.objects.select_for_update(of=("self",))
         .select_related("organization")
         .prefetch_related("patterns__environment")
-        .get(pk=entry.pk)
+        .filter(pk__in=keys)
+        .order_by("pk")
     )
+    if len(found) < len(keys):
+        raise RegistryEntry.DoesNotExist("An entry was deleted meanwhile.")
+    return found
 
 
 def _seal(entry: RegistryEntry, checked: Checked) -> None:
@@ -418,13 +242,6 @@ def _or_all(environments: Iterable[Environment]) -> list[Environment | None]:
     return [*environments] or [None]
 
 
-def _same_rows(entry: RegistryEntry, rows: list[MatchPattern]) -> bool:
-    def key(row: MatchPattern) -> tuple[object, ...]:
-        return (row.text, row.environment_id, row.position, row.enabled)
-
-    return {key(row) for row in entry.patterns.all()} == {key(row) for row in rows}
-
-
 def _told(entry: RegistryEntry, environments: Sequence[Environment]) -> dict[str, Any]:
     """What an event may say of an entry: everything but its secret."""
     return {
@@ -437,11 +254,24 @@ def _told(entry: RegistryEntry, environments: Sequence[Environment]) -> dict[str
     }
 
 
+def _told_draft(draft: Draft, checked: Checked) -> dict[str, Any]:
+    """What `_told` will say of the entry once this is written."""
+    return {
+        "type": checked.type.slug,
+        "patterns": [pattern.text for pattern in checked.patterns],
+        "configuration": checked.config,
+        "environments": [e.slug for e in sorted(draft.environments, key=lambda e: e.name)],
+        "enabled": draft.enabled,
+        "note": draft.note,
+    }
+
+
 def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[str, Any]) -> None:
     if any(name in changes for name in _CREDENTIALS):
         entry.credentials_version += 1
         entry.status = RegistryEntry.Status.UNVERIFIED
         entry.status_at, entry.status_code, entry.status_detail = None, "", ""
+        entry.status_reporter = ""
         CachedLogin.objects.filter(entry=entry).delete()
     entry.updated_by = actor.user
     entry.save()

@@ -14,13 +14,12 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from orgs.models import Environment, Project, RegistryEntry
+from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.base import DockerLogin, InstanceRoleLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
-from orgs.registries.images import ImageReference
 
 from . import audit, minting
-from .resolve import Served, require
+from .resolve import Served, Wanted, require
 
 REFRESH_AT_MOST = timedelta(minutes=10)
 USED_EVERY = timedelta(minutes=5)
@@ -49,12 +48,13 @@ class Answer:
 def login_for(
     *,
     project: Project,
-    image: ImageReference,
+    image: Wanted,
     actor: audit.Actor,
     environment: Environment | None = None,
     recheck: Callable[[], None] = lambda: None,
 ) -> Answer:
-    """The login for an image; raises `LoginError`. Not inside a transaction.
+    """The login for an image, or for a whole server; raises `LoginError`. Not inside a
+    transaction.
 
     `recheck` is called after any wait, before the answer leaves; it raises
     `LoginError` where the asker has lost access meanwhile (a revoked token).
@@ -63,7 +63,14 @@ def login_for(
         served, login = _obtain(project, image, environment, recheck)
     except LoginError as error:
         if error.code not in _UNTOLD:
-            _record_refusal(project, image, actor, environment, error)
+            record_refusal(
+                actor=actor,
+                organization=project.organization,
+                project=project,
+                image=image,
+                environment=environment,
+                error=error,
+            )
         raise
     _record_login(project, image, actor, environment, served)
     now = timezone.now()
@@ -74,7 +81,7 @@ def login_for(
 
 def _obtain(
     project: Project,
-    image: ImageReference,
+    image: Wanted,
     environment: Environment | None,
     recheck: Callable[[], None],
 ) -> tuple[Served, DockerLogin | InstanceRoleLogin]:
@@ -108,7 +115,7 @@ def _obtain(
 
 
 def _stands(
-    project: Project, served: Served, image: ImageReference, environment: Environment | None
+    project: Project, served: Served, image: Wanted, environment: Environment | None
 ) -> bool:
     """Whether, after a wait, the same entry in the same state would still serve."""
     fresh = Project.objects.select_related("organization").filter(pk=project.pk).first()
@@ -123,7 +130,7 @@ def _stands(
 
 def _record_login(
     project: Project,
-    image: ImageReference,
+    image: Wanted,
     actor: audit.Actor,
     environment: Environment | None,
     served: Served,
@@ -152,21 +159,23 @@ def _record_login(
         ) from None
 
 
-def _record_refusal(
-    project: Project,
-    image: ImageReference,
+def record_refusal(
+    *,
     actor: audit.Actor,
-    environment: Environment | None,
+    organization: Organization | None,
+    image: Wanted | None,
     error: LoginError,
+    project: Project | None = None,
+    environment: Environment | None = None,
 ) -> None:
     """Commit the event of a refusal; one that can't be written is still a refusal."""
     try:
         audit.record(
             actor=actor,
             action="login.refused",
-            organization=project.organization,
+            organization=organization,
             project=project,
-            subject=str(image),
+            subject=str(image or ""),
             code=error.code,
             properties={**_properties("", environment), "reason": error.what[:500]},
         )

@@ -199,7 +199,6 @@ class _Places:
                     if not self._taken[key]:
                         del self._taken[key]
 
-
     def blocked(self, organization_id: int) -> int:
         """How many callers of an organization are blocked in this process now."""
         return self._taken[("organization", organization_id)]
@@ -338,6 +337,7 @@ def _mark(
         status_at=Now(),
         status_code=error.code if error else "",
         status_detail=error.detail[:1000] if error else "",
+        status_reporter="",
     )
 
 

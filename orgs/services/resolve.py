@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from django.db.models import Q
 
 from orgs.models import Environment, MatchPattern, Organization, Project, RegistryEntry
 from orgs.registries.base import LoginError
-from orgs.registries.images import ImageReference
+from orgs.registries.images import HUB, ImageReference, Server
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.registries.patterns import index_keys
+from orgs.registries.patterns import host_keys, index_keys
+
+# What a login is asked for.
+Wanted: TypeAlias = ImageReference | Server
 
 
 class Verdict(StrEnum):
@@ -61,6 +65,45 @@ def resolve(
     return Served(row.entry, row.text)
 
 
+def resolve_server(
+    organization: Organization, server: Server, environment: Environment | None = None
+) -> Served | None:
+    """The entry that serves whatever image is pulled from the server, or None where no
+    entry stands on it. Two queries.
+
+    Raises `LoginError` ambiguous_server where the image would decide: several entries
+    stand there, or one that doesn't cover the whole host.
+    """
+    hosts = host_keys(server)
+    standing = MatchPattern.objects.filter(
+        _reach(environment), organization=organization, host__in=hosts, enabled=True
+    )
+    everything = [f"{host}/*" for host in hosts]
+    covering = _with_entry(standing.filter(prefix="", normalized__in=everything))
+    if not covering:
+        if standing.exists():
+            raise _ambiguous(
+                f"The entries of {organization} on {server} serve only some of its images.",
+                f"Ask with the image, or add an entry for {server}/*.",
+            )
+        return None
+    row, pattern = max(_parsed(covering), key=_order)
+    narrower = standing.exclude(normalized__in=everything).exclude(entry=row.entry_id)
+    if not pattern.host_is_wildcard:
+        narrower = narrower.filter(host=server.authority)
+    if narrower.exists():
+        raise _ambiguous(
+            f"Several entries of {organization} stand on {server}, and the image decides "
+            "which of them serves it.",
+            "Ask with the image; on a worker, name it in VALOHAI_IMAGE.",
+        )
+    return Served(row.entry, row.text)
+
+
+def _ambiguous(what: str, fix: str) -> LoginError:
+    return LoginError("ambiguous_server", what, fix)
+
+
 def organization_of(project: Project) -> Organization:
     """The project's organization; raises `LoginError` personal_project."""
     if project.organization is None:
@@ -73,22 +116,24 @@ def organization_of(project: Project) -> Organization:
     return project.organization
 
 
-def require(
-    project: Project, image: ImageReference, environment: Environment | None = None
-) -> Served:
-    """As `resolve`, for a project; raises `LoginError` personal_project or no_match."""
+def require(project: Project, wanted: Wanted, environment: Environment | None = None) -> Served:
+    """As `resolve` or `resolve_server`, for a project; raises `LoginError`
+    personal_project, no_match or ambiguous_server."""
     organization = organization_of(project)
-    served = resolve(organization, image, environment)
+    if isinstance(wanted, Server):
+        served = resolve_server(organization, wanted, environment)
+    else:
+        served = resolve(organization, wanted, environment)
     if served is None:
-        raise no_match(organization, image)
+        raise no_match(organization, wanted)
     return served
 
 
-def no_match(organization: Organization, image: ImageReference) -> LoginError:
+def no_match(organization: Organization, wanted: Wanted) -> LoginError:
     return LoginError(
         "no_match",
-        f"No enabled entry of {organization} serves {image}.",
-        f"If it's private, add an entry with {suggested_pattern(image)}; public images need none.",
+        f"No enabled entry of {organization} serves {wanted}.",
+        f"If it's private, add an entry with {suggested_pattern(wanted)}; public images need none.",
     )
 
 
@@ -163,20 +208,22 @@ def explanation_json(image: ImageReference, found: Explanation) -> dict[str, obj
     }
 
 
-def suggested_pattern(image: ImageReference) -> str:
+def suggested_pattern(wanted: Wanted) -> str:
     """The pattern that someone lacking an entry most likely wants."""
-    if image.authority == "docker.io":
-        return f"docker.io/{image.segments[0]}/*"
-    return f"{image.authority}/*"
+    if wanted.authority == HUB and isinstance(wanted, ImageReference):
+        return f"{HUB}/{wanted.segments[0]}/*"
+    return f"{wanted.authority}/*"
 
 
 def _rows(organization: Organization, image: ImageReference):
     hosts, prefixes = index_keys(image)
-    return (
+    return _with_entry(
         MatchPattern.objects.filter(organization=organization, host__in=hosts, prefix__in=prefixes)
-        .select_related("entry")
-        .defer("entry__note", "entry__status_detail")
     )
+
+
+def _with_entry(rows):
+    return rows.select_related("entry").defer("entry__note", "entry__status_detail")
 
 
 def _reach(environment: Environment | None) -> Q:

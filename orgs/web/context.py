@@ -10,6 +10,12 @@ from django.utils.functional import SimpleLazyObject
 from orgs.models import Membership, Organization, User
 
 
+class SignedIn(HttpRequest):
+    """A request behind `login_required`, for the type checker."""
+
+    user: User
+
+
 def people(request: HttpRequest) -> dict[str, Any]:
     """`my_memberships`: for the «Hi, <name>» menu, those one administers first."""
 
@@ -25,9 +31,9 @@ def people(request: HttpRequest) -> dict[str, Any]:
     return {"my_memberships": SimpleLazyObject(memberships)}
 
 
-def inside(request: HttpRequest, organization: Organization, here: str) -> dict[str, Any]:
+def inside(request: SignedIn, organization: Organization, here: str) -> dict[str, Any]:
     """For a page of an organization: what the person is in it, and which tab is open."""
-    membership = request.user.memberships.filter(organization=organization).first()  # type: ignore[union-attr]
+    membership = request.user.memberships.filter(organization=organization).first()
     return {
         "organization": organization,
         "is_admin": membership is not None and membership.role == Membership.Role.ADMIN,

@@ -5,7 +5,6 @@ Each view: gate, form, service, answer.
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -19,22 +18,22 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from orgs import access
-from orgs.forms import EntryForm, form_for
+from orgs.forms import EntryForm, requested_form
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
 from orgs.services.attention import broken_sentence
 from orgs.services.audit import Actor
+from orgs.services.history import history_of
 
-from .context import inside
-from .history import history_of
+from .context import SignedIn, inside
 
 PAGE_SIZE = 50
 
 
 @login_required
-def index(request: HttpRequest, slug: str) -> HttpResponse:
+def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     context = inside(request, organization, "registries")
     query = request.GET.get("q", "").strip()
@@ -61,7 +60,7 @@ def _searched(
 
 
 @login_required
-def entry(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
+def entry(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     found = access.entry_in(organization, entry_id)
     context = inside(request, organization, "registries")
@@ -90,10 +89,10 @@ def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
 @login_required
 @never_cache
 @sensitive_post_parameters()
-def new(request: HttpRequest, slug: str) -> HttpResponse:
+def new(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    form = _form(request, organization)
-    if _is_save(request) and (saved := form.write(_actor(request, organization))):
+    form = requested_form(request, organization)
+    if form.is_bound and (saved := form.write(_actor(request, organization))):
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/new.html", form)
@@ -102,36 +101,17 @@ def new(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 @never_cache
 @sensitive_post_parameters()
-def edit(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
+def edit(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.entry_in(organization, entry_id)
-    form = _form(request, organization, instance=found, replace="replace" in request.GET)
-    if _is_save(request) and (saved := form.write(_actor(request, organization))):
+    form = requested_form(request, organization, found)
+    if form.is_bound and (saved := form.write(_actor(request, organization))):
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/edit.html", form)
 
 
-def _is_save(request: HttpRequest) -> bool:
-    return request.method == "POST" and "show_fields" not in request.POST
-
-
-def _form(request: HttpRequest, organization: Organization, **kwargs: Any) -> EntryForm:
-    """Bound on Save; «Show its fields» keeps what was typed, without errors or secrets."""
-    standing = kwargs["instance"].registry_type if "instance" in kwargs else None
-    chosen = request.POST.get("registry_type") or request.GET.get("type")
-    form_class = form_for(chosen, standing)
-    if _is_save(request):
-        return form_class(request.POST, organization=organization, **kwargs)
-    if standing is None:
-        kwargs["initial"] = {"patterns": request.GET.get("pattern", "").split()}
-    form = form_class(organization=organization, **kwargs)
-    if request.method == "POST":
-        form.keep(request.POST)
-    return form
-
-
-def _form_page(request: HttpRequest, template: str, form: EntryForm) -> HttpResponse:
+def _form_page(request: SignedIn, template: str, form: EntryForm) -> HttpResponse:
     """The page, or with `?fields` only the type's own fields (asked without a secret)."""
     context = {"form": form, "entry": form.entry, "types": TYPES}
     if request.method == "GET" and "fields" in request.GET:
@@ -140,14 +120,19 @@ def _form_page(request: HttpRequest, template: str, form: EntryForm) -> HttpResp
 
 
 @login_required
-def delete(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
+def delete(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.entry_in(organization, entry_id)
     if request.method == "POST":
         entries.entry_delete(entry=found, actor=_actor(request, organization))
         messages.success(request, f"{found} is deleted.")
         return redirect("registries", slug)
-    context = {"entry": found, "usage": entries.entry_usage(found, days=7)}
+    registry_type = BY_SLUG.get(found.registry_type)
+    context = {
+        "entry": found,
+        "usage": entries.entry_usage(found, days=7),
+        "run_out": registry_type is not None and registry_type.minted,
+    }
     return render(
         request, "registries/delete.html", inside(request, organization, "registries") | context
     )
@@ -155,13 +140,13 @@ def delete(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def enable(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
+def enable(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     return _switch(request, slug, entry_id, enabled=True)
 
 
 @login_required
 @require_POST
-def disable(request: HttpRequest, slug: str, entry_id: UUID) -> HttpResponse:
+def disable(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     return _switch(request, slug, entry_id, enabled=False)
 
 

@@ -1,18 +1,18 @@
 """Web pages and their names."""
 
 from django.contrib.auth import views as auth
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from . import account, registries, views
 
-_entry = [
+_entry: list[URLPattern | URLResolver] = [
     path("", registries.entry, name="entry"),
     path("edit/", registries.edit, name="entry_edit"),
     path("delete/", registries.delete, name="entry_delete"),
     path("enable/", registries.enable, name="entry_enable"),
     path("disable/", registries.disable, name="entry_disable"),
 ]
-_registries = [
+_registries: list[URLPattern | URLResolver] = [
     path("", registries.index, name="registries"),
     path("new/", registries.new, name="entry_new"),
     path("<uuid:entry_id>/", include(_entry)),

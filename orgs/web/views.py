@@ -14,7 +14,7 @@ from orgs import access, sealed
 from orgs.models import Organization
 from orgs.services.attention import BROKEN, entries_needing_attention
 
-from .context import inside
+from .context import SignedIn, inside
 
 MOST_PROJECTS = 20
 _FAILING = Q(
@@ -24,7 +24,7 @@ _FAILING = Q(
 
 
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: SignedIn) -> HttpResponse:
     memberships = list(
         request.user.memberships.select_related("organization")
         .annotate(failing=Count("organization__entries", filter=_FAILING))
@@ -37,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def organization(request: HttpRequest, slug: str) -> HttpResponse:
+def organization(request: SignedIn, slug: str) -> HttpResponse:
     found = access.organization_for_member(request.user, slug)
     projects = list(found.projects.all()[: MOST_PROJECTS + 1])
     context = inside(request, found, "overview")

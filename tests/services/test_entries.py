@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, MatchPattern, RegistryEntry
 from orgs.registries.base import Refused
-from orgs.services import entries
+from orgs.services import checking, entries
 from orgs.services.entries import Draft
 from tests.conftest import CANARY, HOST
 
@@ -166,7 +166,7 @@ def _values(row):
 
 
 def test_wildcards_at_one_place_are_limited(make_entry, acme, actor, monkeypatch):
-    monkeypatch.setattr(entries, "MAX_WILDCARD_PATHS", 3)
+    monkeypatch.setattr(checking, "MAX_WILDCARD_PATHS", 3)
     make_entry([f"{HOST}/a-*", f"{HOST}/b-*"])
     make_entry(f"{HOST}/c-*")
     make_entry(f"{HOST}/deeper/c-*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orgs.models import RegistryEntry
+from orgs.registries.catalogue import TYPES
 from tests.conftest import CANARY, HOST
 
 from .conftest import NEW, TYPED, Page, url
@@ -25,11 +26,9 @@ def test_labels_and_order(look, alice) -> None:
     assert labels[:5] == wanted
     assert page.fields["access_key_id"]["autocomplete"] == "off"
     assert page.fields["secret_access_key"]["autocomplete"] == "new-password"
-    assert page.texts["option"][:3] == [
-        "AWS ECR (IAM credentials)",
-        "AWS ECR (Instance Role)",
-        "From the pattern",
-    ]
+    types = ["AWS ECR (IAM credentials)", "AWS ECR (Instance Role)"]
+    assert page.texts["option"][:2] == types
+    assert page.texts["option"][len(TYPES)] == "From the pattern"
     role = look(alice, NEW, type="aws-ecr-role")
     assert role.texts["label"][:4] == ["Match pattern", "Registry type", "Role name", "Region"]
     assert "secret_access_key" not in role.fields
@@ -79,7 +78,7 @@ def test_save(client, alice) -> None:
         ({"secret_access_key": ""}, "secret_access_key", "Secret Access Key is empty. Enter it."),
         ({"secret_access_key": "pass"}, "secret_access_key", "This isn't a Secret Access Key."),
         ({"note": LONG}, "note", ""),
-        ({"registry_type": "docker"}, "registry_type", "This isn't in the list."),
+        ({"registry_type": "nonsense"}, "registry_type", "This isn't in the list."),
         (
             {"registry_type": "aws-ecr-role", "role_name": "arn:aws:iam::123456789012:user/x"},
             "role_name",
@@ -96,7 +95,9 @@ def test_bad_input(wrong, field, sentences, send, alice) -> None:
     assert page.title.startswith("Error: Add a new entry")
     assert page.texts["h2"][0] == "1 error"
     assert page.links[page.error(field)] == f"#id_{field}"
-    assert page.attributes["errors"]["tabindex"] == "-1" and "autofocus" in page.attributes["errors"]
+    assert (
+        page.attributes["errors"]["tabindex"] == "-1" and "autofocus" in page.attributes["errors"]
+    )
     shown = page.fields[field]
     assert shown["aria-invalid"] == "true"
     assert f"id_{field}_error" in (shown["aria-describedby"] or "")
@@ -115,6 +116,9 @@ def test_bad_input(wrong, field, sentences, send, alice) -> None:
 def test_a_secret_in_the_id_field(send, alice) -> None:
     page = send(alice, NEW, typed(access_key_id=CANARY))
     assert "This looks like a Secret Access Key." in page.error("access_key_id")
+    assert CANARY not in page.html
+    assert "wasn't kept" in page.by_id["id_access_key_id_again"]
+    page = send(alice, NEW, typed(access_key_id=CANARY, secret_access_key="", show_fields="1"))
     assert CANARY not in page.html
 
 

@@ -54,7 +54,9 @@ def test_sign_in_and_out(client, alice) -> None:
     page = Page(client.get("/accounts/login/?next=/organizations/acme/"))
     assert page.title == "Sign in · Valohai Registries"
     assert "autofocus" not in page.fields["username"]
-    wrong = Page(client.post("/accounts/login/", {"username": "alice@example.com", "password": "x"}))
+    wrong = Page(
+        client.post("/accounts/login/", {"username": "alice@example.com", "password": "x"})
+    )
     assert wrong.title.startswith("Error: Sign in")
     assert "1 error" in wrong.texts["h2"]
     assert wrong.fields["username"]["value"] == "alice@example.com"
@@ -174,7 +176,9 @@ def test_twice_as_many_need_as_many_queries(
             Project.objects.create(name=f"p{n}", organization=gpu.organization)
 
     def queries() -> int:
-        with CaptureQueriesContext(connection, ) as found:
+        with CaptureQueriesContext(
+            connection,
+        ) as found:
             assert client.get(address).status_code == 200
         return len(found)
 
@@ -238,6 +242,9 @@ def test_delete_says_what_stops_working(client, look, alice, project, make_entry
     entry = make_entry()
     page = look(alice, url("entry_delete", entry))
     assert "Not used in 7 days. The secret is erased; this can't be undone." in page.text
+    assert "12 hours" not in page.text
+    RegistryEntry.objects.update(last_used_at=timezone.now())
+    assert "run out by themselves, within 12 hours" in look(alice, url("entry_delete", entry)).text
     for _ in range(2):
         record(
             actor=actor,

@@ -97,6 +97,8 @@
 
     async function swap() {
       asked.abort();
+      place.removeAttribute("aria-busy");
+      if (shown() === select.value) return;
       asked = new AbortController();
       place.setAttribute("aria-busy", "true");
       try {
@@ -121,7 +123,7 @@
     button.hidden = true;
     select.addEventListener("change", swap);
     // Going back, browsers give back the choice but not the fields.
-    if (shown() !== select.value) swap();
+    swap();
   }
 
   document.querySelectorAll("#menu").forEach(closableMenu);

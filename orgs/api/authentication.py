@@ -1,0 +1,77 @@
+"""`Authorization: Token <token>`, for workers or for people; sessions count for nothing."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from ninja.security import APIKeyHeader
+
+from orgs import access
+from orgs.models import ApiToken, Organization, WorkerToken
+from orgs.registries.base import LoginError
+from orgs.services import tokens
+from orgs.services.audit import Actor
+
+from .limits import buckets
+
+
+class AnyTokenAuth(APIKeyHeader):
+    """Lets in whoever brings a token that stands; the token becomes `request.auth`.
+
+    Raises `LoginError` not_authenticated, token_expired, token_revoked, rate_limited.
+    """
+
+    param_name = "Authorization"
+    openapi_description = "`Token <token>`"
+    kinds: tuple[type[tokens.AnyToken], ...] = (WorkerToken, ApiToken)
+    wanted = "a token"
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> tokens.AnyToken:
+        scheme, _, text = (key or "").partition(" ")
+        address = access.source_address(request)
+        try:
+            token = tokens.authenticate(text.strip() if scheme.lower() == "token" else "")
+        except tokens.TokenEnded as ended:
+            _limit(ended.token)
+            tokens.use_refused(ended, address)
+            raise
+        request.auth = token  # type: ignore[attr-defined]  # refusals below know whom they help
+        _limit(token)
+        if not isinstance(token, self.kinds):
+            raise LoginError(
+                "not_authenticated",
+                f"This address needs {self.wanted}, and “{token.name}” is another kind.",
+                f"Send {self.wanted}.",
+            )
+        tokens.mark_used(token, address)
+        return token
+
+
+class WorkerTokenAuth(AnyTokenAuth):
+    kinds = (WorkerToken,)
+    wanted = "a worker token (vrw_…)"
+
+
+class ApiTokenAuth(AnyTokenAuth):
+    kinds = (ApiToken,)
+    wanted = "a person's API token (vra_…)"
+
+
+def _limit(token: tokens.AnyToken) -> None:
+    seconds = buckets.wait(token.key_id)
+    if seconds:
+        raise LoginError(
+            "rate_limited",
+            f"The token “{token.name}” asks too often.",
+            "Keep a login until its refresh_at.",
+            retry_after=seconds,
+        )
+
+
+def worker_actor(request: HttpRequest, token: WorkerToken) -> Actor:
+    address = access.source_address(request)
+    return Actor(f"worker {token.name}", source_address=address, token=token.begins_with)
+
+
+def person_actor(request: HttpRequest, token: ApiToken, organization: Organization) -> Actor:
+    address = access.source_address(request)
+    return Actor.person(token.user, organization, address, token.begins_with)

@@ -1,0 +1,102 @@
+"""What workers ask: the login for an image; and what they tell: how a role's went."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.http import HttpRequest
+from ninja import Router, Status
+
+from orgs import access
+from orgs.models import WorkerToken
+from orgs.registries.base import LoginError
+from orgs.registries.images import ImageReference, Server
+from orgs.services import answers, logins, outcomes, tokens
+from orgs.services.resolve import Wanted
+
+from . import schemas
+from .authentication import WorkerTokenAuth, worker_actor
+from .errors import STATUS
+
+router = Router(auth=WorkerTokenAuth(), tags=["Docker login"])
+
+_EVERYWHERE = ("method_not_allowed", "too_large", "rate_limited", "server_error")
+_TOKEN = ("not_authenticated", "token_expired", "token_revoked")
+_told = schemas.refusals(
+    schemas.LoginRefused,
+    *(code for code in STATUS if code not in {"entry_not_found", "not_found"}),
+)
+_reported = schemas.refusals(
+    schemas.LoginRefused,
+    *("invalid_request", "invalid_image", *_TOKEN, "personal_project", "project_not_found"),
+    *("entry_not_found", *_EVERYWHERE, "audit_unavailable"),
+)
+
+
+@router.post(
+    "/",
+    operation_id="docker_login",
+    summary="The Docker login for an image",
+    response={200: schemas.LoginAnswer} | _told["response"],
+    openapi_extra=_told["openapi_extra"],
+)
+def docker_login(
+    request: HttpRequest, asked: schemas.Asked, format: schemas.Format = "json"
+) -> dict[str, Any]:
+    """Either `image` or `server`. Ask again at `refresh_at`, or after `Retry-After`."""
+    token = cast(WorkerToken, request.auth)  # type: ignore[attr-defined]
+    slug = (asked.environment or "").strip()
+    wanted = _wanted(request, asked, slug)
+    actor = worker_actor(request, token)
+    try:
+        project, environment = access.project_for_worker(token, asked.project, slug)
+    except LoginError as error:
+        logins.record_refusal(
+            actor=actor, organization=token.organization, image=wanted, error=error
+        )
+        raise
+
+    def recheck() -> None:
+        access.project_for_worker(tokens.still_valid(token), asked.project, slug)
+
+    answer = logins.login_for(
+        project=project, image=wanted, environment=environment, actor=actor, recheck=recheck
+    )
+    return answers.FORMATS[format](answer)
+
+
+def _wanted(request: HttpRequest, asked: schemas.Asked, slug: str) -> Wanted:
+    """What is asked for, remembered for the address of help; raises `InvalidImage`, and
+    `LoginError` invalid_request unless it's exactly one of image and server."""
+    image, server = (asked.image or "").strip(), (asked.server or "").strip()
+    if bool(image) == bool(server):
+        raise LoginError(
+            "invalid_request", "Give either image or server.", "The image where it is known."
+        )
+    wanted: Wanted = ImageReference.parse(image) if image else Server.parse(server)
+    filled_in = {"image": image, "environment": slug}
+    request.asked = {name: text for name, text in filled_in.items() if text}  # type: ignore[attr-defined]
+    return wanted
+
+
+@router.post(
+    "/outcome/",
+    operation_id="docker_login_outcome",
+    summary="How completing an instance role went",
+    response={204: None} | _reported["response"],
+    openapi_extra=_reported["openapi_extra"],
+)
+def docker_login_outcome(request: HttpRequest, reported: schemas.Reported) -> Status:
+    """Shown on the entry as «reported by a worker»."""
+    token = cast(WorkerToken, request.auth)  # type: ignore[attr-defined]
+    image = ImageReference.parse(reported.image.strip())
+    project, _ = access.project_for_worker(token, reported.project)
+    outcomes.outcome_report(
+        entry=access.role_entry_for_worker(token, reported.entry),
+        token=token,
+        project=project,
+        image=image,
+        code=reported.code,
+        actor=worker_actor(request, token),
+    )
+    return Status(204, None)

@@ -1,0 +1,43 @@
+"""Who am I: what a token is, and which organizations it reaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router
+
+from orgs import access
+from orgs.models import WorkerToken
+from orgs.services.tokens import AnyToken
+
+from . import schemas
+from .authentication import AnyTokenAuth
+
+router = Router(auth=AnyTokenAuth(), tags=["Who am I"])
+_told = schemas.refusals(
+    schemas.Error,
+    *("not_authenticated", "token_expired", "token_revoked", "method_not_allowed"),
+    *("too_large", "rate_limited", "server_error", "audit_unavailable"),
+)
+
+
+@router.get(
+    "/",
+    operation_id="me",
+    summary="Who am I",
+    response={200: schemas.Me} | _told["response"],
+    openapi_extra=_told["openapi_extra"],
+)
+def me(request: HttpRequest) -> dict[str, Any]:
+    token: AnyToken = request.auth  # type: ignore[attr-defined]
+    if isinstance(token, WorkerToken):
+        kind, name, mine = "worker", token.name, [(token.organization, "worker")]
+    else:
+        kind, name = "user", token.user.name
+        mine = [(m.organization, m.role) for m in access.memberships_for_token(token)]
+    organizations = [
+        {"id": found.pk, "slug": found.slug, "name": found.name, "role": role}
+        for found, role in mine
+    ]
+    return {"kind": kind, "name": name, "organizations": organizations}

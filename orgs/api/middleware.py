@@ -1,0 +1,60 @@
+"""Around everything under /api/v0/: small bodies in, JSON out, nothing kept by caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase, JsonResponse
+
+from .errors import RETRY_AFTER, answer, body
+
+PREFIX = "/api/v0/"
+# Bytes. A login is asked for in some hundreds; an entry may have a hundred patterns.
+MOST = 16 * 1024
+MOST_OF_ENTRIES = 128 * 1024
+
+_TOLD = {
+    400: ("invalid_request", "The request isn't well formed."),
+    404: ("not_found", "There is nothing at this address. They end with “/”; see /api/v0/openapi.json."),
+    405: ("method_not_allowed", "This address doesn't answer to this method."),
+}
+_UNKNOWN = ("server_error", "The server failed. Ask again, and tell staff if it lasts.")
+
+
+class JsonOnly:
+    """Outermost, so that errors from anywhere (unknown addresses, other middleware,
+    crashes) reach API clients in the one shape they can read."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(PREFIX):
+            return self.get_response(request)
+        response = _too_large(request) or _in_json(request, self.get_response(request))
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def _too_large(request: HttpRequest) -> JsonResponse | None:
+    """Before a byte is read. Without a length Django reads no body at all."""
+    most = MOST_OF_ENTRIES if request.path_info.startswith(f"{PREFIX}registry-") else MOST
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length) <= most:
+        return None
+    return answer(request, "too_large", f"A body here has at most {most} bytes.")
+
+
+def _in_json(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    is_json = response.get("Content-Type", "").startswith("application/json")
+    if response.status_code < 400 or is_json:
+        return response
+    code, detail = _TOLD.get(response.status_code, _UNKNOWN)
+    mended = JsonResponse(body(request, code, detail), status=response.status_code)
+    for name in ("Allow", "Retry-After"):
+        if name in response:
+            mended[name] = response[name]
+    if mended.status_code in RETRY_AFTER:
+        mended.setdefault("Retry-After", str(RETRY_AFTER[mended.status_code]))
+    return mended

@@ -1,0 +1,148 @@
+"""Any registry that takes a username and a password: Docker Hub, Azure, JFrog, Harbor, …
+
+Nothing is minted: the stored password itself goes to workers, and from them to the
+host. So each host is written in full, and a kept password stays with its hosts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from .base import Config, DockerLogin, Field, LoginError, Problem, Refused, RegistryType
+from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
+from .patterns import MatchPattern
+
+# A colon would end it: the two travel as `username:password` (RFC 7617, section 2).
+_USERNAME = re.compile(r"[^:\x00-\x1f\x7f]+")
+# RFC 7617 again, and `docker login --password-stdin` ends at a line break.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class DockerRegistry(RegistryType):
+    """A username and password, kept here and given to workers as they are."""
+
+    slug = "docker"
+    label = "Docker registry (username and password)"
+    summary = (
+        "Docker Hub, Azure, JFrog, Harbor and others. Workers get the password itself, "
+        "so use a token that may only read."
+    )
+    secret_goes_to_host = True
+    fields = (
+        Field(
+            name="username",
+            label="Username",
+            help="As in docker login; a token's name, where the registry has tokens.",
+            example="valohai-pull",
+            max_length=255,
+        ),
+        Field(
+            name="password",
+            label="Password",
+            help="Better an access token that may only read: workers get it as it is. "
+            "It's stored sealed and never shown here.",
+            secret=True,
+            max_length=8192,
+            paired_with="username",
+        ),
+    )
+
+    def clean(
+        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        username, password = config.get("username", "").strip(), secrets.get("password", "")
+        problems = [
+            *_host_problems(patterns),
+            *_username_problems(username),
+            *_password_problems(password),
+        ]
+        if problems:
+            raise Refused(*problems)
+        return {"username": username}, {"password": password} if password else {}
+
+    def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
+        return frozenset(pattern.authority for pattern in patterns)
+
+    def login(
+        self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
+    ) -> DockerLogin:
+        username, password = config.get("username"), secrets.get("password")
+        if not username or not password:
+            raise LoginError(
+                "entry_unusable",
+                "The entry has no complete username and password.",
+                "Enter both again.",
+            )
+        if _is_ecr(host):  # the rule of save time, held again
+            raise LoginError(
+                "entry_unusable",
+                f"{host} is Amazon ECR, where no password of one's own works.",
+                "Correct the entry's match pattern, or choose another registry type.",
+            )
+        return DockerLogin(username, password, expires_at=None)
+
+
+def _is_ecr(host: str) -> bool:
+    return parse_ecr_pattern_host(host) is not None or host in PUBLIC_HOSTS
+
+
+def _host_problems(patterns: Sequence[MatchPattern]) -> Iterator[Problem]:
+    for pattern in patterns:
+        host, path = pattern.authority, str(pattern).removeprefix(pattern.authority)
+        # A load balancer of AWS may well run a registry; what has account and region
+        # in it means ECR.
+        meant = corrected_ecr_host(pattern.host)
+        if pattern.host in PUBLIC_HOSTS:
+            yield Problem(
+                "ecr_host",
+                f"Images of {host} are public, and no password of one's own works there.",
+                "Leave it out: public images need no entry.",
+                "patterns",
+            )
+        elif _is_ecr(pattern.host) or meant:
+            yield Problem(
+                "ecr_host" if _is_ecr(pattern.host) else "lookalike_host",
+                f"{host} {'is' if _is_ecr(pattern.host) else 'resembles'} Amazon ECR, "
+                "which changes its passwords every 12 hours.",
+                f"Choose AWS ECR as the registry type, with {meant or pattern.host}{path}.",
+                "patterns",
+            )
+        elif pattern.host_is_wildcard:
+            yield Problem(
+                "wildcard_host",
+                f"The password goes to the host, so {host} can't leave open which one that is.",
+                "Write each host in full, as one pattern each.",
+                "patterns",
+            )
+
+
+def _username_problems(username: str) -> Iterator[Problem]:
+    if not username:
+        yield Problem("required", "Username is empty.", "Enter it.", "username")
+    elif len(username) > 255 or not _USERNAME.fullmatch(username):
+        yield Problem(
+            "username_shape",
+            "A username has at most 255 characters, no colon and no line break.",
+            "Enter the username alone, and the password below it.",
+            "username",
+        )
+
+
+def _password_problems(password: str) -> Iterator[Problem]:
+    """Blanks are part of a password, at its ends too; only what can't travel is refused."""
+    if _CONTROL.search(password):
+        yield Problem(
+            "secret_shape",
+            "The password has a line break or another control character in it.",
+            "Enter it without; for Google's JSON key use the username _json_key_base64 and "
+            "the key in base64, on one line.",
+            "password",
+        )
+    elif len(password) > 8192:
+        yield Problem(
+            "too_long",
+            "The password is longer than 8,192 characters.",
+            "No registry takes such a one: enter the password or token alone.",
+            "password",
+        )

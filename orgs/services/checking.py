@@ -1,0 +1,263 @@
+"""What is right for a registry entry: by itself, and beside what stands.
+
+Nothing here writes. `services.entries` asks before it does, and bulk import asks
+the same for each of its rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
+from orgs.registries import patterns as pure
+from orgs.registries.base import Field, Problem, Refused, RegistryType
+from orgs.registries.catalogue import BY_SLUG
+
+MAX_PATTERNS = 100
+MAX_WILDCARD_PATHS = 200
+MAX_NOTE = 500
+# Nothing that a person writes; NUL can't even be stored in PostgreSQL.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What someone wants an entry to be. No environments means all of them.
+
+    On an update, a secret left out or blank stays as it is, under rule 6.
+    """
+
+    registry_type: str
+    patterns: Sequence[str]
+    config: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    environments: Sequence[Environment] = ()
+    enabled: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A draft that holds by itself: parsed, completed, normalized."""
+
+    type: RegistryType
+    patterns: list[pure.MatchPattern]
+    config: dict[str, str]
+    secrets: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A draft as far as it could be read; `checked` where the type takes it.
+
+    `patterns` are those that parse. Rule 6 isn't among the problems.
+    """
+
+    patterns: list[pure.MatchPattern]
+    checked: Checked | None
+    problems: list[Problem]
+
+
+def check(draft: Draft, entry: RegistryEntry | None = None) -> Checked:
+    """What can be said without looking at other entries; raises `Refused`.
+
+    `entry` is the one to be changed, None for a new one.
+    """
+    found = examine(draft)
+    problems = found.problems + secret_problems(draft, found, entry)
+    if problems or found.checked is None:
+        raise Refused(*problems)
+    return found.checked
+
+
+def examine(draft: Draft) -> Examined:
+    """`check` but for rule 6, which needs to know the entry."""
+    parsed, problems = parse_patterns(draft.patterns)
+    problems += _note_problems(draft.note)
+    registry_type = BY_SLUG.get(draft.registry_type)
+    if registry_type is None:
+        unknown = Problem(
+            "unknown_type",
+            f"There is no registry type “{draft.registry_type[:40]}”.",
+            f"Write one of {', '.join(BY_SLUG)}.",
+            "registry_type",
+        )
+        return Examined(parsed, None, [unknown, *problems])
+    try:
+        config, secrets = registry_type.clean(draft.config, draft.secrets, parsed)
+    except Refused as refused:
+        return Examined(parsed, None, [*refused.problems, *problems])
+    return Examined(parsed, Checked(registry_type, parsed, config, secrets), problems)
+
+
+def _note_problems(note: str) -> list[Problem]:
+    if len(note) > MAX_NOTE:
+        return [Problem("too_long", "The note is too long.", f"Keep it to {MAX_NOTE}.", "note")]
+    if _CONTROL.search(note):
+        what, fix = "The note has a control character in it.", "Write it again by hand."
+        return [Problem("control_character", what, fix, "note")]
+    return []
+
+
+def parse_patterns(texts: Sequence[str]) -> tuple[list[pure.MatchPattern], list[Problem]]:
+    """Each pattern once, in the order given, and what is wrong with the others."""
+    problems: list[Problem] = []
+    parsed: dict[str, pure.MatchPattern] = {}
+    for text in texts:
+        if not text.strip():
+            continue
+        try:
+            pattern = pure.MatchPattern.parse(text.strip())
+        except Refused as refused:
+            problems += refused.problems
+            continue
+        parsed.setdefault(str(pattern), pattern)
+    if not parsed and not problems:
+        problems.append(
+            Problem(
+                "required",
+                "Match pattern is empty.",
+                "Write which images this entry serves, for example "
+                "123456789012.dkr.ecr.us-east-1.amazonaws.com/*.",
+                "patterns",
+            )
+        )
+    if len(parsed) > MAX_PATTERNS:
+        problems.append(
+            Problem(
+                "too_many",
+                f"An entry has at most {MAX_PATTERNS} patterns.",
+                "Use a wider pattern, or a second entry.",
+                "patterns",
+            )
+        )
+    return list(parsed.values()), problems
+
+
+def secret_problems(draft: Draft, found: Examined, entry: RegistryEntry | None) -> list[Problem]:
+    """Rule 6: a blank secret means unchanged, where nothing it belongs to changed."""
+    registry_type = BY_SLUG.get(draft.registry_type)
+    if registry_type is None:
+        return []
+    given = found.checked.secrets if found.checked else draft.secrets
+    problems = []
+    for secret in registry_type.secret_fields:
+        if given.get(secret.name) or not secret.required:
+            continue
+        what, fix = f"{secret.label} is empty.", "Enter it."
+        if entry is not None and entry.registry_type == registry_type.slug and entry.secrets:
+            # What is wrong already can't be told apart from what changed.
+            if found.checked is None:
+                continue
+            reason = _why_not_kept(secret, found.checked, entry)
+            if reason is None:
+                continue
+            what, fix = reason
+        problems.append(Problem("secret_required", what, fix, secret.name))
+    return problems
+
+
+def _why_not_kept(secret: Field, checked: Checked, entry: RegistryEntry) -> tuple[str, str] | None:
+    """Why the entry's secret can't stay with what was checked, and what to do; None if it can."""
+    partner = secret.paired_with
+    if partner and entry.config.get(partner) != checked.config.get(partner):
+        label = next(f.label for f in checked.type.fields if f.name == partner)
+        what = f"{label} changed, so its {secret.label} is needed too."
+        return what, f"Enter the {secret.label} that belongs to it."
+    old = [pure.MatchPattern.parse(text) for text in entry.pattern_texts]
+    scope = checked.type.secret_scope
+    if scope(checked.config, checked.patterns) <= scope(entry.config, old):
+        return None
+    what = f"The kept {secret.label} was given for another place."
+    return what, "Enter it again to let it go to the new one."
+
+
+# --- beside what stands --------------------------------------------------------
+
+
+def check_all(
+    organization: Organization, draft: Draft, entry: RegistryEntry | None = None
+) -> Checked:
+    """All that saving would refuse, as `Refused`."""
+    checked = check(draft, entry)
+    foreign = [e for e in draft.environments if e.organization_id != organization.pk]
+    if foreign:
+        raise Refused(
+            Problem(
+                "environment_not_found",
+                "An environment isn't one of this organization.",
+                "Choose among the organization's own.",
+                "environments",
+            )
+        )
+    if draft.enabled:
+        problems = conflicts(organization, checked.patterns, draft.environments, entry)
+        if problems:
+            raise Refused(*problems)
+    return checked
+
+
+def conflicts(
+    organization: Organization,
+    patterns: Sequence[pure.MatchPattern],
+    environments: Sequence[Environment],
+    exclude: RegistryEntry | None,
+) -> list[Problem]:
+    """Duplicates among enabled rows, and too many wildcards at one place."""
+    rows = MatchPattern.objects.filter(organization=organization, enabled=True)
+    if exclude is not None:
+        rows = rows.exclude(entry=exclude)
+    same = rows.filter(normalized__in=[str(p) for p in patterns])
+    if environments:
+        same = same.filter(environment__in=environments)
+    else:
+        same = same.filter(environment=None)
+    by_text: dict[str, MatchPattern] = {}
+    for row in same.select_related("entry", "environment"):
+        by_text.setdefault(row.normalized, row)
+    return [duplicate(row) for row in by_text.values()] + _too_many_wildcards(rows, patterns)
+
+
+def duplicate(row: MatchPattern) -> Problem:
+    """What is told of the enabled row that has a pattern already."""
+    standing = BY_SLUG.get(row.entry.registry_type)
+    where = row.environment.name if row.environment else "all environments"
+    return Problem(
+        "duplicate_pattern",
+        f"The enabled entry {row.text} ({standing.label if standing else '?'}, {where}) "
+        "has this pattern already.",
+        "Edit that entry (its type and key can be changed in place), choose other "
+        "environments, or disable it first.",
+        "patterns",
+        suggestion=str(row.entry_id),
+    )
+
+
+def _too_many_wildcards(rows: Any, patterns: Sequence[pure.MatchPattern]) -> list[Problem]:
+    places: dict[tuple[str, str], set[str]] = {}
+    for pattern in patterns:
+        if pattern.has_wildcard_path:
+            key = (pattern.authority, pattern.literal_prefix)
+            places.setdefault(key, set()).add(str(pattern))
+    problems = []
+    for (host, prefix), new in places.items():
+        standing = rows.filter(host=host, prefix=prefix, wildcard_path=True)
+        others = standing.exclude(normalized__in=new).values("normalized").distinct().count()
+        if others + len(new) > MAX_WILDCARD_PATHS:
+            problems.append(too_crowded(host, prefix, others))
+    return problems
+
+
+def too_crowded(host: str, prefix: str, others: int) -> Problem:
+    """What is told where `others` patterns with wildcards stand at one place."""
+    return Problem(
+        "too_many_wildcards",
+        f"{host}/{prefix} has {others} patterns with wildcards already; "
+        f"{MAX_WILDCARD_PATHS} at one place is the most, so that finding the one "
+        "for an image stays fast.",
+        "Write longer literal beginnings, or one wider pattern.",
+        "patterns",
+    )

@@ -1,0 +1,91 @@
+"""How completing an instance role went, as workers report it.
+
+Only a worker can see whether its own role gets in; what it says is shown on the
+entry as «reported by a worker».
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from orgs.models import Project, RegistryEntry, WorkerToken
+from orgs.registries.base import Problem
+from orgs.registries.images import ImageReference
+
+from .audit import Actor, record
+
+WRITTEN_EVERY = timedelta(minutes=5)
+OK = "ok"
+
+
+# What happened and what to do, {role} to be filled in (UX «Errors» 12 and 13).
+_SENTENCES = {
+    "role_not_attached": (
+        "A worker's instance doesn't have the role {role}.",
+        "Attach {role} to the workers, or put the role they have into the entry's Role name.",
+    ),
+    "not_on_ec2": (
+        "A worker can't reach EC2 instance metadata, so it can't use the role {role}.",
+        "Use an EC2 worker (in containers: metadata hop limit 2), or an entry with IAM "
+        "credentials for this environment.",
+    ),
+    "metadata_hop_limit": (
+        "Instance metadata doesn't answer a worker's container, so it can't use the role "
+        "{role}: the instance's hop limit is 1.",
+        "Set the instance's metadata hop limit (HttpPutResponseHopLimit) to 2.",
+    ),
+    "role_access_denied": (
+        "The role {role} may not call ecr:GetAuthorizationToken.",
+        "Attach the policy valohai-ecr-policy to the role, and run the job again.",
+    ),
+}
+CODES = (OK, *_SENTENCES)
+
+
+def outcome_report(
+    *,
+    entry: RegistryEntry,
+    token: WorkerToken,
+    project: Project,
+    image: ImageReference,
+    code: str,
+    actor: Actor,
+) -> None:
+    """Store one of `CODES` on an entry that workers complete, with its event.
+
+    A fleet that reports the same again and again writes the entry once in five minutes.
+    """
+    with transaction.atomic():
+        record(
+            actor=actor,
+            action="login.reported",
+            organization=entry.organization,
+            project=project,
+            subject_id=entry.pk,
+            subject=str(image),
+            code=code,
+        )
+        now = timezone.now()
+        same = entry.status_code == ("" if code == OK else code) and entry.status_reporter
+        if same and entry.status_at and entry.status_at > now - WRITTEN_EVERY:
+            return
+        problem = _problem(code, entry.config.get("role_name", ""))
+        RegistryEntry.objects.filter(
+            pk=entry.pk, credentials_version=entry.credentials_version
+        ).update(
+            status=RegistryEntry.Status.FAILING if problem else RegistryEntry.Status.VERIFIED,
+            status_at=now,
+            status_code=problem.code if problem else "",
+            status_detail=str(problem)[:1000] if problem else "",
+            status_reporter=token.name,
+        )
+
+
+def _problem(code: str, role: str) -> Problem | None:
+    if code == OK:
+        return None
+    what, fix = (sentence.format(role=role) for sentence in _SENTENCES[code])
+    return Problem(code, what, fix)

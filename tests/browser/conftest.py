@@ -1,0 +1,113 @@
+"""A real browser before a live server. Runs on SQLite only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from tests.conftest import PASSWORD
+
+# Playwright's own loop runs in this thread, and Django would refuse the database.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        missing = "needs chromium: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def live_server(django_db_setup: None, live_server: Any) -> Any:
+    """Only once the test's database is chosen: before that, SQLite would seem to be in
+    memory, and its one connection would be shared among threads."""
+    return live_server
+
+
+class Visitor:
+    """Someone at a browser; every request and complaint of the browser is noted."""
+
+    def __init__(self, context: BrowserContext, base: str) -> None:
+        self.page: Page = context.new_page()
+        self.base = base
+        self.requests: list[Request] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on(
+            "console",
+            lambda message: (
+                self.complaints.append(message.text)
+                if message.type in {"error", "warning"}
+                else None
+            ),
+        )
+
+    def go(self, path: str) -> Page:
+        self.page.goto(self.base + path)
+        return self.page
+
+    def sign_in(self, email: str) -> Page:
+        page = self.go("/accounts/login/")
+        page.get_by_label("E-mail").fill(email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        return page
+
+    @property
+    def sideways(self) -> int:
+        """Pixels that one could scroll sideways."""
+        width: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        return width
+
+    def carrying(self, text: str) -> list[Request]:
+        return [r for r in self.requests if text in r.url or text in (r.post_data or "")]
+
+
+@pytest.fixture
+def visit(chromium: Browser, live_server: Any) -> Iterator[Callable[..., Visitor]]:
+    """Opens browsers of one's own; afterwards nothing may have left the site or failed."""
+    contexts: list[BrowserContext] = []
+    visitors: list[Visitor] = []
+
+    def open_one(**options: Any) -> Visitor:
+        context = chromium.new_context(**options)
+        context.set_default_timeout(5000)
+        contexts.append(context)
+        visitors.append(Visitor(context, live_server.url))
+        return visitors[-1]
+
+    yield open_one
+    try:
+        for visitor in visitors:
+            assert visitor.complaints == []
+            away = [
+                request.url
+                for request in visitor.requests
+                if not request.url.startswith((live_server.url, "data:"))
+            ]
+            assert away == []
+    finally:
+        for context in contexts:
+            context.close()
