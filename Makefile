@@ -12,9 +12,12 @@ run: .venv/run
 	@$(BIN)/python manage.py first_start
 	@exec $(BIN)/gunicorn valohai_registries.wsgi
 
+# The fleet tests run by themselves: they start hundreds of threads and measure seconds.
 test: .venv/dev
-	$(BIN)/python -m pytest
-	TEST_DATABASE=postgresql $(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/fleet
+	$(BIN)/python -m pytest tests/fleet
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/fleet
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/fleet
 
 demo: .venv/dev
 	@$(BIN)/python -m examples.demo

@@ -1,6 +1,7 @@
 """From image to login, against a fake AWS that checks signatures and policies."""
 
 import time
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, Project, RegistryEntry
-from orgs.registries.base import LoginError
+from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import audit, entries, logins, minting
 from tests.conftest import CANARY, HOST
@@ -309,6 +310,24 @@ def test_an_edit_while_a_cold_asker_waits_is_resolved_again(aws, entry, ask, act
 
     monkeypatch.setattr(minting, "_refresh", edited_meanwhile)
     assert _refused(ask).code == "no_match"
+
+
+@pytest.mark.parametrize("lost", ["version", "lease", "enabled", "row"])
+def test_only_the_lease_holder_stores_and_only_for_the_entry_it_read(entry, lost):
+    row = CachedLogin.objects.create(entry=entry)
+    lease = minting._take_lease(row)
+    login = DockerLogin("AWS", "minted", timezone.now() + timedelta(hours=12))
+    standing = RegistryEntry.objects.filter(pk=entry.pk)
+    if lost == "version":
+        standing.update(credentials_version=2)
+    elif lost == "enabled":
+        standing.update(enabled=False)
+    elif lost == "lease":
+        cached(lease_id=uuid.uuid4())
+    else:
+        CachedLogin.objects.all().delete()
+    assert not minting._store(entry, row, lease, login)
+    assert not CachedLogin.objects.filter(login__isnull=False).exists()
 
 
 def test_access_lost_during_the_wait_gives_no_login(aws, entry, ask):
