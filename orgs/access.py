@@ -71,10 +71,23 @@ def organization_for_admin(user: User | AnonymousUser, slug: str) -> Organizatio
     return organization
 
 
+def organization_for_auditor(user: User | AnonymousUser, slug: str) -> Organization:
+    """One whose audit log the person may read: its org admins, and staff."""
+    organization = organization_for_member(user, slug)
+    if not is_admin(user, organization) and not (isinstance(user, User) and user.is_staff):
+        raise AdminsOnly(organization)
+    return organization
+
+
 def is_admin(user: User | AnonymousUser, organization: Organization) -> bool:
     return isinstance(user, User) and (
         Organization.objects.administered_by(user).filter(pk=organization.pk).exists()
     )
+
+
+def administered_by(user: User) -> QuerySet[Organization]:
+    """Those that the person administers."""
+    return Organization.objects.administered_by(user)
 
 
 def entry_in(organization: Organization, entry_id: UUID) -> RegistryEntry:
@@ -88,6 +101,33 @@ def entry_in(organization: Organization, entry_id: UUID) -> RegistryEntry:
     if entry is None:
         raise Http404
     return entry
+
+
+def environment_of(organization: Organization, environment_id: int) -> Environment:
+    """The organization's environment, for its pages; raises Http404."""
+    found = Environment.objects.filter(organization=organization, pk=environment_id).first()
+    if found is None:
+        raise Http404
+    found.organization = organization
+    return found
+
+
+def worker_token_of(organization: Organization, token_id: int) -> WorkerToken:
+    """The organization's worker token, its environment loaded; raises Http404."""
+    tokens = WorkerToken.objects.filter(organization=organization, pk=token_id)
+    found = tokens.select_related("organization", "environment").first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def api_token_of(user: User, token_id: int) -> ApiToken:
+    """The person's own API token; raises Http404."""
+    tokens = ApiToken.objects.filter(user=user, pk=token_id)
+    found = tokens.select_related("membership__organization").first()
+    if found is None:
+        raise Http404
+    return found
 
 
 def project_for_operator(
@@ -204,6 +244,30 @@ def memberships_for_token(token: ApiToken) -> QuerySet[Membership]:
     if token.membership_id is not None:
         found = found.filter(pk=token.membership_id)
     return found.order_by("organization__name", "pk")
+
+
+def administered_by_token(token: ApiToken) -> list[Organization]:
+    """Those that the token's person may manage through it."""
+    admin = memberships_for_token(token).filter(role=Membership.Role.ADMIN)
+    return [membership.organization for membership in admin]
+
+
+def organization_for_token(token: ApiToken, organization_id: int) -> Organization:
+    """One to manage; raises Http404, or `AdminsOnly` for other members."""
+    membership = memberships_for_token(token).filter(organization_id=organization_id).first()
+    if membership is None:
+        raise Http404
+    if membership.role != Membership.Role.ADMIN:
+        raise AdminsOnly(membership.organization)
+    return membership.organization
+
+
+def entry_for_token(token: ApiToken, entry_id: UUID) -> RegistryEntry:
+    """An entry to manage, patterns prefetched; raises Http404, or `AdminsOnly`."""
+    owner = RegistryEntry.objects.filter(pk=entry_id).values_list("organization_id", flat=True)
+    if (organization_id := owner.first()) is None:
+        raise Http404
+    return entry_in(organization_for_token(token, organization_id), entry_id)
 
 
 # --- where from ---------------------------------------------------------------

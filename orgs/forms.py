@@ -18,10 +18,11 @@ from django.http import HttpRequest, QueryDict
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries
+from orgs.services import entries, verifying
 from orgs.services.audit import Actor
 
 FROM_PATTERN = "From the pattern"
+ANYWAY = "use_anyway"
 # What nobody's browser should fill in or correct.
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 # Longer than any key ID, and with what none has.
@@ -85,6 +86,7 @@ class EntryForm(forms.ModelForm):
         super().__init__(data, *args, **kwargs)
         self.organization = organization
         self.dropped: set[str] = set()
+        self._proven: bool | None = None
         self.entry = self.instance if self.instance.pk and not self.instance._state.adding else None
         choices = [(t.slug, t.label) for t in TYPES]
         self.fields["registry_type"].choices = choices  # type: ignore[attr-defined]
@@ -98,13 +100,16 @@ class EntryForm(forms.ModelForm):
                 help_text="None chosen means all.",
             )
         if self.entry is not None:
-            self._fill_in(self.entry)
+            self.fill_in(self.entry)
             if not (replace or self._asks_for_secret(self.entry, data or {})):
                 for secret in self.type.secret_fields:
                     del self.fields[secret.name]
+        if ANYWAY in (data or {}):
+            self._offer_anyway()
         self._in_order()
 
-    def _fill_in(self, entry: RegistryEntry) -> None:
+    def fill_in(self, entry: RegistryEntry) -> None:
+        """Begin with what the entry has, but for note, enabled and the secret."""
         self.initial.update(patterns=entry.pattern_texts, environments=entry.environments)
         for declared in self.type.config_fields:
             self.initial[declared.name] = entry.config.get(declared.name, "")
@@ -150,6 +155,19 @@ class EntryForm(forms.ModelForm):
             (f, self[f.name] if f.name in self.fields else None, f.name in self.dropped)
             for f in self.type.fields
         ]
+
+    @property
+    def anyway(self) -> forms.BoundField | None:
+        """The choice to save a key that failed; there once one did."""
+        return self[ANYWAY] if ANYWAY in self.fields else None
+
+    def _offer_anyway(self) -> None:
+        self.fields[ANYWAY] = forms.BooleanField(
+            label="Use it anyway",
+            required=False,
+            help_text="Saves the new key untested. Pulls fail from the next login on, until "
+            "it works.",
+        )
 
     @property
     def folded(self) -> list[forms.BoundField]:
@@ -214,9 +232,40 @@ class EntryForm(forms.ModelForm):
     def _post_clean(self) -> None:
         """Nothing of the model's own: the service fills and checks the instance."""
 
+    def proven(self) -> bool:
+        """Whether what was typed may be saved: it's valid, and a key that replaces
+        another works.
+
+        Asks the registry, up to 15 seconds, so never inside a transaction; once only.
+        """
+        if self._proven is None:
+            self._proven = self.is_valid() and self._key_works()
+        return self._proven
+
+    def _key_works(self) -> bool:
+        if self.entry is None or self.cleaned_data.get(ANYWAY):
+            return True
+        failed = verifying.replacement_error(self.entry, self.draft())
+        if failed is None:
+            return True
+        what = "failed" if failed.refused else "couldn't be tested"
+        sentence = f"The new key {what}, so the old one stays in use. {failed.detail}"
+        secret = self.type.secret_fields[0].name
+        self.add_error(secret, forms.ValidationError(sentence, code=failed.code))
+        self._drop_secrets()
+        self._offer_anyway()
+        return False
+
+    @property
+    def save_label(self) -> str:
+        return "Save" if self.anyway is None else "Try again"
+
     def write(self, actor: Actor) -> RegistryEntry | None:
-        """Save through the service; None, with errors, where something is wrong."""
-        if not self.is_valid():
+        """Save through the service; None, with errors, where something is wrong.
+
+        Call `proven` first where this runs inside a transaction.
+        """
+        if not self.proven():
             return None
         try:
             if self.entry is None:
@@ -283,13 +332,18 @@ def form_for(slug: str | None, otherwise: str | None = None) -> type[EntryForm]:
 
 
 def requested_form(
-    request: HttpRequest, organization: Organization, entry: RegistryEntry | None = None
+    request: HttpRequest,
+    organization: Organization,
+    entry: RegistryEntry | None = None,
+    copy: RegistryEntry | None = None,
 ) -> EntryForm:
     """The form as the request wants it: of which type, with which fields.
 
     Bound on Save; «Show its fields» keeps what was typed, without errors or secrets.
+    A new entry may begin as a copy of another, all but its secret.
     """
-    standing = entry.registry_type if entry else None
+    filled = entry or copy
+    standing = filled.registry_type if filled else None
     form_class = form_for(request.POST.get("registry_type") or request.GET.get("type"), standing)
     chosen: dict[str, Any] = {"organization": organization, "replace": "replace" in request.GET}
     if entry is not None:
@@ -299,6 +353,9 @@ def requested_form(
     if entry is None:
         chosen["initial"] = {"patterns": request.GET.get("pattern", "").split()}
     form = form_class(**chosen)
+    if copy is not None and request.method != "POST":
+        form.fill_in(copy)
+        form.initial |= {"note": copy.note, "enabled": copy.enabled}
     if request.method == "POST":
         form.keep(request.POST)
     return form

@@ -244,7 +244,10 @@ class MatchPattern(models.Model):
     # `pattern_lookup` begins with it: an index of its own would only cost writes.
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="+", db_index=False)
     entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="patterns")
-    environment = models.ForeignKey(Environment, models.PROTECT, null=True, related_name="patterns")
+    # RESTRICT, not PROTECT: an environment in use stays, but goes with its organization.
+    environment = models.ForeignKey(
+        Environment, models.RESTRICT, null=True, related_name="patterns"
+    )
     enabled = models.BooleanField(help_text="Copied from the entry.")
     text = models.CharField(max_length=600, help_text="As given.")
     normalized = models.CharField(max_length=600)
@@ -312,6 +315,37 @@ class CachedLogin(models.Model):
 
 def cached_login_context(entry_id: uuid.UUID, scope: str) -> str:
     return f"cachedlogin:{entry_id}:{scope}"
+
+
+class ImportDraft(models.Model):
+    """A file that was chosen for import and waits for its person to confirm.
+
+    One per person and organization, for a quarter of an hour (`services.drafts`).
+    The content holds secrets, so it is sealed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    file_name = models.CharField(max_length=200)
+    format = models.CharField(max_length=10)
+    update = models.BooleanField()
+    content: Sealed = SealedField(editable=False)  # type: ignore[assignment]
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "user"], name="import_draft_once_per_person"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def sealed_for(self) -> str:
+        return f"importdraft:{self.id}"
 
 
 class Token(models.Model):
@@ -426,6 +460,21 @@ class AuditEvent(models.Model):
     class Meta:
         indexes = [
             models.Index(F("organization_id"), F("at").desc(), name="audit_by_organization"),
+            # One for each filter of the log's page, in the order that it shows.
+            models.Index(F("organization_id"), F("actor"), F("at").desc(), name="audit_by_actor"),
+            models.Index(F("organization_id"), F("action"), F("at").desc(), name="audit_by_action"),
+            models.Index(F("organization_id"), F("code"), F("at").desc(), name="audit_by_code"),
+            models.Index(
+                F("organization_id"), F("project"), F("at").desc(), name="audit_by_project"
+            ),
+            models.Index(
+                F("organization_id"), F("source_address"), F("at").desc(), name="audit_by_source"
+            ),
+            models.Index(
+                fields=["organization_id", "subject"],
+                name="audit_by_beginning",
+                opclasses=["int8_ops", "varchar_pattern_ops"],
+            ),
             models.Index(fields=["subject_id", "-at"], name="audit_by_subject"),
             models.Index(fields=["at"], name="audit_by_time"),
         ]

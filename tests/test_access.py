@@ -11,6 +11,7 @@ import pytest
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from orgs.services import tokens
 from tests.conftest import make_user
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +24,9 @@ EVERYONE = [200, 200, 200, 200, 200, 200]
 SIGNED_IN = [IN, 200, 200, 200, 200, 200]
 MEMBERS = [IN, 404, 404, 200, 200, 200]
 ADMINS = [IN, 404, 404, 403, 200, 403]
-NO_POST = [IN, 404, 404, 405, 405, 405]
+# alice's own; staff see it no more than others
+OWN_TOKEN = [IN, 404, 404, 404, 200, 404]
+AUDITORS = [IN, 404, 404, 403, 200, 200]
 
 
 # name: (GET, POST); 200 stands for any answer that lets one do the thing.
@@ -40,7 +43,24 @@ TABLE: dict[str, tuple[list, list]] = {
     "entry_edit": (ADMINS, ADMINS),
     "entry_delete": (ADMINS, ADMINS),
     "entry_enable": ([IN] + [405] * 5, ADMINS),
+    "audit": (AUDITORS, AUDITORS),
+    "audit_export": (AUDITORS, AUDITORS),
     "entry_disable": ([IN] + [405] * 5, ADMINS),
+    "check": (MEMBERS, MEMBERS),
+    "projects": (MEMBERS, MEMBERS),
+    "members": (MEMBERS, MEMBERS),
+    "environments": (MEMBERS, MEMBERS),
+    "environment_new": (ADMINS, ADMINS),
+    "environment_edit": (ADMINS, ADMINS),
+    "environment_delete": (ADMINS, ADMINS),
+    "workers": (MEMBERS, MEMBERS),
+    "worker_setup": (MEMBERS, MEMBERS),
+    "worker_token_issue": (ADMINS, ADMINS),
+    "worker_token_revoke": (ADMINS, ADMINS),
+    "docker-credential-valohai": (EVERYONE, [405] * 6),
+    "valohai-credential-provider": (EVERYONE, [405] * 6),
+    "api_tokens": (SIGNED_IN, SIGNED_IN),
+    "api_token_revoke": (OWN_TOKEN, OWN_TOKEN),
 }
 
 
@@ -74,9 +94,13 @@ def cast(alice, bob, charlie, staff):
 
 
 @pytest.fixture
-def arguments(acme, make_entry):
+def arguments(acme, alice, gpu, actor, make_entry):
     """Values for whatever an address may ask for."""
+    worker_token, _ = tokens.token_issue_worker(organization=acme, name="w", actor=actor)
     return {
+        "token_id": worker_token.pk,
+        "api_token_id": tokens.token_issue_api(user=alice, name="mine", actor=actor)[0].pk,
+        "environment_id": gpu.pk,
         "slug": acme.slug,
         "entry_id": make_entry().pk,
         "uidb64": "MQ",

@@ -163,3 +163,41 @@ def test_explain_image(run, project, make_entry, gpu):
     assert found["served_by"]["image_pattern"] == f"{HOST}/my-ml-image"
     assert [c["result"] for c in found["candidates"]] == ["serves it", "less specific"]
     assert not AuditEvent.objects.filter(action__startswith="login").exists()
+
+
+def test_check_valohai_yaml(run, project, bob, make_entry, gpu, tmp_path):
+    make_entry(environments=[gpu])
+    file = tmp_path / "valohai.yaml"
+    file.write_text(
+        f"- step: {{name: a, image: {IMAGE}}}\n- step: {{name: b, image: python:3.12}}\n"
+    )
+    ask = ("check_valohai_yaml", str(file), "--project", str(project.pk))
+    code, out, err = run(*ask)
+    assert (code, err.strip()) == (1, "2 images: 1 public, 1 without an entry.")
+    assert f"line 1, step a: {IMAGE}\n  No enabled entry serves it." in out
+    code, out, err = run(*ask, "--environment", "gpu")
+    assert (code, err) == (0, "")
+    assert f"Served by {HOST}/* (AWS ECR (IAM credentials))." in out
+    code, out, _ = run(*ask, "--environment", "gpu", "--json")
+    assert code == 0 and [i["result"] for i in json.loads(out)["images"]] == ["served", "public"]
+    code, out, _ = run(*ask, "--json")
+    assert code == 1 and json.loads(out)["ok"] is False
+    file.write_text("- step: {name: a, image: ''}\n")
+    assert run(*ask)[0] == 1
+    file.write_text("- step: [\n")
+    code, out, err = run(*ask)
+    assert (code, out) == (1, "") and err.startswith("invalid_yaml: Line 2: This isn't YAML")
+    code, _, err = run("check_valohai_yaml", str(tmp_path), "--project", str(project.pk))
+    assert code == 2 and "can't be read" in err
+    assert run("check_valohai_yaml", str(file))[0] == 2
+    mine = Project.objects.create(name="mine", user=bob)
+    code, _, err = run("check_valohai_yaml", str(file), "--project", str(mine.pk))
+    assert (code, "personal_project" in err) == (1, True)
+    code, _, err = run(*ask, "--environment", "nowhere")
+    assert (code, "environment_not_found" in err) == (1, True)
+
+
+def test_the_examples_valohai_yaml_is_checked(run, project, make_entry):
+    make_entry()
+    code, out, _ = run("check_valohai_yaml", "examples/valohai.yaml", "--project", str(project.pk))
+    assert code == 0 and "1 image: 1 served." in out

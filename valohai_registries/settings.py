@@ -156,6 +156,8 @@ CONTENT_SECURITY_POLICY = {
 }
 # Forms of the largest legitimate size (a hundred patterns) are far below this.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+# Django's own would write larger files to a temporary one, secrets included.
+FILE_UPLOAD_HANDLERS = ["orgs.web.uploads.InMemory"]
 
 LOGGING = {
     "version": 1,

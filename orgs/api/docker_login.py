@@ -16,29 +16,26 @@ from orgs.services.resolve import Wanted
 
 from . import schemas
 from .authentication import WorkerTokenAuth, worker_actor
-from .errors import STATUS
+from .errors import ANYWHERE
 
 router = Router(auth=WorkerTokenAuth(), tags=["Docker login"])
 
-_EVERYWHERE = ("method_not_allowed", "too_large", "rate_limited", "server_error")
-_TOKEN = ("not_authenticated", "token_expired", "token_revoked")
-_told = schemas.refusals(
-    schemas.LoginRefused,
-    *(code for code in STATUS if code not in {"entry_not_found", "not_found"}),
+_IMAGE = ("invalid_request", "invalid_image")
+_PROJECT = ("personal_project", "project_not_found")
+_login_codes = (
+    *(*_IMAGE, *_PROJECT, "environment_not_allowed", "environment_not_found", "no_match"),
+    *("entry_unusable", "ambiguous_server", "instance_role_format"),
+    *("access_denied", "invalid_key", "signature_mismatch"),
+    *("registry_unreachable", "throttled", "clock_skew", "busy", *ANYWHERE),
 )
-_reported = schemas.refusals(
-    schemas.LoginRefused,
-    *("invalid_request", "invalid_image", *_TOKEN, "personal_project", "project_not_found"),
-    *("entry_not_found", *_EVERYWHERE, "audit_unavailable"),
-)
+_outcome_codes = (*_IMAGE, *_PROJECT, "entry_not_found", *ANYWHERE)
 
 
 @router.post(
     "/",
     operation_id="docker_login",
     summary="The Docker login for an image",
-    response={200: schemas.LoginAnswer} | _told["response"],
-    openapi_extra=_told["openapi_extra"],
+    **schemas.answers({200: schemas.LoginAnswer}, schemas.LoginRefused, *_login_codes),
 )
 def docker_login(
     request: HttpRequest, asked: schemas.Asked, format: schemas.Format = "json"
@@ -83,8 +80,7 @@ def _wanted(request: HttpRequest, asked: schemas.Asked, slug: str) -> Wanted:
     "/outcome/",
     operation_id="docker_login_outcome",
     summary="How completing an instance role went",
-    response={204: None} | _reported["response"],
-    openapi_extra=_reported["openapi_extra"],
+    **schemas.answers({204: None}, schemas.LoginRefused, *_outcome_codes),
 )
 def docker_login_outcome(request: HttpRequest, reported: schemas.Reported) -> Status:
     """Shown on the entry as «reported by a worker»."""

@@ -6,21 +6,26 @@ address of *Check an image*, filled in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from orgs.access import AdminsOnly
 from orgs.models import WorkerToken
-from orgs.registries.base import LoginError
+from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import InvalidImage
 
+# Stands for the codes of fields, which come by field and not as one `code`.
+FIELDS = "one or more per field"
+
 STATUS: dict[str, int] = {
+    FIELDS: 400,
     "invalid_request": 400,
     "invalid_image": 400,
     "not_authenticated": 401,
@@ -28,6 +33,7 @@ STATUS: dict[str, int] = {
     "token_revoked": 401,
     "personal_project": 403,
     "environment_not_allowed": 403,
+    "admins_only": 403,
     "project_not_found": 404,
     "environment_not_found": 404,
     "entry_not_found": 404,
@@ -49,10 +55,19 @@ STATUS: dict[str, int] = {
     "busy": 503,
     "audit_unavailable": 503,
 }
+# What every address may answer that needs a token.
+ANYWHERE = (
+    *("not_authenticated", "token_expired", "token_revoked", "method_not_allowed"),
+    *("too_large", "rate_limited", "server_error", "audit_unavailable"),
+)
 # CONTRACT gives Retry-After to these whatever the cause; seconds, where none is known.
 RETRY_AFTER = {413: 60, 429: 1, 503: 5}
 
-LOGIN_PATH = "/api/v0/docker-login/"
+PREFIX = "/api/v0/"
+LOGIN_PATH = f"{PREFIX}docker-login/"
+CREDENTIALS_PATH = f"{PREFIX}registry-credentials/"
+# What the house calls a field, where clients know it by another name.
+_FIELDS = {"registry_type": "type", "patterns": "image_pattern", None: "non_field_errors"}
 
 
 def answer(
@@ -87,6 +102,9 @@ def answer_errors(api: NinjaAPI) -> None:
     """Make the API answer its own and the house's errors in our shape."""
     api.add_exception_handler(LoginError, _login_error)
     api.add_exception_handler(InvalidImage, _invalid_image)
+    api.add_exception_handler(Refused, _refused)
+    api.add_exception_handler(AdminsOnly, _admins_only)
+    api.add_exception_handler(Http404, _not_found)
     api.add_exception_handler(ValidationError, _invalid_request)
     api.add_exception_handler(HttpError, _unparsable)
     api.add_exception_handler(OperationalError, _database_away)
@@ -101,11 +119,45 @@ def _invalid_image(request: HttpRequest, refused: Any) -> JsonResponse:
     return answer(request, refused.code, str(refused.problem))
 
 
+def _refused(request: HttpRequest, refused: Any) -> JsonResponse:
+    """Every problem, at the field it belongs to."""
+    return field_errors((_FIELDS.get(p.field, p.field), p.code, str(p)) for p in refused.problems)
+
+
+def field_errors(problems: Iterable[tuple[str, str, str]]) -> JsonResponse:
+    """(field, code, message) in the contract's shape."""
+    told: dict[str, list[dict[str, str]]] = {}
+    for field, code, message in problems:
+        told.setdefault(field, []).append({"message": message, "code": code})
+    return JsonResponse(told, status=STATUS[FIELDS])
+
+
+def _admins_only(request: HttpRequest, refused: Any) -> JsonResponse:
+    ask = ", ".join(str(admin) for admin in refused.admins)
+    return answer(request, "admins_only", f"{refused} Ask {ask}." if ask else str(refused))
+
+
+def _not_found(request: HttpRequest, missing: Any) -> JsonResponse:
+    return answer(request, "not_found", "This doesn't exist, or this token doesn't reach it.")
+
+
 def _invalid_request(request: HttpRequest, invalid: Any) -> JsonResponse:
     """Which fields are wrong, never what stood in them."""
     names = sorted({_field(problem["loc"]) for problem in invalid.errors})
     known = [name for name in names if name]
-    what = f"Missing or not well formed: {', '.join(known)}." if known else "There is no body."
+    if request.path.startswith(CREDENTIALS_PATH) and known == names:
+        missing = {_field(p["loc"]) for p in invalid.errors if p["type"] == "missing"}
+        return field_errors(
+            (name.partition(".")[0], "required", "This is required.")
+            if name in missing
+            else (name.partition(".")[0], "invalid", f"{name} isn't of the right form.")
+            for name in names
+        )
+    what = (
+        f"Missing or not well formed: {', '.join(known)}."
+        if known
+        else "The body isn't a JSON object."
+    )
     return answer(request, "invalid_request", f"{what} /api/v0/openapi.json has the form.")
 
 
@@ -117,7 +169,7 @@ def _field(location: tuple[Any, ...]) -> str:
 
 
 def _unparsable(request: HttpRequest, error: Any) -> JsonResponse:
-    return answer(request, "invalid_request", "The body isn't a JSON document.")
+    return answer(request, "invalid_request", "The body isn't JSON.")
 
 
 def _database_away(request: HttpRequest, error: Any) -> JsonResponse:

@@ -13,21 +13,16 @@ from orgs.services.tokens import AnyToken
 
 from . import schemas
 from .authentication import AnyTokenAuth
+from .errors import ANYWHERE
 
 router = Router(auth=AnyTokenAuth(), tags=["Who am I"])
-_told = schemas.refusals(
-    schemas.Error,
-    *("not_authenticated", "token_expired", "token_revoked", "method_not_allowed"),
-    *("too_large", "rate_limited", "server_error", "audit_unavailable"),
-)
 
 
 @router.get(
     "/",
     operation_id="me",
     summary="Who am I",
-    response={200: schemas.Me} | _told["response"],
-    openapi_extra=_told["openapi_extra"],
+    **schemas.answers({200: schemas.Me}, schemas.Error, *ANYWHERE),
 )
 def me(request: HttpRequest) -> dict[str, Any]:
     token: AnyToken = request.auth  # type: ignore[attr-defined]

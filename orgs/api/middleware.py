@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase, JsonResponse
 
-from .errors import RETRY_AFTER, answer, body
+from .errors import CREDENTIALS_PATH, PREFIX, RETRY_AFTER, answer, body
 
-PREFIX = "/api/v0/"
 # Bytes. A login is asked for in some hundreds; an entry may have a hundred patterns.
 MOST = 16 * 1024
 MOST_OF_ENTRIES = 128 * 1024
 
+log = logging.getLogger("django.request")
 _TOLD = {
     400: ("invalid_request", "The request isn't well formed."),
-    404: ("not_found", "There is nothing at this address. They end with “/”; see /api/v0/openapi.json."),
+    404: ("not_found", "There is nothing at this address; /api/v0/openapi.json lists them all."),
     405: ("method_not_allowed", "This address doesn't answer to this method."),
 }
 _UNKNOWN = ("server_error", "The server failed. Ask again, and tell staff if it lasts.")
 
 
 class JsonOnly:
-    """Outermost, so that errors from anywhere (unknown addresses, other middleware,
+    """Outermost, so that errors from anywhere (wrong methods, other middleware,
     crashes) reach API clients in the one shape they can read."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -36,10 +37,17 @@ class JsonOnly:
         response["Cache-Control"] = "no-store"
         return response
 
+    def process_exception(self, request: HttpRequest, error: Exception) -> JsonResponse | None:
+        """A crash in a view of the API: told in the log, and to nobody else."""
+        if not request.path_info.startswith(PREFIX):
+            return None
+        log.error("%s %r crashed", request.method, request.path_info, exc_info=error)
+        return answer(request, *_UNKNOWN)
+
 
 def _too_large(request: HttpRequest) -> JsonResponse | None:
     """Before a byte is read. Without a length Django reads no body at all."""
-    most = MOST_OF_ENTRIES if request.path_info.startswith(f"{PREFIX}registry-") else MOST
+    most = MOST_OF_ENTRIES if request.path_info.startswith(CREDENTIALS_PATH) else MOST
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length.isdecimal() and int(length) <= most:
         return None

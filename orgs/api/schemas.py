@@ -7,13 +7,15 @@ from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import Field
+from pydantic import BaseModel, Field, RootModel
 
 from orgs.services.outcomes import CODES
 
-from .errors import STATUS
+from .errors import FIELDS, STATUS
 
 Format: TypeAlias = Literal["json", "docker-config", "helper", "k8s-secret"]
+# As far as databases count.
+OwnerId: TypeAlias = Annotated[int, Field(ge=1, lt=2**63, description="The organization's id.")]
 Outcome: TypeAlias = Literal[CODES]  # type: ignore[valid-type]
 
 
@@ -26,20 +28,35 @@ class LoginRefused(Error):
     help: Annotated[str, Field(description="The page that explains it: Check an image.")]
 
 
-def refusals(schema: type[Error], *codes: str) -> dict[str, Any]:
-    """Arguments of an operation: its errors by status, each naming its codes."""
+class FieldError(Schema):
+    message: str
+    code: str
+
+
+class FieldErrors(RootModel[dict[str, list[FieldError]]]):
+    """By field; what belongs to none is in `non_field_errors`."""
+
+
+def answers(success: dict[int, Any], refused: type[Error], *codes: str) -> dict[str, Any]:
+    """Arguments of an operation: what it answers, each error naming its codes.
+
+    Where codes of fields may come, beside `refused`, say so with `FIELDS`.
+    """
     by_status: dict[int, list[str]] = {}
     for code in codes:
         by_status.setdefault(STATUS[code], []).append(code)
-    return {
-        "response": dict.fromkeys(by_status, schema),
-        "openapi_extra": {
-            "responses": {s: {"description": ", ".join(c)} for s, c in by_status.items()}
-        },
-    }
+    told: dict[int, Any] = dict.fromkeys(by_status, refused)
+    if FIELDS in codes:
+        told[STATUS[FIELDS]] = FieldErrors | refused
+    described = {status: {"description": ", ".join(c)} for status, c in by_status.items()}
+    return {"response": success | told, "openapi_extra": {"responses": described}}
 
 
-class Asked(Schema):
+class Given(BaseModel):
+    """A body; not ninja's `Schema`, which would read an array as an object without keys."""
+
+
+class Asked(Given):
     """An image, or the server alone where the client knows no more."""
 
     project: UUID
@@ -104,7 +121,7 @@ LoginAnswer: TypeAlias = (
 )
 
 
-class Reported(Schema):
+class Reported(Given):
     entry: Annotated[UUID, Field(description="As the login named it.")]
     project: UUID
     image: str
@@ -122,3 +139,47 @@ class Me(Schema):
     kind: Literal["user", "worker"]
     name: str
     organizations: list[OrganizationOfMine]
+
+
+class CredentialsChange(Given):
+    """What is left out stays as it is; so does a secret left out of `configuration`."""
+
+    type: Annotated[str | None, Field(description="A type's slug.")] = None
+    image_pattern: Annotated[
+        str | None, Field(description="The only pattern, or the first of image_patterns.")
+    ] = None
+    image_patterns: list[str] | None = None
+    owner: OwnerId | None = None
+    enabled: bool | None = None
+    environments: Annotated[list[str] | None, Field(description="Slugs; none: all.")] = None
+    note: str | None = None
+    configuration: Annotated[
+        dict[str, str | None] | None, Field(description="The type's fields, as strings.")
+    ] = None
+
+
+class CredentialsInput(CredentialsChange):
+    """`type`, a pattern and `configuration` with all that the type needs."""
+
+    type: Annotated[str, Field(description="A type's slug.")]
+
+
+class Credentials(Schema):
+    """A registry entry; it never holds a secret."""
+
+    id: UUID
+    type: str
+    image_pattern: str
+    image_patterns: list[str]
+    owner: int
+    enabled: bool
+    environments: list[str]
+    note: str
+    configuration: dict[str, str]
+
+
+class CredentialsPage(Schema):
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[Credentials]

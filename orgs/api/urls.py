@@ -1,21 +1,20 @@
 """The API as a whole: its parts, its errors, its OpenAPI document."""
 
-from typing import NoReturn
-
-from django.http import Http404, HttpRequest
-from django.urls import path
+from django.http import HttpRequest, JsonResponse
+from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 
-from . import docker_login, me
-from .errors import answer_errors
+from . import credentials, docker_login, me
+from .errors import answer, answer_errors
 
 api = NinjaAPI(
     title="Valohai Registries",
     version="0",
-    description="Docker logins for workers. `Authorization: Token <token>` on every request; "
-    "every error is JSON with a sentence (`detail`) and a stable `code`.",
+    description="Docker logins for workers, and registry entries for scripts. Send "
+    "`Authorization: Token <token>` with every request; every error is JSON with sentences "
+    "for people and a stable `code`.",
     urls_namespace="api",
     docs_url=None,
     docs_decorator=require_safe,
@@ -23,13 +22,19 @@ api = NinjaAPI(
 answer_errors(api)
 api.add_router("/docker-login", docker_login.router)
 api.add_router("/me", me.router)
+api.add_router("/registry-credentials", credentials.router)
 
 
 @csrf_exempt
-def nowhere(request: HttpRequest, rest: str) -> NoReturn:
-    """All else, so that Django doesn't redirect a POST to the address with a slash."""
-    raise Http404
+def nowhere(request: HttpRequest) -> JsonResponse:
+    """All else. It has an address of its own, so that Django neither draws a page for
+    it nor redirects a POST to the address with a slash."""
+    return answer(request, "not_found", "There is nothing here; see /api/v0/openapi.json.")
 
 
 app_name = "api"
-urlpatterns = [*api.urls[0], path("<path:rest>", nowhere, name="nowhere")]
+urlpatterns = [
+    path("", nowhere, name="nowhere"),
+    *api.urls[0],
+    re_path(r"^", nowhere, name="nowhere"),
+]

@@ -40,11 +40,11 @@ class Command(BaseCommand):
         except Refused as refused:
             self.fail(f"{refused.code}: {refused}", 2)
 
-    def organization(self, slug: str) -> Organization:
+    def organization(self, slug: str, otherwise: int = 1) -> Organization:
         """The organization with this slug; none is a failure, not a traceback."""
         found = Organization.objects.filter(slug=slug).first()
         if found is None:
-            self.fail(f"There is no organization {slug}.")
+            self.fail(f"There is no organization {slug}.", otherwise)
         return found
 
     def print_json(self, document: Any) -> None:

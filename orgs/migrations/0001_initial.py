@@ -141,7 +141,7 @@ class Migration(migrations.Migration):
                 ('wildcard_host', models.BooleanField()),
                 ('wildcard_path', models.BooleanField()),
                 ('position', models.PositiveSmallIntegerField()),
-                ('environment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='patterns', to='orgs.environment')),
+                ('environment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='patterns', to='orgs.environment')),
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='orgs.organization')),
                 ('entry', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='patterns', to='orgs.registryentry')),
             ],

@@ -72,6 +72,9 @@ class _Ecr(RegistryType):
         flags = (("fips", found.fips), ("dual-stack", found.dual_stack))
         return " ".join(name for name, flag in flags if flag)
 
+    def example_host(self, pattern: MatchPattern) -> str:
+        return pattern.authority.replace("*", "000000000000", 1)
+
     def _clean_region(self, region: str, patterns: Sequence[MatchPattern]) -> str:
         """The entry's region, from the field or the patterns; raises `Refused`."""
         problems: list[Problem] = []

@@ -186,6 +186,10 @@ class RegistryType(abc.ABC):
         """Which of an entry's logins serves this host; "" where one serves all."""
         return ""
 
+    def example_host(self, pattern: MatchPattern) -> str:
+        """A host that the pattern covers, to try a login with."""
+        return pattern.authority.replace("*", "registry", 1)
+
     @abc.abstractmethod
     def login(
         self, config: Config, secrets: Config, host: str, endpoint_url: str = ""

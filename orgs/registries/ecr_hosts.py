@@ -81,6 +81,7 @@ def parse_ecr_host(host: str) -> EcrHost | None:
     return None if parsed is None or parsed.account == "*" else parsed
 
 
+@lru_cache(maxsize=1024)  # an organization has few hosts, and imports ask for each row
 def parse_ecr_pattern_host(host: str) -> EcrHost | None:
     """Like `parse_ecr_host`, for a pattern's host: its account may be `*`."""
     # Lower-casing turns some letters, such as the Kelvin sign, into ASCII ones.

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from django.db.models import Case, Q, When
 from django.utils import timezone
 
-from orgs.models import Organization, RegistryEntry
+from orgs.models import Organization, RegistryEntry, WorkerToken
 
 OLD = timedelta(days=90)
+SOON = timedelta(days=14)
 MOST = 20
 BROKEN = (RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE)
 
@@ -31,8 +32,7 @@ def entries_needing_attention(organization: Organization, *, key_ids: bool) -> l
     `key_ids` as in `broken_sentence`.
     """
     before = timezone.now() - OLD
-    unused = Q(last_used_at__lt=before) | Q(last_used_at=None, created_at__lt=before)
-    needing = Q(status__in=BROKEN) | Q(secrets_changed_at__lt=before) | unused
+    needing = Q(status__in=BROKEN) | old_key(before) | unused(before)
     found = (
         RegistryEntry.objects.of(organization)
         .filter(needing, enabled=True)
@@ -46,6 +46,35 @@ def entries_needing_attention(organization: Organization, *, key_ids: bool) -> l
         )
         for entry in found[:MOST]
     ]
+
+
+def tokens_ending(organization: Organization) -> list[WorkerToken]:
+    """Worker tokens that end within 14 days, or ended in the last 14; the nearest first."""
+    now = timezone.now()
+    near = organization.worker_tokens.filter(
+        revoked_at=None, expires_at__gt=now - SOON, expires_at__lt=now + SOON
+    )
+    return list(near.order_by("expires_at", "pk")[:MOST])
+
+
+def unused(before: datetime) -> Q:
+    """Entries that gave no login since then, though they could have."""
+    return Q(last_used_at__lt=before) | Q(last_used_at=None, created_at__lt=before)
+
+
+def old_key(before: datetime) -> Q:
+    """Entries whose secret was set before then."""
+    return Q(secrets_changed_at__lt=before)
+
+
+def is_unused(entry: RegistryEntry, before: datetime) -> bool:
+    """As `unused`, of an entry at hand."""
+    return (entry.last_used_at or entry.created_at) < before
+
+
+def has_old_key(entry: RegistryEntry, before: datetime) -> bool:
+    """As `old_key`, of an entry at hand."""
+    return entry.secrets_changed_at is not None and entry.secrets_changed_at < before
 
 
 def broken_sentence(entry: RegistryEntry, *, key_ids: bool) -> str:
@@ -64,7 +93,7 @@ def _broken(entry: RegistryEntry) -> bool:
 def _sentences(entry: RegistryEntry, before: datetime, key_ids: bool) -> Iterator[str]:
     if _broken(entry):
         yield broken_sentence(entry, key_ids=key_ids)
-    if entry.secrets_changed_at and entry.secrets_changed_at < before:
+    if has_old_key(entry, before):
         yield "Its key is more than 90 days old."
-    if (entry.last_used_at or entry.created_at) < before:
+    if is_unused(entry, before):
         yield "Not used for 90 days."

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from orgs.models import Environment
-from orgs.registries.base import Problem
+from orgs.registries.base import Problem, RegistryType
 from orgs.registries.catalogue import BY_SLUG
 
 from .checking import Draft, Examined, examine
@@ -22,6 +22,8 @@ from .files.columns import (
     TYPE,
     CellError,
     cell_error,
+    column_of,
+    shown,
 )
 from .files.rows import Row
 
@@ -45,7 +47,13 @@ class Drafted:
     errors: list[CellError]
 
     def refuse(self, *problems: Problem) -> None:
-        self.errors.extend(cell_error(self.row, problem, self.cells) for problem in problems)
+        """Tell of problems, but for those of columns that something is wrong with anyway."""
+        before = self.wrong
+        self.errors.extend(
+            cell_error(self.row, problem, self.cells)
+            for problem in problems
+            if not column_of(problem) or column_of(problem) not in before
+        )
 
     @property
     def wrong(self) -> set[str]:
@@ -56,33 +64,31 @@ class Drafted:
 def draft_row(row: Row, environments: Mapping[str, Environment]) -> Drafted:
     """Read a row; `environments` are the organization's, by slug."""
     problems: list[Problem] = []
-    cells = {name: _text(name, value, problems) for name, value in row.cells.items()}
-    slug = cells.get(TYPE, "").strip().lower()
+    texts = {name: _text(name, value, problems) for name, value in row.cells.items()}
+    slug = texts.get(TYPE, "").strip().lower()
     registry_type = BY_SLUG.get(slug)
     fields = registry_type.fields if registry_type else ()
+    slugs = texts.get(ENVIRONMENTS, "").split()
     draft = Draft(
         registry_type=slug,
-        patterns=cells.get(PATTERN, "").split(),
-        config={f.name: cells.get(f.name, "") for f in fields if not f.secret},
-        secrets={f.name: cells.get(f.name, "") for f in fields if f.secret},
-        environments=_environments(cells.get(ENVIRONMENTS, "").split(), environments, problems),
-        enabled=_enabled(cells.get(ENABLED, ""), problems),
-        note=cells.get(NOTE, ""),
+        patterns=texts.get(PATTERN, "").split(),
+        config={f.name: texts.get(f.name, "") for f in fields if not f.secret},
+        secrets={f.name: texts.get(f.name, "") for f in fields if f.secret},
+        environments=[environments[slug] for slug in dict.fromkeys(slugs) if slug in environments],
+        enabled=_enabled(texts.get(ENABLED, ""), problems),
+        note=texts.get(NOTE, ""),
     )
+    cells = {name: value for name, value in row.cells.items() if isinstance(value, str)}
     if row.errors:
         return Drafted(row.number, cells, draft, None, list(row.errors))
-    if registry_type:
-        own = {declared.name for declared in fields}
-        problems += [
-            _of_other_type(name, registry_type.label)
-            for name in FIELDS
-            if name not in own and cells.get(name, "").strip()
-        ]
-    found = examine(draft)
-    told = {problem.field for problem in problems}
-    problems += [problem for problem in found.problems if problem.field not in told]
-    drafted = Drafted(row.number, cells, draft, found, [])
+    drafted = Drafted(row.number, cells, draft, examine(draft), [])
     drafted.refuse(*problems)
+    if any(slug not in environments for slug in slugs):
+        drafted.errors.append(_unknown_environment(drafted, slugs, environments))
+    if registry_type:
+        drafted.refuse(*_of_other_types(registry_type, texts))
+    if drafted.found:
+        drafted.refuse(*drafted.found.problems)
     return drafted
 
 
@@ -120,28 +126,32 @@ def _enabled(cell: str, problems: list[Problem]) -> bool:
     return enabled is not False
 
 
-def _environments(
-    slugs: list[str], known: Mapping[str, Environment], problems: list[Problem]
-) -> list[Environment]:
-    found = []
-    for slug in dict.fromkeys(slugs):
-        if slug in known:
-            found.append(known[slug])
-            continue
-        # Only what is nearly one of theirs is repeated: anything else may be a secret.
-        near = get_close_matches(slug, known, n=1)
-        what = f"There is no environment {slug}." if near else "There is no such environment."
-        fix = f"Write {near[0]}." if near else "Leave the cell empty for all environments."
-        if known and not near:
-            fix = f"Write slugs out of {', '.join(sorted(known)[:10])}, or leave it empty for all."
-        problems.append(Problem("environment_not_found", what, fix, ENVIRONMENTS))
-    return found
+def _unknown_environment(
+    row: Drafted, slugs: list[str], known: Mapping[str, Environment]
+) -> CellError:
+    """Names what the organization has, and never the cell: it may be a secret."""
+    near = [get_close_matches(slug, known, n=1) for slug in slugs if slug not in known]
+    meant = [match for matches in near for match in matches]
+    if meant:
+        fix = f"Write {', '.join(meant)}."
+    elif known:
+        fix = f"Write slugs out of {', '.join(sorted(known)[:10])}, or leave it empty for all."
+    else:
+        fix = "Leave the cell empty for all environments."
+    value = shown(ENVIRONMENTS, row.cells.get(ENVIRONMENTS, ""))
+    what = "There is no such environment."
+    return CellError(row.row, ENVIRONMENTS, value, "environment_not_found", what, fix)
 
 
-def _of_other_type(column: str, label: str) -> Problem:
-    return Problem(
-        "field_of_other_type",
-        f"Entries of the type {label} have no {column}.",
-        "Empty this cell, or write the type that it belongs to.",
-        column,
-    )
+def _of_other_types(registry_type: RegistryType, texts: Mapping[str, str]) -> list[Problem]:
+    own = {declared.name for declared in registry_type.fields}
+    return [
+        Problem(
+            "field_of_other_type",
+            f"Entries of the type {registry_type.label} have no {column}.",
+            "Empty this cell, or write the type that it belongs to.",
+            column,
+        )
+        for column in FIELDS
+        if column not in own and texts.get(column, "").strip()
+    ]

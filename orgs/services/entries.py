@@ -61,16 +61,17 @@ def write_new(
     organization: Organization, actor: Actor, drafts: Sequence[tuple[Draft, Checked]]
 ) -> list[RegistryEntry]:
     """New entries and an event for each; already checked, and inside `one_by_one`."""
+    by = actor.user.pk if actor.user else None
     made, rows, events = [], [], []
     for draft, checked in drafts:
         entry = RegistryEntry(
-            organization=organization,
+            organization_id=organization.pk,
             registry_type=checked.type.slug,
             config=checked.config,
             enabled=draft.enabled,
             note=draft.note,
-            created_by=actor.user,
-            updated_by=actor.user,
+            created_by_id=by,
+            updated_by_id=by,
         )
         _seal(entry, checked)
         made.append(entry)
@@ -221,8 +222,8 @@ def _rows(
     return [
         MatchPattern(
             organization_id=entry.organization_id,
-            entry=entry,
-            environment=environment,
+            entry_id=entry.pk,
+            environment_id=environment.pk if environment else None,
             enabled=entry.enabled,
             text=pattern.text,
             normalized=str(pattern),
@@ -287,7 +288,7 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
 
 @dataclass(frozen=True)
 class Usage:
-    """How often an entry's login was given, and to which projects."""
+    """How often logins of one entry or several were given, and to which projects."""
 
     count: int
     projects: list[str]
@@ -295,12 +296,16 @@ class Usage:
 
 def entry_usage(entry: RegistryEntry, days: int) -> Usage:
     """Logins issued in the last `days`, from the audit events."""
-    since = timezone.now() - timedelta(days=days)
+    return entries_usage([entry], days)
+
+
+def entries_usage(found: Sequence[RegistryEntry], days: int) -> Usage:
+    """The same of several entries together, in one query."""
     issued = AuditEvent.objects.filter(
-        organization_id=entry.organization_id,
-        subject_id=str(entry.pk),
+        organization_id__in={entry.organization_id for entry in found},
+        subject_id__in=[str(entry.pk) for entry in found],
         action="login.issued",
-        at__gte=since,
+        at__gte=timezone.now() - timedelta(days=days),
     )
     by_project = issued.values_list("project").annotate(n=Count("pk")).order_by("-n")
     counted = list(by_project)

@@ -48,12 +48,13 @@ def history_of(entry: RegistryEntry) -> list[Happening]:
         action__startswith="entry.",
     ).order_by("-at", "-pk")[:NEWEST]
     return [
-        Happening(event, _DONE.get(event.action, event.action), list(_changes(event)))
+        Happening(event, _DONE.get(event.action, event.action), list(changes_of(event)))
         for event in events
     ]
 
 
-def _changes(event: AuditEvent) -> Iterator[Change]:
+def changes_of(event: AuditEvent) -> Iterator[Change]:
+    """What a changed entry's event tells, value by value."""
     if event.action in {"entry.enabled", "entry.disabled"}:
         return
     for name, pair in event.properties.get("changes", {}).items():

@@ -17,6 +17,7 @@ from django.utils import timezone
 from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.base import DockerLogin, InstanceRoleLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.patterns import MatchPattern
 
 from . import audit, minting
 from .resolve import Served, Wanted, require
@@ -72,6 +73,9 @@ def login_for(
                 error=error,
             )
         raise
+    except DatabaseError:
+        # Not even the lease can be taken: nothing was asked of the registry.
+        raise _no_event() from None
     _record_login(project, image, actor, environment, served)
     now = timezone.now()
     expires_at = login.expires_at if isinstance(login, DockerLogin) else None
@@ -102,6 +106,8 @@ def _obtain(
                 login, cold = minting.minted_login(entry, image.host)
                 waited |= cold
             else:
+                if registry_type.secret_goes_to_host:
+                    _require_own_host(served, image)
                 login = registry_type.login(entry.config, minting.revealed(entry), image.host)
         except minting.EntryChanged:
             waited = True
@@ -112,6 +118,16 @@ def _obtain(
         if _stands(project, served, image, environment):
             return served, login
     raise LoginError("busy", "The entry is being changed right now.", "Ask again.", retry_after=1)
+
+
+def _require_own_host(served: Served, image: Wanted) -> None:
+    """A secret that goes to the host goes to one that the entry names in full (rule 5)."""
+    if MatchPattern.parse(served.pattern).authority != image.authority:
+        raise LoginError(
+            "entry_unusable",
+            f"The entry doesn't name {image.authority} in full, so its secret doesn't go there.",
+            "Write the host in full in its match pattern.",
+        )
 
 
 def _stands(
@@ -151,12 +167,16 @@ def _record_login(
             )
             _mark_used(entry)
     except DatabaseError:
-        raise LoginError(
-            "audit_unavailable",
-            "The audit log can't be written, and no login is given without its event.",
-            "Ask again; if it lasts, ask staff to look at the database.",
-            retry_after=5,
-        ) from None
+        raise _no_event() from None
+
+
+def _no_event() -> LoginError:
+    return LoginError(
+        "audit_unavailable",
+        "The audit log can't be written, and no login is given without its event.",
+        "Ask again; if it lasts, ask staff to look at the database.",
+        retry_after=5,
+    )
 
 
 def record_refusal(

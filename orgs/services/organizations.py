@@ -1,19 +1,39 @@
-"""Organizations, their first admin, and projects."""
+"""Organizations and whoever and whatever is in them: members, projects, environments.
+
+Each change is written together with the event that tells it; repeating what stands
+changes nothing and tells nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
-from django.db import transaction
+from django.db import models, transaction
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.text import slugify
 
-from orgs.models import Membership, Organization, Project, User
+from orgs.models import (
+    Environment,
+    MatchPattern,
+    Membership,
+    Organization,
+    Project,
+    RegistryEntry,
+    User,
+    WorkerToken,
+)
 from orgs.registries.base import Problem, Refused
 
 from .audit import Actor, record
+
+AnyModel = TypeVar("AnyModel", bound=models.Model)
 
 
 def person(email: str, *, name: str = "") -> tuple[User, bool]:
@@ -38,24 +58,8 @@ def organization_create(
 ) -> Organization:
     """An organization with its first admin; raises `Refused` where the slug is taken."""
     slug = slug or slugify(name)
-    if not slug or slug != slugify(slug) or len(slug) > 60:
-        raise Refused(
-            Problem(
-                "invalid_slug",
-                f"“{slug or name}” can't be the organization's short name in addresses.",
-                "Give one with lower-case letters, digits and dashes (--slug).",
-                "slug",
-            )
-        )
-    if Organization.objects.filter(slug=slug).exists():
-        raise Refused(
-            Problem(
-                "duplicate_slug",
-                f"There is an organization “{slug}” already.",
-                "Choose another with --slug.",
-                "slug",
-            )
-        )
+    if problem := slug_problem(slug):
+        raise Refused(problem)
     with transaction.atomic():
         organization = Organization.objects.create(name=name, slug=slug)
         Membership.objects.create(organization=organization, user=admin, role=Membership.Role.ADMIN)
@@ -68,6 +72,108 @@ def organization_create(
             properties={"admin": admin.email},
         )
     return organization
+
+
+def slug_problem(slug: str, organization: Organization | None = None) -> Problem | None:
+    """What is wrong with a short name, for a new organization or the one given."""
+    if not slug or slug != slugify(slug) or len(slug) > 60:
+        return Problem(
+            "invalid_slug",
+            f"“{slug}” can't be the organization's short name in addresses.",
+            "Give one with lower-case letters, digits and dashes.",
+            "slug",
+        )
+    others = Organization.objects.filter(slug=slug)
+    if organization is not None:
+        others = others.exclude(pk=organization.pk)
+    if others.exists():
+        return Problem(
+            "duplicate_slug",
+            f"There is an organization “{slug}” already.",
+            "Choose another short name.",
+            "slug",
+        )
+    return None
+
+
+def organization_update(
+    *, organization: Organization, actor: Actor, name: str, slug: str
+) -> Organization:
+    """Rename; raises `Refused` where the slug is taken."""
+    if problem := slug_problem(slug, organization):
+        raise Refused(problem)
+    with _written(organization) as standing:
+        changed = _change(standing, name=name, slug=slug)
+        _tell_change("organization.updated", actor, standing, standing, changed)
+    return standing
+
+
+def organization_delete(*, organization: Organization, actor: Actor) -> None:
+    """Erase it with all its entries, members, projects and tokens; the events stay."""
+    with _written(organization) as standing:
+        _tell_end("organization.deleted", actor, standing, standing, {"slug": standing.slug})
+        # Patterns protect their environment, even where both are to go.
+        standing.entries.all().delete()
+        standing.delete()
+
+
+# --- members ------------------------------------------------------------------
+
+
+def member_add(*, organization: Organization, user: User, role: str, actor: Actor) -> Membership:
+    """Make someone a member; raises `Refused` where they are one."""
+    with _written(organization) as standing:
+        if standing.memberships.filter(user=user).exists():
+            raise Refused(
+                Problem(
+                    "already_a_member",
+                    f"{user} is a member of {standing} already.",
+                    "Change their role there.",
+                    "user",
+                )
+            )
+        membership = Membership.objects.create(organization=standing, user=user, role=role)
+        _tell("member.added", actor, standing, user, {"role": role})
+    return membership
+
+
+def member_set_role(*, membership: Membership, role: str, actor: Actor) -> Membership:
+    """Change what someone may do; raises `Refused` for the last org admin."""
+    with _written(membership.organization) as organization:
+        standing = organization.memberships.select_related("user").get(pk=membership.pk)
+        if standing.role == role:
+            return standing
+        _keep_an_admin(standing)
+        before, standing.role = standing.role, role
+        standing.save()
+        told = {"changes": {"role": [before, role]}}
+        _tell("member.role_changed", actor, organization, standing.user, told)
+    return standing
+
+
+def member_remove(*, membership: Membership, actor: Actor) -> None:
+    """End a membership, and with it their tokens here; raises `Refused` for the last
+    org admin."""
+    with _written(membership.organization) as organization:
+        standing = organization.memberships.select_related("user").get(pk=membership.pk)
+        _keep_an_admin(standing)
+        _tell("member.removed", actor, organization, standing.user, {"role": standing.role})
+        standing.delete()
+
+
+def _keep_an_admin(leaving: Membership) -> None:
+    admins = leaving.organization.memberships.filter(role=Membership.Role.ADMIN)
+    if leaving.role == Membership.Role.ADMIN and not admins.exclude(pk=leaving.pk).exists():
+        raise Refused(
+            Problem(
+                "last_admin",
+                f"{leaving.user} is the only org admin of {leaving.organization}.",
+                "Make someone else one first.",
+            )
+        )
+
+
+# --- projects and environments ------------------------------------------------
 
 
 def project_create(
@@ -85,3 +191,183 @@ def project_create(
             subject=name,
         )
     return project
+
+
+def project_update(
+    *,
+    project: Project,
+    actor: Actor,
+    name: str,
+    organization: Organization | None = None,
+    user: User | None = None,
+) -> Project:
+    """Rename a project, or give it to another owner: exactly one.
+
+    Both organizations are told where it moves from one to another.
+    """
+    with _written(project) as standing:
+        before = standing.organization
+        owners = [_owner(standing), str(organization or user)]
+        changed = _change(standing, name=name, organization=organization, user=user)
+        changed = {"name": changed["name"]} if "name" in changed else {}
+        if owners[0] != owners[1]:
+            changed["owner"] = owners
+        for told in dict.fromkeys((before, organization)):
+            _tell_change("project.updated", actor, told, standing, changed)
+    return standing
+
+
+def project_delete(*, project: Project, actor: Actor) -> None:
+    """Erase it; its workers get no login from then on."""
+    with _written(project) as standing:
+        owner = {"owner": _owner(standing)}
+        _tell_end("project.deleted", actor, standing.organization, standing, owner)
+        standing.delete()
+
+
+def _owner(project: Project) -> str:
+    return str(project.organization or project.user)
+
+
+def environment_create(
+    *, organization: Organization, name: str, slug: str, actor: Actor
+) -> Environment:
+    """A new group of workers; raises `Refused` where the slug is taken."""
+    with _written(organization) as standing:
+        _refuse_environment_slug(standing, slug)
+        environment = Environment.objects.create(organization=standing, name=name, slug=slug)
+        _tell("environment.created", actor, standing, environment, {"slug": slug})
+    return environment
+
+
+def environment_update(
+    *, environment: Environment, actor: Actor, name: str, slug: str
+) -> Environment:
+    """Rename; workers that ask by its slug must ask by the new one."""
+    with _written(environment.organization) as organization:
+        standing = organization.environments.get(pk=environment.pk)
+        _refuse_environment_slug(organization, slug, standing)
+        changed = _change(standing, name=name, slug=slug)
+        _tell_change("environment.updated", actor, organization, standing, changed)
+    return standing
+
+
+def environment_delete(*, environment: Environment, actor: Actor) -> None:
+    """Erase it, and the revoked tokens that were bound to it.
+
+    Raises `Refused`, naming them, while entries or other tokens are limited to it.
+    """
+    with _written(environment.organization) as organization:
+        standing = organization.environments.get(pk=environment.pk)
+        uses = environment_uses(standing)
+        named = [str(use) for use in (*uses.entries, *uses.tokens)]
+        if named:
+            more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+            raise Refused(
+                Problem(
+                    "environment_in_use",
+                    f"Limited to {standing}: {', '.join(named[:3])}{more}.",
+                    "Choose other environments for the entries, and revoke the tokens, first.",
+                )
+            )
+        _tell_end("environment.deleted", actor, organization, standing, {"slug": standing.slug})
+        standing.worker_tokens.all().delete()
+        standing.delete()
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What is limited to an environment, so that it can't be deleted."""
+
+    entries: list[RegistryEntry]
+    tokens: list[WorkerToken]
+
+
+def environment_uses(environment: Environment) -> Uses:
+    """Its entries with their patterns, and its tokens that aren't revoked."""
+    limited = MatchPattern.objects.filter(environment=environment).values("entry")
+    return Uses(
+        list(RegistryEntry.objects.of(environment.organization).filter(pk__in=limited)),
+        list(environment.worker_tokens.filter(revoked_at=None)),
+    )
+
+
+def _refuse_environment_slug(
+    organization: Organization, slug: str, environment: Environment | None = None
+) -> None:
+    others = organization.environments.filter(slug=slug)
+    if environment is not None:
+        others = others.exclude(pk=environment.pk)
+    if others.exists():
+        raise Refused(
+            Problem(
+                "duplicate_slug",
+                f"{organization} has an environment “{slug}” already.",
+                "Choose another short name.",
+                "slug",
+            )
+        )
+
+
+# --- writing and telling ------------------------------------------------------
+
+
+@contextmanager
+def _written(obj: AnyModel) -> Iterator[AnyModel]:
+    """A transaction and in it the row as it stands, locked; one who is later waits."""
+    with transaction.atomic():
+        rows = type(obj)._default_manager.select_for_update(no_key=True)
+        yield rows.get(pk=obj.pk)
+
+
+def _change(standing: models.Model, **values: Any) -> dict[str, list[Any]]:
+    """Save what differs; gives {name: [before, after]}."""
+    changed = {
+        name: [getattr(standing, name), value]
+        for name, value in values.items()
+        if getattr(standing, name) != value
+    }
+    for name, (_, after) in changed.items():
+        setattr(standing, name, after)
+    if changed:
+        standing.save()
+    return changed
+
+
+def _tell_change(
+    action: str,
+    actor: Actor,
+    organization: Organization | None,
+    subject: models.Model,
+    changed: dict[str, list[Any]],
+) -> None:
+    if changed:
+        _tell(action, actor, organization, subject, {"changes": changed})
+
+
+def _tell_end(
+    action: str,
+    actor: Actor,
+    organization: Organization | None,
+    subject: models.Model,
+    before: dict[str, Any],
+) -> None:
+    _tell(action, actor, organization, subject, {"before": {"name": str(subject), **before}})
+
+
+def _tell(
+    action: str,
+    actor: Actor,
+    organization: Organization | None,
+    subject: models.Model,
+    properties: dict[str, Any],
+) -> None:
+    record(
+        actor=actor,
+        action=action,
+        organization=organization,
+        project=subject if isinstance(subject, Project) else None,
+        subject_id=subject.pk,
+        subject=str(subject),
+        properties=properties,
+    )

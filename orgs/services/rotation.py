@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from django.db import models, transaction
 
-from orgs.models import CachedLogin, RegistryEntry
+from orgs.models import CachedLogin, ImportDraft, RegistryEntry
 from orgs.sealed import Unreadable
 
+from . import drafts
 from .audit import COMMAND_LINE, record
 
 BATCH = 200
@@ -25,7 +26,13 @@ class Report:
 def rotate_secrets() -> Report:
     """Every sealed value once; rows are locked a batch at a time, nothing else changes."""
     report = Report()
-    for model, name in ((RegistryEntry, "secrets"), (CachedLogin, "login")):
+    drafts.expire()
+    sealed_fields: tuple[tuple[type[models.Model], str], ...] = (
+        (RegistryEntry, "secrets"),
+        (CachedLogin, "login"),
+        (ImportDraft, "content"),
+    )
+    for model, name in sealed_fields:
         last = None
         while True:
             keys = _next_keys(model, name, last)

@@ -14,7 +14,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -39,6 +39,14 @@ class TokenEnded(LoginError):
         self.token = token
 
 
+class AlreadyIssued(Exception):
+    """The request to issue a token came again; carries the one that it made."""
+
+    def __init__(self, token: AnyToken) -> None:
+        super().__init__(f"Already issued as {token.name}.")
+        self.token = token
+
+
 # --- issuing and revoking -----------------------------------------------------
 
 
@@ -50,11 +58,13 @@ def token_issue_worker(
     environment: Environment | None = None,
     any_environment: bool = False,
     expires_in: timedelta | None = None,
+    once: str = "",
 ) -> tuple[WorkerToken, str]:
-    """A worker token and, this once, its text; raises `Refused`.
+    """A worker token and, this once, its text; raises `Refused`, `AlreadyIssued`.
 
     Bound to `environment`, or acting as any of them, or (neither) reaching only
-    what serves all environments.
+    what serves all environments. `once` names the request, so that the same one
+    sent again (a page reloaded, a button pressed twice) makes no second token.
     """
     expires_at = _checked(name, expires_in)
     if environment is not None and any_environment:
@@ -71,7 +81,7 @@ def token_issue_worker(
     )
     reach = "any" if any_environment else environment.slug if environment else ""
     told = {"kind": "worker", "environment": reach}
-    return token, _issue(token, name, expires_at, actor, organization, told)
+    return token, _issue(token, name, expires_at, actor, organization, told, once)
 
 
 def token_issue_api(
@@ -81,10 +91,12 @@ def token_issue_api(
     actor: Actor,
     organization: Organization | None = None,
     expires_in: timedelta | None = None,
+    once: str = "",
 ) -> tuple[ApiToken, str]:
-    """A person's API token and, this once, its text; raises `Refused`.
+    """A person's API token and, this once, its text; raises `Refused`, `AlreadyIssued`.
 
     With `organization` it reaches that one alone, and ends with their membership.
+    `once` as for a worker token.
     """
     expires_at = _checked(name, expires_in)
     membership = None
@@ -99,7 +111,7 @@ def token_issue_api(
             )
     token = ApiToken(user=user, membership=membership)
     told = {"kind": "user", "user": user.email}
-    return token, _issue(token, name, expires_at, actor, organization, told)
+    return token, _issue(token, name, expires_at, actor, organization, told, once)
 
 
 def token_revoke(*, token: AnyToken, actor: Actor) -> None:
@@ -138,8 +150,9 @@ def _issue(
     actor: Actor,
     organization: Organization | None,
     told: dict[str, Any],
+    once: str,
 ) -> str:
-    token.key_id = secrets.token_hex(8)
+    token.key_id = _digest(f"{actor.name} {once}")[:16] if once else secrets.token_hex(8)
     text = f"{token.begins_with}_{secrets.token_hex(32)}"
     token.digest = _digest(text)
     token.name = name.strip()
@@ -147,9 +160,15 @@ def _issue(
     token.expires_at = expires_at
     if expires_at is not None:
         told = told | {"expires_at": expires_at.isoformat(timespec="seconds")}
-    with transaction.atomic():
-        token.save(force_insert=True)
-        _tell("token.issued", token, actor, organization, told)
+    try:
+        with transaction.atomic():
+            token.save(force_insert=True)
+            _tell("token.issued", token, actor, organization, told)
+    except IntegrityError:
+        standing = type(token)._default_manager.filter(key_id=token.key_id).first()
+        if not once or standing is None:
+            raise
+        raise AlreadyIssued(standing) from None
     return text
 
 

@@ -12,9 +12,11 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from orgs.models import RegistryEntry
+from orgs.models import RegistryEntry, Token
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
+from orgs.services.attention import OLD, has_old_key, is_unused
+from orgs.services.auditlog import ACTIONS
 
 register = template.Library()
 
@@ -74,6 +76,12 @@ def type_label(slug: str) -> str:
     return found.label if found else slug
 
 
+@register.filter
+def happened(action: str) -> str:
+    """What an event's action is called."""
+    return ACTIONS.get(action, action)
+
+
 # --- states -------------------------------------------------------------------
 
 
@@ -106,13 +114,35 @@ def state_of(entry: RegistryEntry) -> State:
 
 @register.filter
 def state(entry: RegistryEntry) -> SafeString:
-    found = state_of(entry)
+    return _badge(state_of(entry))
+
+
+_OLD_KEY = State("warn", "◆", "Key over 90 days")
+_UNUSED = State("warn", "◌", "Unused for 90 days")
+
+
+@register.filter
+def hygiene(entry: RegistryEntry) -> SafeString:
+    """What stands out beside the state: an old key, a long time without use."""
+    before = timezone.now() - OLD
+    found = [_OLD_KEY] if has_old_key(entry, before) else []
+    found += [_UNUSED] if is_unused(entry, before) else []
+    return format_html_join(" ", "{}", ((_badge(state),) for state in found))
+
+
+def _badge(found: State) -> SafeString:
     return format_html(
         '<span class="state state-{}"><span aria-hidden="true">{}</span> {}</span>',
         found.name,
         found.shape,
         found.word,
     )
+
+
+@register.filter
+def status_word(entry: RegistryEntry) -> str:
+    """The state within a sentence."""
+    return state_of(entry).word.lower()
 
 
 # --- times --------------------------------------------------------------------
@@ -150,10 +180,20 @@ def _time(moment: datetime | None, say: Any, nothing: str, new: str | None) -> S
 
 
 def _age(at: datetime) -> str:
-    seconds = int((timezone.now() - at).total_seconds())
+    """How long ago; or until then, rounded, so that what ends in 90 days says so."""
+    ahead = (at - timezone.now()).total_seconds()
+    seconds = abs(ahead) + (30 if ahead > 0 else 0)
     length, unit = next(((n, u) for n, u in _UNITS if seconds >= n), (60, "minute"))
-    count = max(1, seconds // length)
+    count = max(1, round(seconds / length) if ahead > 0 else int(seconds // length))
     return f"{count} {unit}{'s' if count > 1 else ''}"
+
+
+@register.filter
+def ends(token: Token, verb: str = "") -> SafeString:
+    """“in 3 days”, after a verb where there is one; “expired 3 days ago”; “Never”."""
+    if token.expires_at is not None and token.expires_at <= timezone.now():
+        return _time(token.expires_at, lambda at: f"expired {_age(at)} ago", "", "just expired")
+    return _time(token.expires_at, lambda at: f"{verb} in {_age(at)}".strip(), "Never", None)
 
 
 # --- forms --------------------------------------------------------------------

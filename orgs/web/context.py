@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils.functional import SimpleLazyObject
 
+from orgs import access
 from orgs.models import Membership, Organization, User
+from orgs.services.audit import Actor
 
 
 class SignedIn(HttpRequest):
@@ -40,3 +42,13 @@ def inside(request: SignedIn, organization: Organization, here: str) -> dict[str
         "as_staff": membership is None,
         "here": here,
     }
+
+
+def acting(request: HttpRequest, organization: Organization | None = None) -> Actor:
+    """The person as the audit log will name them, with the address they come from."""
+    return Actor.person(request.user, organization, access.source_address(request))  # type: ignore[arg-type]
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What binds a form: what was sent, also if that is nothing."""
+    return request.POST if request.method == "POST" else None

@@ -1,4 +1,4 @@
-"""Registries of an organization: list, entry, add, edit, switch, delete.
+"""Registries of an organization: entry, add, edit, switch, delete; the list is in listing.py.
 
 Each view: gate, form, service, answer.
 """
@@ -9,9 +9,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -19,44 +17,14 @@ from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.forms import EntryForm, requested_form
-from orgs.models import Environment, Organization, RegistryEntry
+from orgs.models import Environment, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
 from orgs.services.attention import broken_sentence
-from orgs.services.audit import Actor
 from orgs.services.history import history_of
 
-from .context import SignedIn, inside
-
-PAGE_SIZE = 50
-
-
-@login_required
-def index(request: SignedIn, slug: str) -> HttpResponse:
-    organization = access.organization_for_member(request.user, slug)
-    context = inside(request, organization, "registries")
-    query = request.GET.get("q", "").strip()
-    found = _searched(RegistryEntry.objects.of(organization), query, context["is_admin"])
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    context |= {
-        "page": page,
-        "query": query,
-        "environments": Environment.objects.filter(organization=organization).exists(),
-    }
-    return render(request, "registries/index.html", context)
-
-
-def _searched(
-    found: QuerySet[RegistryEntry], query: str, is_admin: bool
-) -> QuerySet[RegistryEntry]:
-    """Those whose pattern or note has the words; admins may also look for a key ID."""
-    if not query:
-        return found
-    where = Q(patterns__text__icontains=query) | Q(note__icontains=query)
-    if is_admin:
-        where |= Q(config__access_key_id__icontains=query)
-    return found.filter(pk__in=RegistryEntry.objects.filter(where).values("pk"))
+from .context import SignedIn, acting, inside
 
 
 @login_required
@@ -91,11 +59,22 @@ def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
 @sensitive_post_parameters()
 def new(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    form = requested_form(request, organization)
-    if form.is_bound and (saved := form.write(_actor(request, organization))):
+    copied = _copied(request, organization)
+    form = requested_form(request, organization, copy=copied)
+    if form.is_bound and (saved := form.write(acting(request, organization))):
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
-    return _form_page(request, "registries/new.html", form)
+    return _form_page(request, "registries/new.html", form, copied)
+
+
+def _copied(request: SignedIn, organization: Organization) -> RegistryEntry | None:
+    """The entry that the address names to be copied; raises Http404."""
+    if "copy" not in request.GET:
+        return None
+    try:
+        return access.entry_in(organization, UUID(request.GET["copy"]))
+    except ValueError:
+        raise Http404 from None
 
 
 @login_required
@@ -105,15 +84,17 @@ def edit(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.entry_in(organization, entry_id)
     form = requested_form(request, organization, found)
-    if form.is_bound and (saved := form.write(_actor(request, organization))):
+    if form.is_bound and (saved := form.write(acting(request, organization))):
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/edit.html", form)
 
 
-def _form_page(request: SignedIn, template: str, form: EntryForm) -> HttpResponse:
+def _form_page(
+    request: SignedIn, template: str, form: EntryForm, copied: RegistryEntry | None = None
+) -> HttpResponse:
     """The page, or with `?fields` only the type's own fields (asked without a secret)."""
-    context = {"form": form, "entry": form.entry, "types": TYPES}
+    context = {"form": form, "entry": form.entry, "types": TYPES, "copied": copied}
     if request.method == "GET" and "fields" in request.GET:
         return render(request, "registries/_type_fields.html", context)
     return render(request, template, inside(request, form.organization, "registries") | context)
@@ -124,7 +105,7 @@ def delete(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.entry_in(organization, entry_id)
     if request.method == "POST":
-        entries.entry_delete(entry=found, actor=_actor(request, organization))
+        entries.entry_delete(entry=found, actor=acting(request, organization))
         messages.success(request, f"{found} is deleted.")
         return redirect("registries", slug)
     registry_type = BY_SLUG.get(found.registry_type)
@@ -154,13 +135,9 @@ def _switch(request: HttpRequest, slug: str, entry_id: UUID, *, enabled: bool) -
     organization = access.organization_for_admin(request.user, slug)
     found = access.entry_in(organization, entry_id)
     try:
-        actor = _actor(request, organization)
+        actor = acting(request, organization)
         entries.entry_set_enabled(entry=found, actor=actor, enabled=enabled)
         messages.success(request, f"{found} is {'enabled' if enabled else 'disabled'}.")
     except Refused as refused:
         messages.error(request, str(refused))
     return redirect("entry", slug, entry_id)
-
-
-def _actor(request: HttpRequest, organization: Organization) -> Actor:
-    return Actor.person(request.user, organization, request.META.get("REMOTE_ADDR"))  # type: ignore[arg-type]

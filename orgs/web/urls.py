@@ -3,7 +3,18 @@
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
 
-from . import account, registries, views
+from . import (
+    account,
+    audit,
+    check,
+    environments,
+    importing,
+    listing,
+    registries,
+    tokens,
+    views,
+    workers,
+)
 
 _entry: list[URLPattern | URLResolver] = [
     path("", registries.entry, name="entry"),
@@ -12,11 +23,34 @@ _entry: list[URLPattern | URLResolver] = [
     path("enable/", registries.enable, name="entry_enable"),
     path("disable/", registries.disable, name="entry_disable"),
 ]
+_import: list[URLPattern | URLResolver] = [
+    path("", importing.upload, name="import"),
+    path("template.csv", importing.template, name="import_template"),
+    path("<uuid:draft_id>/", importing.preview, name="import_preview"),
+    path("<uuid:draft_id>/errors.csv", importing.errors, name="import_errors"),
+]
 _registries: list[URLPattern | URLResolver] = [
-    path("", registries.index, name="registries"),
+    path("", listing.index, name="registries"),
+    path("selected/", listing.selected, name="entries_selected"),
+    path("export/", listing.export, name="entries_export"),
+    path("import/", include(_import)),
     path("new/", registries.new, name="entry_new"),
+    path("check/", check.check, name="check"),
     path("<uuid:entry_id>/", include(_entry)),
 ]
+_environments: list[URLPattern | URLResolver] = [
+    path("", environments.index, name="environments"),
+    path("new/", environments.new, name="environment_new"),
+    path("<int:environment_id>/edit/", environments.edit, name="environment_edit"),
+    path("<int:environment_id>/delete/", environments.delete, name="environment_delete"),
+]
+_workers: list[URLPattern | URLResolver] = [
+    path("", workers.index, name="workers"),
+    path("issue/", workers.issue, name="worker_token_issue"),
+    path("<int:token_id>/revoke/", workers.revoke, name="worker_token_revoke"),
+    path("setup/", workers.setup, name="worker_setup"),
+]
+_programs = ("docker-credential-valohai", "valohai-credential-provider")
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
@@ -27,6 +61,15 @@ urlpatterns = [
         account.SetPassword.as_view(),
         name="set_password",
     ),
+    path("accounts/tokens/", tokens.api_tokens, name="api_tokens"),
+    path("accounts/tokens/<int:api_token_id>/revoke/", tokens.revoke, name="api_token_revoke"),
+    *(path(f"worker/{name}", workers.program, {"name": name}, name=name) for name in _programs),
     path("organizations/<slug:slug>/", views.organization, name="organization"),
     path("organizations/<slug:slug>/registries/", include(_registries)),
+    path("organizations/<slug:slug>/projects/", views.projects, name="projects"),
+    path("organizations/<slug:slug>/environments/", include(_environments)),
+    path("organizations/<slug:slug>/workers/", include(_workers)),
+    path("organizations/<slug:slug>/members/", views.members, name="members"),
+    path("organizations/<slug:slug>/audit/", audit.index, name="audit"),
+    path("organizations/<slug:slug>/audit/export.csv", audit.export, name="audit_export"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.db import DatabaseError
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,11 +13,13 @@ from django.shortcuts import redirect, render
 
 from orgs import access, sealed
 from orgs.models import Organization
-from orgs.services.attention import BROKEN, entries_needing_attention
+from orgs.services.attention import BROKEN, entries_needing_attention, tokens_ending
+from orgs.services.login_events import refused_logins
 
 from .context import SignedIn, inside
 
 MOST_PROJECTS = 20
+PAGE_SIZE = 50
 _FAILING = Q(
     organization__entries__enabled=True,
     organization__entries__status__in=BROKEN,
@@ -44,6 +47,8 @@ def organization(request: SignedIn, slug: str) -> HttpResponse:
     context |= {
         "steps": _steps(found),
         "attention": entries_needing_attention(found, key_ids=context["is_admin"]),
+        "ending": tokens_ending(found),
+        "refused": refused_logins(found, key_ids=context["is_admin"]),
         "projects": projects[:MOST_PROJECTS],
         "more_projects": len(projects) > MOST_PROJECTS,
     }
@@ -52,8 +57,28 @@ def organization(request: SignedIn, slug: str) -> HttpResponse:
 
 def _steps(found: Organization) -> dict[str, bool]:
     """The checklist: each step, and whether it's done; empty once all are."""
-    done = found.entries.aggregate(entry=Count("pk"), login=Count("last_used_at"))
-    return {} if done["login"] else {step: bool(n) for step, n in done.items()}
+    entries = found.entries.aggregate(entry=Count("pk"), login=Count("last_used_at"))
+    if entries["login"]:
+        return {}
+    issued = found.worker_tokens.filter(revoked_at=None).exists()
+    return {"entry": bool(entries["entry"]), "token": issued, "login": False}
+
+
+@login_required
+def projects(request: SignedIn, slug: str) -> HttpResponse:
+    found = access.organization_for_member(request.user, slug)
+    page = Paginator(found.projects.all(), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = inside(request, found, "projects") | {"page": page}
+    return render(request, "projects.html", context)
+
+
+@login_required
+def members(request: SignedIn, slug: str) -> HttpResponse:
+    found = access.organization_for_member(request.user, slug)
+    everyone = found.memberships.select_related("user").order_by("role", "user__name", "pk")
+    page = Paginator(everyone, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = inside(request, found, "members") | {"page": page}
+    return render(request, "members.html", context)
 
 
 def healthz(request: HttpRequest) -> JsonResponse:

@@ -33,7 +33,8 @@ class Api:
         self.headers = {"Authorization": f"Token {text}"} if text else {}
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        content = b"" if body is None else content
         return self.client.generic(
             method, path, content, "application/json", headers=self.headers | headers
         )

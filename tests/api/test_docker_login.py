@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import uuid
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -461,21 +462,34 @@ def test_no_event_no_login(ask, aws, entry, monkeypatch):
     assert len(aws.calls) == 1
 
 
-def test_a_read_only_database_gives_no_login_and_no_crash(ask, aws, entry, on_postgresql):
+@pytest.fixture
+def read_only(on_postgresql):
+    """A context in which the database takes no write."""
+    variable = "SET default_transaction_read_only" if on_postgresql else "PRAGMA query_only"
+
+    @contextmanager
+    def read_only():
+        with connection.cursor() as cursor:
+            cursor.execute(f"{variable} = on")
+            try:
+                yield
+            finally:
+                cursor.execute(f"{variable} = off")
+
+    return read_only
+
+
+def test_a_read_only_database_gives_no_login_and_no_crash(ask, entry, read_only):
     ask()
-    WorkerToken.objects.update(last_used_at=None)  # so that using it would be written
-    off, on = (
-        ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off")
-        if on_postgresql
-        else ("PRAGMA query_only = on", "PRAGMA query_only = off")
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(off)
-        try:
-            refused(ask(), 503, "audit_unavailable")
-        finally:
-            cursor.execute(on)
+    with read_only():
+        refused(ask(), 503, "audit_unavailable")
     assert ask().status_code == 200
+
+
+def test_last_used_that_can_not_be_written_stops_nobody(worker, read_only):
+    with read_only():
+        assert worker.get("/api/v0/me/").status_code == 200
+    assert WorkerToken.objects.get().last_used_at is None
 
 
 def test_a_database_that_is_away_is_told_as_json(ask, monkeypatch):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from orgs.api import errors
+from orgs.models import RegistryEntry
 from orgs.services import tokens
 from tests.support import PROJECT_ROOT
 from tests.test_access import addresses
@@ -31,6 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
         "me",
         "docs",
         "%00",
+        "%0A",
+        "registry-credentials/null/",
         "é",
         "a" * 4000,
     ],
@@ -63,6 +67,22 @@ def test_with_debug_on_nothing_changes(worker, settings):
     settings.DEBUG = True
     refused(worker.get("/api/v0/x"), 404, "not_found")
     refused(worker.post(LOGIN, b"{"), 400, "invalid_request")
+
+
+def test_no_page_is_drawn_for_the_api(worker, ask, entry, monkeypatch):
+    """So that it answers where a template is broken or static files weren't collected."""
+    from django.template.backends.django import Template
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("no template")
+
+    monkeypatch.setattr(Template, "render", broken)
+    refused(worker.get("/api/v0/x"), 404, "not_found")
+    refused(worker.get("/api/v0/"), 404, "not_found")
+    refused(worker.get(LOGIN), 405, "method_not_allowed")
+    monkeypatch.setattr(tokens, "mark_used", broken)
+    monkeypatch.setattr(tokens, "authenticate", broken)
+    refused(ask(), 500, "server_error")
 
 
 def test_the_rest_of_the_site_keeps_its_own_pages(client, db):
@@ -116,7 +136,8 @@ def test_openapi_needs_no_token_and_tells_the_true_errors(document):
 
 def test_openapi_lists_every_address(document):
     unlisted = {"api:api-root", "api:nowhere", "api:openapi-json"}
-    assert set(document["paths"]) == {reverse(name) for name in set(TABLE) - unlisted}
+    listed = {path.replace("{entry_id}", str(ENTRY)) for path in document["paths"]}
+    assert listed == {address(name) for name in set(TABLE) - unlisted}
 
 
 def test_answers_are_in_their_schema(document, worker, ask, entry, project):
@@ -152,7 +173,14 @@ TABLE = {
     "api:docker_login": ("post", [401, 400, 400, 401, 401, 401]),
     "api:docker_login_outcome": ("post", [401, 400, 400, 401, 401, 401]),
     "api:me": ("get", [401, 200, 200, 200, 200, 200]),
+    "api:credentials": ("post", [401, 401, 401, 400, 400, 400]),
+    "api:credential": ("delete", [401, 401, 401, 403, 204, 404]),
 }
+ENTRY = UUID(int=7)
+
+
+def address(name):
+    return reverse(name, kwargs={"entry_id": ENTRY} if name == "api:credential" else {})
 
 
 @pytest.mark.once
@@ -161,14 +189,14 @@ def test_every_address_is_in_the_table():
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_access(name, issue, umbrella, alice, bob, charlie, actor):
+def test_access(name, issue, umbrella, alice, bob, charlie, actor, acme):
     def api_token(user):
         return tokens.token_issue_api(user=user, name="script", actor=actor)[1]
 
     texts = [None, issue(), issue(organization=umbrella), *map(api_token, (bob, alice, charlie))]
     method, expected = TABLE[name]
-    address = reverse(name, kwargs={"rest": "x"} if name == "api:nowhere" else {})
-    found = [Api(text).send(method.upper(), address).status_code for text in texts]
+    RegistryEntry.objects.create(pk=ENTRY, organization=acme, registry_type="aws-ecr-role")
+    found = [Api(text).send(method.upper(), address(name)).status_code for text in texts]
     assert dict(zip(VISITORS, found, strict=True)) == dict(zip(VISITORS, expected, strict=True))
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from django.conf import settings
 from django.db import connection, connections
 
 from orgs.models import Project
@@ -19,23 +17,12 @@ from orgs.registries.images import ImageReference
 from orgs.services import logins, minting
 from orgs.services.audit import Actor
 from tests.conftest import HOST
-from tests.support import PROJECT_ROOT
+from tests.support import PROJECT_ROOT, product
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 IMAGE = f"{HOST}/my-ml-image:v1.0"
 PROCESSES = 4
-
-
-def database_url() -> str:
-    """The address of the database that this test runs on, for other processes."""
-    database = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{database['NAME']}"
-    return (
-        f"postgresql://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:"
-        f"{database['PORT']}/{database['NAME']}"
-    )
 
 
 @pytest.fixture
@@ -45,15 +32,9 @@ def entry(aws, make_entry):
 
 
 def start_askers(project: Project, threads: int) -> subprocess.Popen[str]:
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
-        "DATABASE_URL": database_url(),
-        "FERNET_KEYS": ",".join(settings.FERNET_KEYS),
-        "AWS_ENDPOINT_URL": settings.AWS_ENDPOINT_URL,
-    }
     return subprocess.Popen(
         [sys.executable, "-m", "tests.fleet.ask", str(project.pk), IMAGE, str(threads)],
-        env=environment,
+        env=product.environment(),
         cwd=PROJECT_ROOT,
         stdout=subprocess.PIPE,
         text=True,

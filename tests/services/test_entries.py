@@ -5,6 +5,7 @@ import json
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import RestrictedError
 from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, MatchPattern, RegistryEntry
@@ -79,6 +80,12 @@ def test_create_writes_entry_patterns_and_event(acme, actor):
             "begins with AKIA",
         ),
         ({"secrets": {}}, "secret_required", "secret_access_key", "is empty"),
+        (
+            {"secrets": {"secret_access_key": " \n"}},
+            "secret_required",
+            "secret_access_key",
+            "is empty",
+        ),
         ({"secrets": {"secret_access_key": KEY}}, "secret_shape", "secret_access_key", "40"),
         ({"registry_type": "azure"}, "unknown_type", "registry_type", "aws-ecr"),
         (
@@ -262,11 +269,16 @@ def test_delete_erases_and_leaves_the_event(make_entry, actor):
 
 
 def test_an_environment_in_use_cannot_be_deleted(make_entry, gpu):
-    from django.db.models import ProtectedError
-
     make_entry(environments=[gpu])
-    with pytest.raises(ProtectedError):
+    with pytest.raises(RestrictedError):
         gpu.delete()
+
+
+def test_an_organization_goes_with_all_it_has(make_entry, acme, gpu, project):
+    make_entry(environments=[gpu])
+    acme.delete()
+    assert not RegistryEntry.objects.exists()
+    assert AuditEvent.objects.filter(action="entry.created").count() == 1
 
 
 def test_an_event_that_cannot_be_written_undoes_the_change(make_entry, actor, monkeypatch):

@@ -89,7 +89,7 @@ class FakeServer:
                 asked = Asked(self.path, dict(self.headers), body, time.monotonic())
                 if self.path.endswith("/outcome/"):
                     outer.outcomes.append(asked)
-                    return self.reply(Reply(200, {}))
+                    return self.reply(Reply(204, b""))
                 outer.asked.append(asked)
                 replies = outer.replies
                 reply = replies.pop(0) if len(replies) > 1 else replies[0]
@@ -119,7 +119,7 @@ class FakeServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = ("127.0.0.1", self._server.server_port)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def use_tls(self, server_file: Path) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

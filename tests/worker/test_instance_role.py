@@ -322,6 +322,7 @@ def test_a_report_that_nobody_takes_costs_no_login(
         (IMAGE, {"role_name": "x" * 65}),
         (IMAGE, {"role_name": f"{ROLE}\n"}),
         (f"{HOST}.evil.com/app", {"server": f"{HOST}.evil.com"}),
+        (f"{HOST}.evil.com/app", {"server": f"{HOST}.evil.com", "region": None}),
         (f"{HOST}:5000/app", {"server": f"{HOST}:5000"}),
         ("me/app", {"server": "docker.io"}),
         (f"{HOST}.cn/app", {"server": f"{HOST}.cn"}),

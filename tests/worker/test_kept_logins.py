@@ -158,16 +158,16 @@ def test_a_static_password_has_no_end(worker: Worker, server: FakeServer) -> Non
     assert worker.password() == "first"
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 409, 422])
-@pytest.mark.parametrize("code", ["a_reason", "no_match"])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "x"), (403, "x"), (404, "x"), (404, "no_match"), (409, "x"), (422, "x")],
+)
 def test_a_refusal_deletes_it(worker: Worker, server: FakeServer, status: int, code: str) -> None:
     worker.password()
     worker.outdate()
     server.replies = [refusal(status, code)]
     assert worker.get().returncode == 1
     assert worker.kept() == []
-    server.replies = [Reply(500, b"")]
-    assert worker.get(VALOHAI_REGISTRIES_TIMEOUT="0.2").returncode == 1
 
 
 @pytest.mark.parametrize("status", [400, 405, 413, 301])

@@ -8,6 +8,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from orgs.management.base import Command as Base
+from orgs.registries.base import Refused
 from orgs.services import organizations
 from orgs.services.audit import COMMAND_LINE
 
@@ -25,11 +26,14 @@ class Command(Base):
             validate_email(options["admin"].strip())
         except ValidationError:
             self.fail(f"{options['admin']} isn't an e-mail address.", 2)
-        with transaction.atomic():
-            admin, new = organizations.person(options["admin"])
-            made = organizations.organization_create(
-                name=options["name"], slug=options["slug"], admin=admin, actor=COMMAND_LINE
-            )
+        try:
+            with transaction.atomic():
+                admin, new = organizations.person(options["admin"])
+                made = organizations.organization_create(
+                    name=options["name"], slug=options["slug"], admin=admin, actor=COMMAND_LINE
+                )
+        except Refused as refused:
+            self.fail(f"{refused.code}: {refused} (--slug)")
         self.stdout.write(f"Organization {made.name} ({made.slug}); {admin.email} is org admin.")
         if new:
             self.stdout.write("To set a password, once, within three days:")

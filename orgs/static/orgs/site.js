@@ -88,7 +88,7 @@
 
     function address() {
       // Nothing typed goes along.
-      const url = new URL(location.pathname, location.origin);
+      const url = new URL(form.dataset.fields || location.pathname, location.origin);
       url.searchParams.set("type", select.value);
       url.searchParams.set("fields", "1");
       if (new URLSearchParams(location.search).has("replace")) url.searchParams.set("replace", "1");

@@ -1,0 +1,21 @@
+"""The Django admin: where staff look after all organizations.
+
+Each module registers its models; every write goes through a service, as on the web.
+"""
+
+from django.contrib import admin
+
+from . import audit, entries, organizations, people
+from .sign_in import sign_in
+
+__all__ = ["audit", "entries", "organizations", "people"]
+
+admin.site.site_header = admin.site.site_title = "Valohai Registries"
+admin.site.index_title = "Staff"
+# One sign-in for the whole product: what guards it there (second factors, limits)
+# guards the admin as well.
+admin.site.login = sign_in  # type: ignore[method-assign]
+# Lists need the width; the breadcrumbs lead everywhere.
+admin.site.enable_nav_sidebar = False
+# It would delete without telling; entries have their own.
+admin.site.disable_action("delete_selected")

@@ -1,0 +1,151 @@
+"""What the admin pages of all models share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
+from django.contrib.auth import get_permission_codename
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models
+from django.forms import Field, ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from orgs.access import source_address
+from orgs.models import User
+from orgs.registries.base import Refused
+from orgs.services.audit import Actor
+
+# No list may be filtered by what these hold: answers would tell it bit by bit.
+_NEVER_ASKED = {"secrets", "password", "digest", "login"}
+
+
+def staff_actor(request: HttpRequest) -> Actor:
+    """Who acts here acts as staff, also where they are a member of the organization."""
+    assert isinstance(request.user, User)
+    return Actor(request.user.email, request.user, True, source_address(request))
+
+
+def is_id(text: str) -> bool:
+    """Whether a table's number may be looked up by it: databases choke on much else."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+class Autocomplete(AutocompleteSelect):
+    """Django's, but for nonsense in an address, with which that one fails."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        return super().optgroups(name, [key for key in value if is_id(str(key))], attrs)
+
+
+class ServiceAdmin(admin.ModelAdmin):
+    """Writes go through `write` and `erase`, which subclasses hand to a service.
+
+    What a service refuses is told, and nothing is written.
+    """
+
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    # What goes along when one is deleted, so that its permission is needed too.
+    takes_along: tuple[type[models.Model], ...] = ()
+    delete_confirmation_template = "admin/orgs/delete_confirmation.html"
+
+    def write(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> models.Model:  # pragma: no cover
+        """Make or change through a service; `obj` has the form's values and isn't saved."""
+        raise NotImplementedError
+
+    def erase(self, request: HttpRequest, obj: Any) -> None:  # pragma: no cover
+        raise NotImplementedError
+
+    def losses(self, obj: Any) -> list[str]:
+        """Sentences on what goes with it, told before it is deleted."""
+        return []
+
+    def in_the_way(self, obj: Any) -> list[str]:
+        """Sentences on what forbids deleting it."""
+        return []
+
+    # --- Django's hooks -------------------------------------------------------
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        saved = self.write(request, obj, form, change)
+        obj.__dict__.update(vars(saved))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.erase(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """In words instead of one by one: there may be thousands."""
+        (obj,) = objs
+        lacking = {
+            str(model._meta.verbose_name_plural)
+            for model in self.takes_along
+            if not request.user.has_perm(f"orgs.{get_permission_codename('delete', model._meta)}")  # type: ignore[union-attr]
+        }
+        return self.losses(obj), {}, lacking, self.in_the_way(obj)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except (Refused, ObjectDoesNotExist) as error:
+            return self._told(request, error)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().delete_view(request, *args, **kwargs)
+        except (Refused, ObjectDoesNotExist) as error:
+            return self._told(request, error)
+
+    def _told(self, request: HttpRequest, error: Exception) -> HttpResponse:
+        gone = "It was changed or deleted meanwhile. Look at it again."
+        self.message_user(
+            request, str(error) if isinstance(error, Refused) else gone, messages.ERROR
+        )
+        return redirect(request.get_full_path())
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:  # type: ignore[override]
+        if not _NEVER_ASKED.isdisjoint(lookup.split("__")):
+            return False
+        return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", Autocomplete(db_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Field | None:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            # Making one thing in a pop-up of another's page: each has its own page.
+            field.widget = field.widget.widget
+        return field
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(self, request: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """One button saves."""
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+class FixedOnceMade(ServiceAdmin):
+    """Fields that a row keeps for good can be filled in when it is added only."""
+
+    fixed: tuple[str, ...] = ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        standing = super().get_readonly_fields(request, obj)
+        return [*standing, *self.fixed] if obj else standing
+
+
+def refuse(form: ModelForm, refused: Refused) -> None:
+    """A service's problems at the form's fields."""
+    for problem in refused.problems:
+        form.add_error(problem.field if problem.field in form.fields else None, str(problem))

@@ -1,0 +1,18 @@
+"""prune_audit_log"""
+
+from typing import Any
+
+from django.conf import settings
+
+from orgs.management.base import Command as Base
+from orgs.services import auditlog
+
+
+class Command(Base):
+    help = "Drop audit events older than AUDIT_RETENTION_DAYS, while the system serves."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        dropped = auditlog.prune()
+        self.stdout.write(
+            f"{dropped} events older than {settings.AUDIT_RETENTION_DAYS} days are dropped."
+        )

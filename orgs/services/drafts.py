@@ -1,0 +1,87 @@
+"""Import files between preview and confirmation: sealed, and gone after 15 minutes.
+
+What is held is the file itself, so that confirming does what the preview told of
+this file and of no other one.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.utils import timezone
+
+from orgs import sealed
+from orgs.models import ImportDraft, Organization, User
+
+LIFE = timedelta(minutes=15)
+MAX_BYTES = 10_000_000
+MAX_ROWS = 10_000
+
+
+def draft_store(
+    *,
+    organization: Organization,
+    user: User,
+    file_name: str,
+    format: str,
+    content: bytes,
+    update: bool,
+) -> ImportDraft:
+    """Keep a file; the person's earlier one in this organization is dropped."""
+    expire()
+    draft = ImportDraft(
+        id=uuid4(),
+        organization=organization,
+        user=user,
+        file_name=file_name[-200:],
+        format=format,
+        update=update,
+        created_at=timezone.now(),
+    )
+    # Packed first: tables shrink to a tenth, and sealing adds a third twice.
+    text = base64.b64encode(zlib.compress(content, 1)).decode()
+    draft.content = sealed.seal(text, draft.sealed_for)
+    with transaction.atomic():
+        # The person's row is the lock: two tabs may send at the same moment.
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        _of(organization, user).delete()
+        draft.save(force_insert=True)
+    return draft
+
+
+def draft_load(
+    *, organization: Organization, user: User, draft_id: UUID
+) -> tuple[ImportDraft, bytes] | None:
+    """The person's own draft and its file; None once it has expired, was imported,
+    or another file took its place."""
+    expire()
+    draft = _of(organization, user).filter(pk=draft_id).first()
+    if draft is None:
+        return None
+    try:
+        text = draft.content.reveal(draft.sealed_for)
+    except sealed.Unreadable:
+        # Sealed under a key that is gone: as good as expired.
+        draft.delete()
+        return None
+    return draft, zlib.decompress(base64.b64decode(text))
+
+
+def draft_discard(draft: ImportDraft) -> None:
+    """Erase a draft that is done with."""
+    ImportDraft.objects.filter(pk=draft.pk).delete()
+
+
+def expire() -> int:
+    """Erase every draft past its time, whoever's; how many went."""
+    late = ImportDraft.objects.filter(created_at__lte=timezone.now() - LIFE)
+    # Looked for first: a DELETE waits for SQLite's only writer even if it finds nothing.
+    return late.delete()[0] if late.exists() else 0
+
+
+def _of(organization: Organization, user: User):
+    return ImportDraft.objects.filter(organization=organization, user=user)

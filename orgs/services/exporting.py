@@ -1,0 +1,119 @@
+"""An organization's entries as a file that import reads back: everything but secrets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from orgs.models import Organization, RegistryEntry
+
+from .attention import OLD
+from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, escape
+
+
+def export(entries: Iterable[RegistryEntry], format: str) -> Iterator[str]:
+    """The file's text, piece by piece; `format` is one of `WRITERS`."""
+    return WRITERS[format](entries)
+
+
+def entries_of(organization: Organization) -> Iterator[RegistryEntry]:
+    """All of them, oldest first, not held in memory. Enabled ones come before disabled
+    ones, so that import doesn't take the one for the other where both have a pattern."""
+    found = RegistryEntry.objects.filter(organization=organization).defer("secrets")
+    found = found.prefetch_related("patterns__environment")
+    return found.order_by("-enabled", "created_at", "id").iterator(chunk_size=500)
+
+
+def _csv(entries: Iterable[RegistryEntry]) -> Iterator[str]:
+    """CSV (RFC 4180); its cells are safe to open in a spreadsheet, see `escape`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+
+    def taken() -> str:
+        text = buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+        return text
+
+    writer.writerow([*COLUMNS, *TOLD])
+    yield taken()
+    for entry in entries:
+        cells = {
+            **entry.config,
+            PATTERN: " ".join(entry.pattern_texts),
+            TYPE: entry.registry_type,
+            ENVIRONMENTS: " ".join(environment.slug for environment in entry.environments),
+            ENABLED: "true" if entry.enabled else "false",
+            NOTE: entry.note,
+            **_told(entry),
+        }
+        writer.writerow([escape(str(cells.get(column, ""))) for column in (*COLUMNS, *TOLD)])
+        yield taken()
+
+
+def _json(entries: Iterable[RegistryEntry]) -> Iterator[str]:
+    yield "["
+    between = "\n"
+    for entry in entries:
+        yield between + json.dumps(_document(entry), ensure_ascii=False, indent=2)
+        between = ",\n"
+    yield "\n]\n"
+
+
+def _yaml(entries: Iterable[RegistryEntry]) -> Iterator[str]:
+    import yaml
+
+    empty = True
+    for entry in entries:
+        empty = False
+        yield yaml.safe_dump([_document(entry)], allow_unicode=True, sort_keys=False)
+    if empty:
+        yield "[]\n"
+
+
+def _document(entry: RegistryEntry) -> dict[str, Any]:
+    """The API's form, and what is told beside it."""
+    return {
+        "type": entry.registry_type,
+        "image_patterns": entry.pattern_texts,
+        "configuration": {"version": "1", **entry.config},
+        "environments": [environment.slug for environment in entry.environments],
+        "enabled": entry.enabled,
+        "note": entry.note,
+        **_told(entry),
+    }
+
+
+def _told(entry: RegistryEntry) -> dict[str, Any]:
+    """What isn't set but came to be: `TOLD`, which import ignores. Times are UTC."""
+    age = timezone.now() - entry.secrets_changed_at if entry.secrets_changed_at else None
+    unused = timezone.now() - (entry.last_used_at or entry.created_at)
+    attention = [
+        *(["key over 90 days"] if age and age > OLD else []),
+        *(["unused for 90 days"] if unused > OLD else []),
+    ]
+    values = (
+        entry.status,
+        _utc(entry.last_used_at),
+        _utc(entry.secrets_changed_at),
+        age.days if age else "",
+        "; ".join(attention),
+    )
+    return dict(zip(TOLD, values, strict=True))
+
+
+def _utc(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+
+
+WRITERS: dict[str, Callable[[Iterable[RegistryEntry]], Iterator[str]]] = {
+    "csv": _csv,
+    "json": _json,
+    "yaml": _yaml,
+}

@@ -1,0 +1,313 @@
+"""Bulk import: all rows of a file checked, then all written, or none.
+
+`plan` tells what `apply` would do; both read the file from its beginning, so that
+what is held of it stays small. What is right for a row is decided where it is for
+a single entry: `services.checking`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+from orgs.models import Organization, RegistryEntry
+from orgs.registries.base import Problem, Refused
+
+from . import entries
+from .audit import Actor
+from .checking import secret_problems
+from .drafting import Drafted, draft_row
+from .files import read
+from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
+from .files.rows import BrokenFile, Row, broken
+from .standing import Standing, chunks, claims_of, key_of
+
+CHUNK = 500  # rows looked up and written together
+MAX_TOLD = 10_000  # errors; more are counted only
+
+Kind: TypeAlias = Literal["created", "updated", "unchanged", "refused"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of one row; `changes` are the columns that differ from what stands.
+
+    `pattern` is "" where it can't be shown.
+    """
+
+    row: int
+    pattern: str
+    kind: Kind
+    changes: Sequence[str] = ()
+
+
+@dataclass
+class Report:
+    """What became, or would become, of a file's rows.
+
+    `written` only after an `apply` that wrote; with any error nothing is. `untold`
+    counts the errors beyond the first `MAX_TOLD`. Equal `fingerprint`s mean that
+    the same is done to the same.
+    """
+
+    rows: int = 0
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    errors: list[CellError] = field(default_factory=list)
+    untold: int = 0
+    fingerprint: str = ""
+    written: bool = False
+
+    def refuse(self, errors: Sequence[CellError]) -> None:
+        room = MAX_TOLD - len(self.errors)
+        self.errors += errors[:room]
+        self.untold += len(errors[room:])
+
+
+@dataclass(frozen=True)
+class _Judged:
+    drafted: Drafted
+    entry: RegistryEntry | None
+    outcome: Outcome
+    changes: dict[str, Any]
+
+
+class _Undo(Exception):
+    """Leaves the transaction without its effects."""
+
+
+def plan(
+    *,
+    organization: Organization,
+    file: BinaryIO,
+    format: str,
+    update: bool = False,
+    limit: int | None = None,
+    on_row: Callable[[Outcome], object] = lambda outcome: None,
+) -> Report:
+    """What `apply` would do; writes nothing.
+
+    `file` can seek; `format` is one of `files.READERS`. More rows than `limit` are
+    an error. Each row's outcome goes to `on_row` as soon as it's known.
+    """
+    report = Report()
+    for _ in _run(report, organization, file, format, update, limit, on_row):
+        pass
+    return report
+
+
+def apply(
+    *,
+    organization: Organization,
+    actor: Actor,
+    file: BinaryIO,
+    format: str,
+    update: bool = False,
+    limit: int | None = None,
+    on_row: Callable[[Outcome], object] = lambda outcome: None,
+    expected: str | None = None,
+) -> Report:
+    """Write the whole file in one transaction, or nothing and tell why.
+
+    With `expected`, the fingerprint of a plan, nothing is written either where
+    something else would be done than planned.
+    """
+    report = Report()
+    try:
+        with entries.one_by_one(organization):
+            for judged in _run(report, organization, file, format, update, limit, on_row):
+                if not report.errors:
+                    _write(organization, actor, judged)
+            if not report.errors and expected not in (None, report.fingerprint):
+                report.refuse([_changed_meanwhile()])
+            if report.errors:
+                raise _Undo
+    except _Undo:
+        return report
+    report.written = True
+    return report
+
+
+def _run(
+    report: Report,
+    organization: Organization,
+    file: BinaryIO,
+    format: str,
+    update: bool,
+    limit: int | None,
+    on_row: Callable[[Outcome], object],
+) -> Iterator[list[_Judged]]:
+    """Judge the rows, a chunk at a time, filling in the report."""
+    judge = _Judge(organization, update)
+    digest = hashlib.sha256()
+    try:
+        for rows in chunks(_limited(read(file, format), limit), CHUNK):
+            chunk = judge.all(rows)
+            for judged in chunk:
+                report.rows += 1
+                kind = judged.outcome.kind
+                setattr(report, kind, getattr(report, kind) + 1)
+                report.refuse(judged.drafted.errors)
+                if kind != "refused":
+                    entry = judged.entry.pk if judged.entry else ""
+                    digest.update(f"{report.rows} {kind} {entry} {judged.changes}\n".encode())
+                on_row(judged.outcome)
+            yield chunk
+    except BrokenFile as found:
+        report.refuse(found.errors)
+    report.fingerprint = digest.hexdigest()
+
+
+def _limited(rows: Iterator[Row], limit: int | None) -> Iterator[Row]:
+    for count, row in enumerate(rows):
+        if count == limit:
+            what = f"The file has more than {limit:,} rows."
+            raise broken("too_many_rows", what, "Split it.", row.number)
+        yield row
+
+
+def _write(organization: Organization, actor: Actor, chunk: Sequence[_Judged]) -> None:
+    new, changed = [], {}
+    for judged in chunk:
+        found = judged.drafted.found
+        if found is None or found.checked is None:
+            raise AssertionError("A row without errors is checked.")
+        if judged.outcome.kind == "created":
+            new.append((judged.drafted.draft, found.checked))
+        elif judged.entry is not None and judged.changes:
+            changed[judged.entry.pk] = (judged.drafted.draft, found.checked)
+    entries.write_new(organization, actor, new)
+    for entry in entries.locked(list(changed)) if changed else []:
+        entries.write_change(entry, actor, *changed[entry.pk])
+
+
+class _Judge:
+    """Says of each row what becomes of it, in the file's order."""
+
+    def __init__(self, organization: Organization, update: bool) -> None:
+        self.standing = Standing(organization)
+        self.update = update
+        # Entries that an earlier row changes; no other row may mean them too.
+        self.claimed: set[object] = set()
+
+    def all(self, rows: Sequence[Row]) -> list[_Judged]:
+        drafted = [draft_row(row, self.standing.environments) for row in rows]
+        self.standing.look_up([(d.found.patterns, d.draft) for d in drafted if d.found])
+        return [self.one(row) for row in drafted]
+
+    def one(self, row: Drafted) -> _Judged:
+        entry: RegistryEntry | None = None
+        changes: dict[str, Any] = {}
+        if row.found is not None:
+            # Where these are wrong, which entry is meant can't be told.
+            if row.wrong.isdisjoint({PATTERN, ENVIRONMENTS, ENABLED}):
+                try:
+                    entry, changes = self._beside_what_stands(row)
+                except Refused as refused:
+                    row.refuse(*refused.problems)
+            row.refuse(*secret_problems(row.draft, row.found, entry))
+        kind: Kind = "unchanged"
+        if row.errors:
+            kind = "refused"
+        elif entry is None:
+            kind = "created"
+        elif changes:
+            kind = "updated"
+            self.claimed.add(entry.pk)
+        shown = "" if PATTERN in row.wrong else " ".join(row.draft.patterns)
+        outcome = Outcome(row.row, shown, kind, _columns(row, changes))
+        return _Judged(row, entry, outcome, changes)
+
+    def _beside_what_stands(self, row: Drafted) -> tuple[RegistryEntry | None, dict[str, Any]]:
+        """The entry that the row means and what it would change there, or None."""
+        patterns, draft = row.found.patterns if row.found else [], row.draft
+        claims = claims_of(patterns, draft)
+        earlier = self.standing.row_with(claims)
+        if draft.enabled and earlier is not None:
+            row.refuse(_duplicate_row(earlier))
+        entry, changes = self._find(row, earlier)
+        if draft.enabled:
+            self.standing.take(row.row, claims)
+            if earlier is None and (entry is None or not entry.enabled):
+                row.refuse(*self.standing.conflicts(patterns, claims, entry))
+        if changes and not self.update:
+            row.refuse(_needs_update(_columns(row, changes)))
+        return entry, changes
+
+    def _find(
+        self, row: Drafted, earlier: int | None
+    ) -> tuple[RegistryEntry | None, dict[str, Any]]:
+        if row.found is None:
+            return None, {}
+        draft, checked = row.draft, row.found.checked
+
+        def changes(entry: RegistryEntry) -> dict[str, Any]:
+            return entries.changes(entry, draft, checked) if checked else {}
+
+        candidates = [
+            entry
+            for entry in self.standing.candidates(key_of(row.found.patterns, draft))
+            if entry.pk not in self.claimed
+        ]
+        same = [entry for entry in candidates if entry.enabled == draft.enabled]
+        for entry in same:
+            if not (found := changes(entry)) or len(candidates) == 1:
+                return entry, found
+        # Beside an enabled row for a pattern, a disabled one isn't about the same entry.
+        if not same and (draft.enabled or earlier is None):
+            same = candidates
+        if len(same) > 1:
+            raise Refused(_ambiguous(len(same)))
+        if not same:
+            return None, {}
+        return same[0], changes(same[0])
+
+
+def _columns(row: Drafted, changes: dict[str, Any]) -> list[str]:
+    """The columns of what an event tells as changed."""
+    columns = []
+    for name, change in changes.items():
+        if name == "configuration":
+            before, after = change
+            columns += [key for key in {**before, **after} if before.get(key) != after.get(key)]
+        elif name == "secret":
+            columns += [secret for secret, value in row.draft.secrets.items() if value]
+        else:
+            columns.append(PATTERN if name == "patterns" else name)
+    return columns
+
+
+def _duplicate_row(earlier: int) -> Problem:
+    return Problem(
+        "duplicate_row",
+        f"Row {earlier} has such a pattern already, in the same environments.",
+        "Keep one of the two rows, or limit them to different environments.",
+        PATTERN,
+    )
+
+
+def _needs_update(columns: Sequence[str]) -> Problem:
+    return Problem(
+        "needs_update",
+        f"An entry with this pattern stands already, and differs in {', '.join(columns)}.",
+        "Allow updates (“Update entries that differ”, or --update) to change it, or leave it out.",
+        PATTERN,
+    )
+
+
+def _ambiguous(count: int) -> Problem:
+    return Problem(
+        "ambiguous_entry",
+        f"{count} disabled entries have this pattern, so which one is meant can't be told.",
+        "Delete all but one of them first, or change the one you mean on its page.",
+        PATTERN,
+    )
+
+
+def _changed_meanwhile() -> CellError:
+    what = "Registries were changed since the file was checked, so something else would be done."
+    return CellError(None, "", "", "changed_meanwhile", what, "Check the file again.")

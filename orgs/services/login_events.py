@@ -1,0 +1,77 @@
+"""What the audit log tells of logins: a worker token's first, and the last refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from orgs.models import AuditEvent, Organization, WorkerToken
+
+SHOWN = 5
+# Members don't see key ids, and what AWS says of a key names it.
+_KEY_ID = re.compile(r"\bkey \w{16,128}\b", re.ASCII)
+
+
+@dataclass(frozen=True)
+class LoginEvent:
+    """A login given or refused; `reason` is why, "" where it was given."""
+
+    at: datetime
+    source_address: str | None
+    image: str
+    project: str
+    environment: str
+    code: str
+    reason: str
+
+    @property
+    def is_image(self) -> bool:
+        """Else it is a whole server, or what wasn't a project's at all."""
+        return "/" in self.image
+
+
+def first_login(token: WorkerToken) -> LoginEvent | None:
+    """The first login that workers with this token were given, within retention."""
+    if token.last_used_at is None:
+        return None
+    event = _with(token, "login.issued").order_by("at", "pk").first()
+    return _told(event, key_ids=False) if event else None
+
+
+def last_refused(token: WorkerToken) -> LoginEvent | None:
+    """The last login that workers with this token were refused."""
+    event = _with(token, "login.refused").order_by("-at", "-pk").first()
+    return _told(event, key_ids=False) if event else None
+
+
+def refused_logins(organization: Organization, *, key_ids: bool) -> list[LoginEvent]:
+    """The last refused of all its workers and commands; reasons with key ids or without."""
+    events = AuditEvent.objects.filter(
+        organization_id=organization.pk, action="login.refused"
+    ).order_by("-at", "-pk")[:SHOWN]
+    return [_told(event, key_ids) for event in events]
+
+
+def _with(token: WorkerToken, action: str):
+    # by who, when and what there is an index; the token tells those of one name apart
+    return AuditEvent.objects.filter(
+        organization_id=token.organization_id,
+        actor=f"worker {token.name}",
+        action=action,
+        at__gte=token.created_at,
+        properties__token=token.begins_with,
+    )
+
+
+def _told(event: AuditEvent, key_ids: bool) -> LoginEvent:
+    reason = event.properties.get("reason", "")
+    return LoginEvent(
+        at=event.at,
+        source_address=event.source_address,
+        image=event.subject,
+        project=event.project,
+        environment=event.properties.get("environment", ""),
+        code=event.code,
+        reason=reason if key_ids else _KEY_ID.sub("key", reason),
+    )

@@ -1,0 +1,31 @@
+// Looks again by itself for what one waits for, as long as someone may be looking.
+"use strict";
+
+(() => {
+  const EVERY = 5000; // milliseconds
+  const AT_MOST = 600000;
+
+  function poll(place) {
+    const since = Date.now();
+    const url = new URL(location.href);
+    url.searchParams.set(place.dataset.poll, "1");
+
+    async function look() {
+      if (Date.now() - since > AT_MOST || !place.querySelector("[data-waiting]")) return;
+      try {
+        const answer = document.hidden ? null : await fetch(url);
+        if (answer && answer.ok && !answer.redirected) {
+          const found = await answer.text();
+          if (found.trim() !== place.innerHTML.trim()) place.innerHTML = found;
+        }
+      } catch {
+        // The server is away; it is asked again.
+      }
+      setTimeout(look, EVERY);
+    }
+
+    setTimeout(look, EVERY);
+  }
+
+  document.querySelectorAll("[data-poll]").forEach(poll);
+})();

@@ -1,0 +1,140 @@
+"""*Check an image*: which entry serves it and why; or every image of a valohai.yaml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from orgs import access
+from orgs.models import Environment, Organization
+from orgs.registries.base import Refused
+from orgs.registries.images import ImageReference
+from orgs.services import resolve, yaml_check
+from orgs.services.resolve import Explanation
+from orgs.services.yaml_check import Report
+
+from .context import SignedIn, inside, posted
+
+
+class EnvironmentChoice(forms.Form):
+    """The environment to ask for; no field where there are none."""
+
+    def __init__(self, *args: Any, organization: Organization, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.organization = organization
+        known = Environment.objects.filter(organization=organization)
+        if known:
+            self.fields["environment"] = forms.ModelChoiceField(
+                known,
+                required=False,
+                to_field_name="slug",
+                empty_label="None named",
+                error_messages={
+                    "invalid_choice": "There is no environment of this name. Choose another."
+                },
+            )
+
+    @property
+    def environment(self) -> Environment | None:
+        return self.cleaned_data.get("environment")
+
+    @property
+    def environment_field(self) -> forms.BoundField | None:
+        return self["environment"] if "environment" in self.fields else None
+
+
+class ImageForm(EnvironmentChoice):
+    image = forms.CharField(
+        max_length=2000,
+        widget=forms.TextInput(
+            attrs={
+                "class": "code",
+                "autocomplete": "off",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+            }
+        ),
+        help_text="As in docker pull and valohai.yaml.",
+        error_messages={"required": "Image is empty. Enter one."},
+    )
+
+    def clean_image(self) -> ImageReference:
+        try:
+            return ImageReference.parse(self.cleaned_data["image"].strip())
+        except Refused as refused:
+            raise forms.ValidationError(str(refused.problem), code=refused.code) from None
+
+    def explain(self) -> Explanation | None:
+        """Who serves the image; None, with errors, where it is none."""
+        if not self.is_valid():
+            return None
+        return resolve.explain(self.organization, self.cleaned_data["image"], self.environment)
+
+
+class YamlForm(EnvironmentChoice):
+    prefix = "yaml"
+
+    file = forms.FileField(
+        label="valohai.yaml",
+        required=False,
+        widget=forms.FileInput(attrs={"accept": ".yaml,.yml,text/yaml,application/yaml"}),
+        error_messages={"empty": "The file is empty. Choose another."},
+    )
+    text = forms.CharField(
+        label="Or paste it",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(
+            attrs={"rows": 6, "class": "code", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+
+    def report(self) -> Report | None:
+        """What serves each image; None, with errors, where it can't be read."""
+        if not self.is_valid():
+            return None
+        chosen, pasted = self.cleaned_data["file"], self.cleaned_data["text"]
+        if not chosen and not pasted.strip():
+            self.add_error("file", "There is no file. Choose a valohai.yaml, or paste it.")
+            return None
+        try:
+            return yaml_check.check_yaml(
+                organization=self.organization,
+                # One byte more than may be in it shows that it's too large.
+                content=chosen.read(yaml_check.MAX_BYTES + 1) if chosen else pasted,
+                environment=self.environment,
+            )
+        except Refused as refused:
+            self.add_error("file" if chosen else "text", str(refused))
+            return None
+
+
+@login_required
+def check(request: SignedIn, slug: str) -> HttpResponse:
+    organization = access.organization_for_member(request.user, slug)
+    context = inside(request, organization, "registries")
+    sent = posted(request)
+    asked = request.GET if sent is None and "image" in request.GET else None
+    # A link may name the environment alone.
+    named = {"environment": request.GET.get("environment", "")}
+    form = ImageForm(asked, organization=organization, initial=named)
+    yaml = YamlForm(sent, request.FILES or None, organization=organization)
+    context |= {"form": form, "yaml": yaml}
+    if sent is not None:
+        context["report"] = yaml.report()
+    elif asked is not None and (found := form.explain()):
+        context |= _told(organization, form.cleaned_data["image"], found)
+    return render(request, "registries/check.html", context)
+
+
+def _told(organization: Organization, image: ImageReference, found: Explanation) -> dict[str, Any]:
+    """The sentence and the rows; where nothing serves it, what to do and whom to ask."""
+    told: dict[str, Any] = {"image": str(image), "found": found}
+    if found.served is None:
+        told["suggestion"] = resolve.suggested_pattern(image)
+        told["admins"] = access.admins_of(organization)
+    return told

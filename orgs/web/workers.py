@@ -1,0 +1,198 @@
+"""Workers of an organization: their tokens, how to set one up, and its first login."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import quote_etag
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import condition, require_safe
+
+from orgs import access
+from orgs.models import MatchPattern, Organization, WorkerToken
+from orgs.registries.base import Refused
+from orgs.registries.images import HUB
+from orgs.services import login_events, tokens
+from orgs.services.audit import Actor
+
+from .context import SignedIn, acting, inside, posted
+from .tokens import IssueForm
+
+PAGE_SIZE = 50
+MOST_CHOICES = 200
+MOST_HOSTS = 20
+ANY = "*"  # no slug, so no environment's
+EXAMPLE_PATTERN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
+
+
+class WorkerTokenForm(IssueForm):
+    environment = forms.ChoiceField(
+        required=False,
+        help_text="Which entries it reaches besides those for all environments.",
+        error_messages={"invalid_choice": "This isn't in the list. Choose one that is."},
+    )
+
+    field_order = ["name", "environment", "expires_in"]
+
+    def __init__(self, *args: Any, organization: Organization, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.organization = organization
+        self.fields["name"].help_text = "Which workers will use it, such as “gpu workers, Oulu”."
+        self.known = {known.slug: known for known in organization.environments.all()}
+        own = [(slug, environment.name) for slug, environment in self.known.items()]
+        self.fields["environment"].choices = [  # type: ignore[attr-defined]
+            ("", "All-environment entries only"),
+            *own,
+            (ANY, "May act as any environment"),
+        ]
+
+    def issue(self, actor: Actor) -> tuple[WorkerToken, str] | None:
+        """The token and its text; None, with errors. Raises `AlreadyIssued`."""
+        if not self.is_valid():
+            return None
+        chosen = self.cleaned_data["environment"]
+        try:
+            return tokens.token_issue_worker(
+                organization=self.organization,
+                actor=actor,
+                environment=self.known.get(chosen),
+                any_environment=chosen == ANY,
+                **self.given(),
+            )
+        except Refused as refused:
+            self.refuse(refused.problems)
+            return None
+
+
+@login_required
+def index(request: SignedIn, slug: str) -> HttpResponse:
+    organization = access.organization_for_member(request.user, slug)
+    standing = organization.worker_tokens.filter(revoked_at=None).select_related("environment")
+    page = Paginator(standing, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = inside(request, organization, "workers") | {"page": page}
+    return render(request, "workers/index.html", context)
+
+
+@login_required
+@never_cache
+def issue(request: SignedIn, slug: str) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    context = inside(request, organization, "workers")
+    form = WorkerTokenForm(posted(request), organization=organization)
+    try:
+        if form.is_bound and (issued := form.issue(acting(request, organization))):
+            context |= {"token": issued[0], "text": issued[1]}
+            return render(request, "workers/issued.html", context)
+    except tokens.AlreadyIssued as before:
+        return render(request, "workers/issued.html", context | {"token": before.token})
+    return render(request, "workers/issue.html", context | {"form": form})
+
+
+@login_required
+def revoke(request: SignedIn, slug: str, token_id: int) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    token = access.worker_token_of(organization, token_id)
+    if request.method == "POST":
+        tokens.token_revoke(token=token, actor=acting(request, organization))
+        messages.success(request, f"{token.name} is revoked.")
+        return redirect("workers", slug)
+    context = inside(request, organization, "workers") | {"token": token}
+    return render(request, "workers/revoke.html", context)
+
+
+# --- set-up -------------------------------------------------------------------
+
+
+class Choices(forms.Form):
+    """For whom the set-up is filled in; anything else than what is offered is ignored."""
+
+    worker = forms.ChoiceField(label="Worker token")
+    project = forms.ChoiceField()
+
+    def __init__(self, data: Any, organization: Organization) -> None:
+        super().__init__(data)
+        standing = organization.worker_tokens.filter(revoked_at=None)
+        self.tokens = list(standing.select_related("environment")[:MOST_CHOICES])
+        projects = organization.projects.values_list("pk", "name")[:MOST_CHOICES]
+        self.fields["worker"].choices = [(str(t.pk), t.name) for t in self.tokens]  # type: ignore[attr-defined]
+        self.fields["project"].choices = [(str(pk), name) for pk, name in projects]  # type: ignore[attr-defined]
+        self.is_valid()
+
+    def chosen(self, name: str) -> str:
+        first = next((value for value, _ in self.fields[name].choices), "")  # type: ignore[attr-defined]
+        return self.cleaned_data.get(name) or first
+
+    @property
+    def token(self) -> WorkerToken | None:
+        chosen = self.chosen("worker")
+        return next((t for t in self.tokens if str(t.pk) == chosen), None)
+
+
+@login_required
+def setup(request: SignedIn, slug: str) -> HttpResponse:
+    """The whole page, or with `?first_login` only what is known of that."""
+    organization = access.organization_for_member(request.user, slug)
+    choices = Choices(request.GET, organization)
+    context = {"token": choices.token, "choices": choices, **_first_login(choices.token)}
+    if "first_login" in request.GET:
+        return render(request, "workers/_first_login.html", context)
+    context |= {"project": choices.chosen("project") or "PROJECT-ID", **_registries(organization)}
+    context |= {"server": settings.BASE_URL}
+    return render(request, "workers/setup.html", inside(request, organization, "workers") | context)
+
+
+def _first_login(token: WorkerToken | None) -> dict[str, Any]:
+    first = login_events.first_login(token) if token else None
+    return {
+        "first": first,
+        "refused": login_events.last_refused(token) if token and not first else None,
+    }
+
+
+def _registries(organization: Organization) -> dict[str, Any]:
+    """The hosts that the organization's entries name, and an image to try with."""
+    rows = MatchPattern.objects.filter(organization=organization, enabled=True)
+    literal = rows.filter(wildcard_host=False)
+    hosts = list(literal.values_list("host", flat=True).distinct().order_by("host")[:MOST_HOSTS])
+    newest = literal.order_by("-pk").first()
+    pattern = newest.text if newest else EXAMPLE_PATTERN
+    hosts = hosts or [EXAMPLE_PATTERN.partition("/")[0]]
+    return {
+        "hosts": hosts,
+        # What clients look Docker Hub up by differs (FACTS «Docker»).
+        "docker_hosts": ["https://index.docker.io/v1/" if h == HUB else h for h in hosts],
+        "pattern": pattern,
+        "has_entries": newest is not None,
+        "wildcard_hosts": rows.filter(wildcard_host=True).exists(),
+    }
+
+
+# --- downloads ----------------------------------------------------------------
+
+
+def _program(name: str) -> Path:
+    return settings.BASE_DIR / "worker" / name
+
+
+def _etag(request: HttpRequest, name: str) -> str:
+    found = _program(name).stat()
+    return quote_etag(f"{found.st_mtime_ns:x}-{found.st_size:x}")
+
+
+@require_safe
+@condition(etag_func=_etag)
+def program(request: HttpRequest, name: str) -> HttpResponse:
+    """The worker's own program, for whoever sets one up; nothing in it is secret."""
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Cache-Control": "no-cache",
+    }
+    return HttpResponse(_program(name).read_bytes(), "text/plain; charset=utf-8", headers=headers)

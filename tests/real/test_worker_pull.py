@@ -1,0 +1,109 @@
+"""The whole way: a worker with a token, gunicorn, the fake AWS, skopeo, a TLS registry.
+
+skopeo knows no login, only `credHelpers`; the helper knows the server and its token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orgs.models import Project
+from orgs.services import tokens
+from orgs.services.audit import Actor
+from tests.conftest import HOST
+from tests.support import PROJECT_ROOT, product
+from tests.support.registry import Registry
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+IMAGE = f"{HOST}/my-ml-image:v1.0"
+Pull = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def registry(aws) -> Iterator[Registry]:
+    with Registry() as registry:
+        registry.push("my-ml-image", "v1.0")
+        aws.on_token(lambda password: registry.allow("AWS", password))
+        yield registry
+
+
+@pytest.fixture
+def address(aws, make_entry) -> Iterator[str]:
+    key_id, secret = aws.create_user("valohai", aws.policy())
+    make_entry(
+        f"{HOST}/my-ml-image/*",
+        config={"access_key_id": key_id},
+        secrets={"secret_access_key": secret},
+    )
+    with product.served() as address:
+        yield address
+
+
+@pytest.fixture
+def pull(registry: Registry, address: str, tmp_path: Path) -> Pull:
+    """What skopeo says when a worker with this token and project pulls an image."""
+    config = tmp_path / "docker" / "config.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
+    path = [str(Path(sys.executable).parent), str(PROJECT_ROOT / "worker"), os.environ["PATH"]]
+
+    def pull(token: str, project: object, image: str = IMAGE, **more: str):
+        return registry.skopeo(
+            ["copy", f"docker://{image}", f"dir:{tmp_path / 'pulled'}"],
+            env={
+                "PATH": os.pathsep.join(path),
+                "DOCKER_CONFIG": str(config.parent),
+                "VALOHAI_REGISTRIES_URL": address,
+                "VALOHAI_REGISTRIES_TOKEN": token,
+                "VALOHAI_PROJECT": str(project),
+                "VALOHAI_IMAGE": image,
+                **more,
+            },
+        )
+
+    return pull
+
+
+@pytest.fixture
+def token(acme, actor) -> tuple[object, str]:
+    return tokens.token_issue_worker(organization=acme, name="gpu", actor=actor)
+
+
+def test_a_worker_pulls_with_nothing_but_its_token(pull, token, project, aws, tmp_path):
+    pulled = pull(token[1], project.pk)
+    assert pulled.returncode == 0, pulled.stderr
+    assert (tmp_path / "pulled" / "manifest.json").exists()
+    assert len(aws.calls) == 1
+
+
+def test_each_refusal_is_told_by_the_client(
+    pull, token, project, acme, umbrella, gpu, bob, alice, actor: Actor
+):
+    theirs = Project.objects.create(name="theirs", organization=umbrella)
+    personal = Project.objects.create(name="mine", user=bob)
+    old, old_text = tokens.token_issue_worker(organization=acme, name="old", actor=actor)
+    tokens.token_revoke(token=old, actor=actor)
+    for asked, says in (
+        ((old_text, project.pk), "token_revoked"),
+        ((token[1], theirs.pk), "project_not_found"),
+        ((token[1], personal.pk), "personal_project"),
+        ((token[1], "nonsense"), "invalid_request"),
+    ):
+        refused = pull(*asked)
+        assert refused.returncode != 0
+        # skopeo shows what the helper wrote to its standard output.
+        assert f"{says}: " in refused.stderr, refused.stderr
+    limited = pull(token[1], project.pk, VALOHAI_ENVIRONMENT="gpu")
+    assert "environment_not_allowed: " in limited.stderr
+    # Nothing serves it: pulled anonymously, and the registry itself refuses.
+    unmatched = pull(token[1], project.pk, f"{HOST}/other:v1")
+    assert unmatched.returncode != 0
+    assert "unauthorized" in unmatched.stderr or "authentication required" in unmatched.stderr

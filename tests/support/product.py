@@ -1,0 +1,66 @@
+"""The product as it is served: gunicorn on the database of the running test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import connection
+
+from tests.support import PROJECT_ROOT, tied_to_us
+
+
+def database_url() -> str:
+    """The address of the database that this test runs on, for other processes."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    return (
+        f"postgresql://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:"
+        f"{database['PORT']}/{database['NAME']}"
+    )
+
+
+def environment(**more: str) -> dict[str, str]:
+    """For a process of the product that shares this test's database, keys and fake AWS."""
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
+        "DATABASE_URL": database_url(),
+        "FERNET_KEYS": ",".join(settings.FERNET_KEYS),
+        "AWS_ENDPOINT_URL": settings.AWS_ENDPOINT_URL,
+        **more,
+    }
+
+
+@contextlib.contextmanager
+def served() -> Iterator[str]:
+    """Its address while it is served. Everything it may see has to be committed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = tied_to_us([sys.executable, "-m", "gunicorn", "valohai_registries.wsgi"])
+    own = environment(PORT=str(port), BASE_URL=address)
+    with subprocess.Popen(command, env=own, cwd=PROJECT_ROOT) as server:
+        try:
+            _wait_until_healthy(f"{address}/healthz", server)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _wait_until_healthy(address: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while server.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
+            return
+        time.sleep(0.1)
+    raise RuntimeError("gunicorn didn't start")
