@@ -355,7 +355,7 @@ def requested_form(
     form = form_class(**chosen)
     if copy is not None and request.method != "POST":
         form.fill_in(copy)
-        form.initial |= {"note": copy.note, "enabled": copy.enabled}
+        form.initial.update(note=copy.note, enabled=copy.enabled)
     if request.method == "POST":
         form.keep(request.POST)
     return form

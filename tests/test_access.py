@@ -11,7 +11,7 @@ import pytest
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from orgs.services import tokens
+from orgs.services import drafts, tokens
 from tests.conftest import make_user
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +38,12 @@ TABLE: dict[str, tuple[list, list]] = {
     "set_password": (EVERYONE, EVERYONE),
     "organization": (MEMBERS, MEMBERS),
     "registries": (MEMBERS, MEMBERS),
+    "entries_selected": ([IN] + [405] * 5, ADMINS),
+    "entries_export": (ADMINS, ADMINS),
+    "import": (ADMINS, ADMINS),
+    "import_template": (ADMINS, ADMINS),
+    "import_preview": (ADMINS, ADMINS),
+    "import_errors": (ADMINS, ADMINS),
     "entry": (MEMBERS, MEMBERS),
     "entry_new": (ADMINS, ADMINS),
     "entry_edit": (ADMINS, ADMINS),
@@ -102,6 +108,14 @@ def arguments(acme, alice, gpu, actor, make_entry):
         "api_token_id": tokens.token_issue_api(user=alice, name="mine", actor=actor)[0].pk,
         "environment_id": gpu.pk,
         "slug": acme.slug,
+        "draft_id": drafts.draft_store(
+            organization=acme,
+            user=alice,
+            file_name="f.csv",
+            format="csv",
+            content=b"image_pattern,type",
+            update=False,
+        ).pk,
         "entry_id": make_entry().pk,
         "uidb64": "MQ",
         "token": "abc-def",

@@ -65,6 +65,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "orgs.web.gone.GoneMeanwhile",
 ]
 ROOT_URLCONF = "valohai_registries.urls"
 WSGI_APPLICATION = "valohai_registries.wsgi.application"

@@ -17,7 +17,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from orgs.access import AdminsOnly
-from orgs.models import WorkerToken
+from orgs.models import RegistryEntry, WorkerToken
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import InvalidImage
 
@@ -105,6 +105,7 @@ def answer_errors(api: NinjaAPI) -> None:
     api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(AdminsOnly, _admins_only)
     api.add_exception_handler(Http404, _not_found)
+    api.add_exception_handler(RegistryEntry.DoesNotExist, _not_found)  # deleted meanwhile
     api.add_exception_handler(ValidationError, _invalid_request)
     api.add_exception_handler(HttpError, _unparsable)
     api.add_exception_handler(OperationalError, _database_away)

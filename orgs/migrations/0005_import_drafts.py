@@ -10,26 +10,48 @@ import orgs.sealed
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('orgs', '0004_audit_filters'),
+        ("orgs", "0004_audit_filters"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ImportDraft',
+            name="ImportDraft",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('file_name', models.CharField(max_length=200)),
-                ('format', models.CharField(max_length=10)),
-                ('update', models.BooleanField()),
-                ('content', orgs.sealed.SealedField(editable=False)),
-                ('created_at', models.DateTimeField(db_index=True)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='orgs.organization')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("file_name", models.CharField(max_length=200)),
+                ("format", models.CharField(max_length=10)),
+                ("update", models.BooleanField()),
+                ("content", orgs.sealed.SealedField(editable=False)),
+                ("created_at", models.DateTimeField(db_index=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="orgs.organization",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('organization', 'user'), name='import_draft_once_per_person')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("organization", "user"), name="import_draft_once_per_person"
+                    )
+                ],
             },
         ),
     ]

@@ -76,7 +76,10 @@ def as_shell(answer: Answer) -> str:
     login = _docker_login(answer)
     server = _config_key(answer.server)
     command = shlex.join(["docker", "login", "--username", login.username, "--password-stdin"])
-    return f"{command} {shlex.quote(server)} <<'PASSWORD'\n{login.password}\nPASSWORD"
+    end = "PASSWORD"
+    while end == login.password:  # a static one can be any text
+        end += "_"
+    return f"{command} {shlex.quote(server)} <<'{end}'\n{login.password}\n{end}"
 
 
 FORMATS: dict[str, Callable[[Answer], dict[str, Any]]] = {

@@ -91,7 +91,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
     found = organization.environments.annotate(
         entries=Count("patterns__entry", distinct=True),
         tokens=Count("worker_tokens", filter=Q(worker_tokens__revoked_at=None), distinct=True),
-    )
+    ).order_by("name", "pk")
     context = inside(request, organization, "environments") | {"environments": found}
     return render(request, "environments/index.html", context)
 

@@ -78,23 +78,18 @@ class Filters:
 
     @property
     def narrows(self) -> bool:
-        return bool(self.q or self.folded)
+        return bool(self.q or self._chosen)
 
     @property
     def folded(self) -> bool:
         """Whether anything below the search is set."""
-        return bool(
-            self.type
-            or self.status
-            or self.environment
-            or self.unused
-            or self.old_key
-            or self.sort
-        )
+        return bool(self._chosen or self.sort)
 
-    def narrowed(
-        self, found: QuerySet[RegistryEntry], *, key_ids: bool
-    ) -> QuerySet[RegistryEntry]:
+    @property
+    def _chosen(self) -> bool:
+        return bool(self.type or self.status or self.environment or self.unused or self.old_key)
+
+    def narrowed(self, found: QuerySet[RegistryEntry], *, key_ids: bool) -> QuerySet[RegistryEntry]:
         """Those that fit; admins may also look for a key ID."""
         before = timezone.now() - OLD
         if self.q:
@@ -150,9 +145,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     context = inside(request, organization, "registries")
     filters = Filters.of(request.GET)
-    found = filters.narrowed(
-        RegistryEntry.objects.of(organization), key_ids=context["is_admin"]
-    )
+    found = filters.narrowed(RegistryEntry.objects.of(organization), key_ids=context["is_admin"])
     context |= {
         "page": Paginator(filters.sorted(found), PAGE_SIZE).get_page(request.GET.get("page")),
         "filters": filters,

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.forms import EntryForm, requested_form
-from orgs.models import Environment, RegistryEntry
+from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries

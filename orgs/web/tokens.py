@@ -75,7 +75,7 @@ class ApiTokenForm(IssueForm):
         required=False,
         empty_label="All that I administer",
         to_field_name="slug",
-        help_text="The token can do what you can, here only if you choose one.",
+        help_text="The token can do what you can: in this one only, or in all.",
         error_messages={"invalid_choice": "This isn't in the list. Choose one that is."},
     )
 

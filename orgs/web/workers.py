@@ -141,7 +141,12 @@ def setup(request: SignedIn, slug: str) -> HttpResponse:
     """The whole page, or with `?first_login` only what is known of that."""
     organization = access.organization_for_member(request.user, slug)
     choices = Choices(request.GET, organization)
-    context = {"token": choices.token, "choices": choices, **_first_login(choices.token)}
+    context: dict[str, Any] = {
+        "organization": organization,
+        "token": choices.token,
+        "choices": choices,
+    }
+    context |= _first_login(choices.token)
     if "first_login" in request.GET:
         return render(request, "workers/_first_login.html", context)
     context |= {"project": choices.chosen("project") or "PROJECT-ID", **_registries(organization)}

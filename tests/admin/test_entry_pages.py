@@ -178,7 +178,7 @@ def test_the_secret_is_behind_replace(see, make_entry) -> None:
     assert "Leave it empty to keep the one that's stored." in page.text
 
 
-def test_change_and_replace(stella, make_entry) -> None:
+def test_change_and_replace(stella, make_entry, new_keys_work) -> None:
     entry = make_entry()
     address = at(CHANGE, entry.pk)
     assert stella.post(address, edited(note="new")).status_code == 302
@@ -195,7 +195,7 @@ def test_change_and_replace(stella, make_entry) -> None:
     assert "b" * 40 not in str(messages) and KEY not in str(messages)
 
 
-def test_a_changed_key_id_needs_its_secret(stella, send, make_entry) -> None:
+def test_a_changed_key_id_needs_its_secret(stella, send, make_entry, new_keys_work) -> None:
     entry = make_entry()
     page = send(at(CHANGE, entry.pk), edited(access_key_id=NEW_KEY))
     assert page.wrong == {"secret_access_key"} and page.title.startswith("Error: ")

@@ -178,19 +178,20 @@ def test_errors_are_focused_and_lead_to_their_field(scripts: bool, visit, alice)
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
-def test_replace_the_secret(scripts: bool, visit, alice, make_entry) -> None:
+def test_replace_the_secret(scripts: bool, visit, alice, make_entry, aws) -> None:
     entry = make_entry()
+    key_id, secret = aws.create_user("new", aws.policy())
     alices = visit(java_script_enabled=scripts)
     page = alices.sign_in("alice@example.com")
     alices.go(f"/organizations/acme/registries/{entry.pk}/edit/")
     expect(page.get_by_label("Secret Access Key")).to_have_count(0)
-    page.get_by_label("Access Key ID").fill("AKIAI44QH8DHBEXAMPLE")
+    page.get_by_label("Access Key ID").fill(key_id)
     page.get_by_role("button", name="Replace").click()
-    expect(page.get_by_label("Access Key ID")).to_have_value("AKIAI44QH8DHBEXAMPLE")
-    page.get_by_label("Secret Access Key").fill("b" * 40)
+    expect(page.get_by_label("Access Key ID")).to_have_value(key_id)
+    page.get_by_label("Secret Access Key").fill(secret)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Access Key ID: AKIAIOSFODNN7EXAMPLE")).to_be_visible()
-    assert RegistryEntry.objects.get().config["access_key_id"] == "AKIAI44QH8DHBEXAMPLE"
+    assert RegistryEntry.objects.get().config["access_key_id"] == key_id
 
 
 def test_copy(visit, alice, make_entry) -> None:

@@ -199,7 +199,7 @@ def test_the_secret_is_behind_replace(look, alice, make_entry) -> None:
     assert "Leave it empty to keep the one that's stored." in page.text
 
 
-def test_edit_keeps_the_secret(client, alice, make_entry) -> None:
+def test_edit_keeps_the_secret(client, alice, make_entry, new_keys_work) -> None:
     entry = make_entry()
     before = RegistryEntry.objects.get().secrets.reveal(entry.sealed_for)
     client.force_login(alice)
@@ -211,7 +211,9 @@ def test_edit_keeps_the_secret(client, alice, make_entry) -> None:
     assert "b" * 40 in RegistryEntry.objects.get().secrets.reveal(entry.sealed_for)
 
 
-def test_a_changed_key_id_brings_back_the_secrets_field(client, send, alice, make_entry) -> None:
+def test_a_changed_key_id_brings_back_the_secrets_field(
+    client, send, alice, make_entry, new_keys_work
+) -> None:
     entry = make_entry()
     page = send(alice, url("entry_edit", entry), edited(access_key_id=NEW_KEY))
     assert page.wrong == {"secret_access_key"} and page.title.startswith("Error: Edit")

@@ -5,13 +5,15 @@ from typing import Any
 from django.conf import settings
 
 from orgs.management.base import Command as Base
-from orgs.services import auditlog
+from orgs.services import auditlog, drafts
 
 
 class Command(Base):
     help = "Drop audit events older than AUDIT_RETENTION_DAYS, while the system serves."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # Previews that nobody came back to; the web drops them when the next one is looked at.
+        drafts.expire()
         dropped = auditlog.prune()
         self.stdout.write(
             f"{dropped} events older than {settings.AUDIT_RETENTION_DAYS} days are dropped."

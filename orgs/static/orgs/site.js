@@ -126,6 +126,23 @@
     swap();
   }
 
+  function selectAll(heading) {
+    const boxes = [...heading.closest("form").querySelectorAll("input[name=entry]")];
+    const all = document.createElement("input");
+    all.type = "checkbox";
+    all.setAttribute("aria-label", "Select all on this page");
+    heading.replaceChildren(all);
+    const follow = () => {
+      const ticked = boxes.filter((box) => box.checked).length;
+      all.checked = ticked === boxes.length;
+      all.indeterminate = ticked > 0 && !all.checked;
+    };
+    all.addEventListener("change", () => boxes.forEach((box) => { box.checked = all.checked; }));
+    heading.closest("form").addEventListener("change", follow);
+    follow();
+  }
+
+  document.querySelectorAll("[data-select-all]").forEach(selectAll);
   document.querySelectorAll("#menu").forEach(closableMenu);
   document.querySelectorAll("[data-copy]").forEach(copyButton);
   document.querySelectorAll("#entry-form").forEach((form) => swapFields(form, followPattern(form)));

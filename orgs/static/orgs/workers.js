@@ -5,6 +5,8 @@
   const EVERY = 5000; // milliseconds
   const AT_MOST = 600000;
 
+  const words = (node) => node.textContent.replace(/\s+/g, " ").trim();
+
   function poll(place) {
     const since = Date.now();
     const url = new URL(location.href);
@@ -15,8 +17,10 @@
       try {
         const answer = document.hidden ? null : await fetch(url);
         if (answer && answer.ok && !answer.redirected) {
-          const found = await answer.text();
-          if (found.trim() !== place.innerHTML.trim()) place.innerHTML = found;
+          const found = document.createElement("template");
+          found.innerHTML = await answer.text();
+          // Unchanged, it isn't read out again.
+          if (words(found.content) !== words(place)) place.replaceChildren(found.content);
         }
       } catch {
         // The server is away; it is asked again.

@@ -1,0 +1,118 @@
+"""Bulk import, many at once and a failing new key, walked in Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from orgs.models import ImportDraft, RegistryEntry
+from orgs.services import entries, verifying
+from tests.conftest import CANARY, HOST
+
+pytestmark = pytest.mark.once
+
+KEY = "AKIAIOSFODNN7EXAMPLE"
+LIST = "/organizations/acme/registries/"
+HEADER = "image_pattern,type,access_key_id,secret_access_key,note"
+with_and_without = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*patterns: str) -> Path:
+        file = tmp_path / "entries.csv"
+        rows = [f"{HOST}/{pattern},aws-ecr,{KEY},{CANARY}," for pattern in patterns]
+        file.write_text("\n".join([HEADER, *rows, ""]))
+        return file
+
+    return write
+
+
+@with_and_without
+def test_mend_preview_import(scripts, visit, alice, write, tmp_path) -> None:
+    alices = visit(java_script_enabled=scripts)
+    page = alices.sign_in("alice@example.com")
+    alices.go(LIST)
+    page.get_by_role("link", name="Import").click()
+    page.get_by_label("File").set_input_files(write("a", "b:v1"))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Import preview: entries.csv")
+    expect(page.get_by_role("alert")).to_contain_text("Mend this one and choose the file again.")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download errors").click()
+    told = Path(download.value.path()).read_text()
+    assert f"3,image_pattern,{HOST}/b:v1," in told and CANARY not in told
+    page.get_by_role("link", name="Choose the file again").click()
+    page.get_by_label("File").set_input_files(write("a", "b"))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("2 new, 0 changed, 0 unchanged.")).to_be_visible()
+    assert CANARY not in page.content() and not RegistryEntry.objects.exists()
+    page.get_by_role("button", name="Import 2 entries").click()
+    expect(page.get_by_role("status").first).to_contain_text("entries.csv is imported: 2 new")
+    assert RegistryEntry.objects.count() == 2 and not ImportDraft.objects.exists()
+    assert all(CANARY not in request.url for request in alices.requests)
+
+
+@with_and_without
+def test_many_at_once(scripts, visit, alice, make_entry) -> None:
+    for n in range(3):
+        make_entry(f"{HOST}/a{n}")
+    alices = visit(java_script_enabled=scripts)
+    page = alices.sign_in("alice@example.com")
+    alices.go(f"{LIST}?sort=pattern")
+    if scripts:
+        every = page.get_by_label("Select all on this page")
+        every.check()
+        page.get_by_label(f"Select {HOST}/a0").uncheck()
+        assert every.evaluate("box => box.indeterminate")
+    else:
+        for n in (1, 2):
+            page.get_by_label(f"Select {HOST}/a{n}").check()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    exported = Path(download.value.path()).read_text()
+    assert exported.count(HOST) == 2 and CANARY not in exported
+    page.get_by_role("button", name="Disable").click()
+    expect(page.get_by_text("2 entries are disabled.")).to_be_visible()
+    assert page.url.endswith("?sort=pattern")
+    assert RegistryEntry.objects.get(enabled=True).pattern_texts == [f"{HOST}/a0"]
+
+
+def test_narrow_and_many(visit, alice, make_entry, write) -> None:
+    for n in range(3):
+        make_entry(f"{HOST}/a-long-team-name/with-a-long-repository-name-{n}/*")
+    alices = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = alices.sign_in("alice@example.com")
+    alices.go(LIST)
+    assert alices.sideways <= 0
+    box = page.get_by_label(f"Select {HOST}").first.bounding_box()
+    assert box is not None and min(box["width"], box["height"]) >= 44
+    page.get_by_role("link", name="Import").click()
+    assert alices.sideways <= 0
+    page.get_by_label("File").set_input_files(write("a" * 100, f"{'b' * 100}:v1"))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Import preview")
+    assert alices.sideways <= 0
+
+
+@with_and_without
+def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) -> None:
+    monkeypatch.setattr(verifying, "PAUSES", (0.0,))
+    entry = make_entry()
+    alices = visit(java_script_enabled=scripts)
+    page = alices.sign_in("alice@example.com")
+    alices.go(f"{LIST}{entry.pk}/")
+    page.get_by_role("link", name="Replace").click()
+    secret = page.get_by_label("Secret Access Key")
+    secret.fill("b" * 40)
+    page.get_by_role("button", name="Save").last.click()
+    expect(page.get_by_role("alert")).to_contain_text("so the old one stays in use")
+    expect(secret).to_have_value("")
+    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    secret.fill("b" * 40)
+    page.get_by_label("Use it anyway").check()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("is saved.")).to_be_visible()
+    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": "b" * 40}

@@ -1,0 +1,44 @@
+"""An entry that is deleted while someone else's page works on it: 404, not an error of ours."""
+
+import json
+
+import pytest
+from django.urls import reverse
+
+from orgs.models import RegistryEntry
+from orgs.services import entries, tokens
+from orgs.services.audit import Actor
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def deleted_meanwhile(monkeypatch, make_entry):
+    """The entry is there when the gate looks, and gone when its row is to be locked."""
+    entry = make_entry()
+    locked = entries.locked
+
+    def too_late(keys):
+        RegistryEntry.objects.filter(pk__in=keys).delete()
+        return locked(keys)
+
+    monkeypatch.setattr(entries, "locked", too_late)
+    return entry
+
+
+@pytest.mark.parametrize("name", ["entry_disable", "entry_delete"])
+def test_on_the_web(client, alice, deleted_meanwhile, name):
+    client.force_login(alice)
+    answer = client.post(reverse(name, args=["acme", deleted_meanwhile.pk]))
+    assert answer.status_code == 404
+    assert "This page doesn't exist" in answer.content.decode().replace("&#x27;", "'")
+
+
+def test_in_the_api(client, alice, deleted_meanwhile):
+    _, text = tokens.token_issue_api(user=alice, name="terraform", actor=Actor("tests"))
+    answer = client.delete(
+        f"/api/v0/registry-credentials/{deleted_meanwhile.pk}/",
+        headers={"Authorization": f"Token {text}"},
+    )
+    assert answer.status_code == 404
+    assert "code" in json.loads(answer.content)

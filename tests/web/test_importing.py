@@ -1,0 +1,356 @@
+"""Import on the web: choose, preview, confirm; and what a preview never keeps or shows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
+from django.utils import timezone
+
+from orgs.models import AuditEvent, ImportDraft, Membership, RegistryEntry
+from orgs.services import drafts, entries, rotation
+from tests.conftest import CANARY, HOST, make_user
+from tests.test_canary import database_bytes
+
+from .conftest import Page
+
+pytestmark = pytest.mark.django_db
+
+IMPORT = "/organizations/acme/registries/import/"
+LIST = "/organizations/acme/registries/"
+KEY = "AKIAIOSFODNN7EXAMPLE"
+HEADER = "image_pattern,type,access_key_id,secret_access_key,role_name,note"
+
+
+def row(path="*", note="", secret=CANARY) -> str:
+    return f"{HOST}/{path},aws-ecr,{KEY},{secret},,{note}"
+
+
+def table(*rows: str) -> bytes:
+    return "\n".join([HEADER, *rows, ""]).encode()
+
+
+@pytest.fixture
+def choose(client, alice):
+    """Choose a file as alice: the preview's address, or the page with errors."""
+
+    def choose(content: bytes, name="registries.csv", **data):
+        client.force_login(alice)
+        data["file"] = SimpleUploadedFile(name, content)
+        answer = client.post(IMPORT, data)
+        assert "no-store" in answer["Cache-Control"]
+        return answer["Location"] if answer.status_code == 302 else Page(answer)
+
+    return choose
+
+
+@pytest.fixture
+def confirm(client, look, alice):
+    """Press *Import*, with what the page has; the page that follows."""
+
+    def confirm(address: str, page: Page | None = None) -> Page:
+        page = page or look(alice, address)
+        fingerprint = page.fields["fingerprint"]["value"]
+        return Page(client.post(address, {"fingerprint": fingerprint}, follow=True))
+
+    return confirm
+
+
+def test_choose_preview_confirm(choose, confirm, look, alice, make_entry) -> None:
+    make_entry(f"{HOST}/same")
+    changed = make_entry(f"{HOST}/changed", note="before")
+    content = table(row("same"), row("changed", "after"), row("new", "hand-made"))
+    address = choose(content, update="on")
+    page = look(alice, address)
+    assert page.title == "Import preview: registries.csv · Acme · Valohai Registries"
+    assert page.heading == "Import preview: registries.csv"
+    assert "1 new, 1 changed, 1 unchanged." in page.text
+    assert "Import 2 entries" in page.texts["button"]
+    assert page.texts["tr"] == [
+        "Row Pattern What happens Changes",
+        f"3 {HOST}/changed → Changed note",
+        f"4 {HOST}/new + New",
+    ]
+    assert RegistryEntry.objects.count() == 2 and CANARY not in page.html
+    after = confirm(address, page)
+    assert after.heading == "Registries"
+    assert "registries.csv is imported: 1 new, 1 changed, 1 unchanged." in after.text
+    changed.refresh_from_db()
+    assert changed.note == "after" and RegistryEntry.objects.count() == 3
+    event = AuditEvent.objects.get(action="entry.created", subject=f"{HOST}/new")
+    assert (event.actor, event.source_address) == ("alice@example.com", "127.0.0.1")
+    assert not ImportDraft.objects.exists()
+
+
+def test_one_entry_and_nothing_to_do(choose, look, alice, make_entry) -> None:
+    assert "Import 1 entry" in look(alice, choose(table(row()))).texts["button"]
+    make_entry()
+    page = look(alice, choose(table(row())))
+    assert "Every row is as its entry stands already" in page.text
+    assert "fingerprint" not in page.fields
+    assert "There is no row below the header" in look(alice, choose(table())).text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.JSON", json.dumps([{"type": "aws-ecr-role", "image_pattern": f"{HOST}/*",
+                                "role_name": "Worker"}]).encode()),
+        ("a.yml", f"- type: aws-ecr-role\n  image_pattern: {HOST}/*\n  role_name: W\n".encode()),
+    ],
+)  # fmt: skip
+def test_other_formats(name, content, choose, confirm) -> None:
+    assert "1 new, 0 changed, 0 unchanged." in confirm(choose(content, name)).text
+    assert RegistryEntry.objects.get().registry_type == "aws-ecr-role"
+
+
+def test_xlsx(choose, confirm) -> None:
+    from openpyxl import Workbook
+
+    book, file = Workbook(), io.BytesIO()
+    book.active.append(HEADER.split(","))
+    book.active.append(row().split(","))
+    book.save(file)
+    assert "1 new" in confirm(choose(file.getvalue(), "a.xlsx")).text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", b"", "The file is empty. Choose another."),
+        ("a.txt", b"x", "ends in none of .csv, .json, .yaml or .xlsx"),
+        ("a.csv.zip", b"x", "ends in none of"),
+        ("a.csv", b"x" * (drafts.MAX_BYTES + 1), "The file has more than 10 MB. Split it."),
+    ],
+    ids=["empty", "ending", "another-ending", "large"],
+)
+def test_files_that_cannot_be_taken(name, content, sentence, choose) -> None:
+    page = choose(content, name)
+    assert page.title.startswith("Error: Import entries") and sentence in page.error("file")
+    assert page.attributes["errors"]["autofocus"] is None
+    assert not ImportDraft.objects.exists()
+
+
+def test_no_file(client, alice) -> None:
+    client.force_login(alice)
+    page = Page(client.post(IMPORT, {"update": "on"}))
+    assert "There is no file. Choose one." in page.error("file")
+    assert "checked" in page.fields["update"]
+
+
+def test_a_file_as_large_as_may_be_leaves_no_temporary_one(choose, monkeypatch) -> None:
+    def refuse(*args, **kwargs):
+        raise AssertionError("a temporary file")
+
+    for name in ("NamedTemporaryFile", "TemporaryFile", "SpooledTemporaryFile", "mkstemp"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    monkeypatch.setattr("django.core.files.temp.NamedTemporaryFile", refuse)
+    content = table(row()).ljust(drafts.MAX_BYTES, b"\n")
+    assert choose(content).startswith(IMPORT)
+
+
+def test_more_rows_than_may_be(choose, look, alice, monkeypatch) -> None:
+    monkeypatch.setattr("orgs.web.importing.MAX_ROWS", 2)
+    assert "2 new" in look(alice, choose(table(row("a"), row("b")))).text
+    page = look(alice, choose(table(row("a"), row("b"), row("c"))))
+    assert "The file has more than 2 rows. Split it." in " ".join(page.texts["tr"])
+
+
+# --- errors ---------------------------------------------------------------------
+
+
+def test_only_errors_are_shown(choose, look, alice, make_entry) -> None:
+    make_entry(f"{HOST}/stands", note="x")
+    content = table(row("fine"), row("tagged:v1"), row("stands"), row("x", secret="short"))
+    address = choose(content)
+    page = look(alice, address)
+    assert page.title.startswith("Error: Import preview: registries.csv")
+    assert "Nothing was imported. Mend these 3 and choose the file again." in page.text
+    assert "fingerprint" not in page.fields and page.links["Choose the file again"] == IMPORT
+    head, *rows = page.texts["tr"]
+    assert head == "Row Column Value Problem Fix"
+    assert rows[0].startswith(f"Row 3 image_pattern {HOST}/tagged:v1 Patterns match")
+    assert "Allow updates (“Update entries that differ”" in rows[1]
+    assert rows[2].startswith("Row 5 secret_access_key •••• This isn't a Secret Access Key.")
+    assert "fine" not in page.text and RegistryEntry.objects.count() == 1
+
+
+def test_one_error_reads_as_one(choose, look, alice) -> None:
+    assert "Mend this one and choose" in look(alice, choose(table(row("a:v1")))).text
+
+
+def test_errors_as_a_file(choose, look, client, alice) -> None:
+    content = table(row("a:v1"), row("b", note="=1+1\x07"))
+    address = choose(content)
+    page = look(alice, address)
+    assert page.links["Download errors"] == f"{address}errors.csv"
+    answer = client.get(f"{address}errors.csv")
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer["Content-Disposition"] == 'attachment; filename="acme-import-errors.csv"'
+    head, *rows = csv.reader(io.StringIO(answer.getvalue().decode()))
+    assert head == ["Row", "Column", "Value", "Problem", "Fix"]
+    assert [found[:3] for found in rows] == [
+        ["2", "image_pattern", f"{HOST}/a:v1"],
+        ["3", "note", "‹5 characters›"],
+    ]
+
+
+def test_errors_have_pages(choose, look, alice) -> None:
+    page = look(alice, choose(table(*(row(f"a{n}:v1") for n in range(201)))))
+    assert "Mend these 201" in page.text and len(page.texts["tr"]) == 201
+    assert page.links["Next"] == "?page=2"
+
+
+def test_confirming_a_file_with_errors_writes_nothing(choose, client) -> None:
+    address = choose(table(row("a"), row("b:v1")))
+    for fingerprint in ("", "x" * 64):
+        page = Page(client.post(address, {"fingerprint": fingerprint}, follow=True))
+        assert "Mend this one" in page.text
+    assert not RegistryEntry.objects.exists()
+
+
+# --- the draft ------------------------------------------------------------------
+
+
+def test_an_expired_preview(choose, look, client, alice) -> None:
+    address = choose(table(row()))
+    fingerprint = look(alice, address).fields["fingerprint"]["value"]
+    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE + timedelta(seconds=30))
+    assert look(alice, address).status == 200
+    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE)
+    for page in (
+        Page(client.post(address, {"fingerprint": fingerprint}, follow=True)),
+        Page(client.get(address, follow=True)),
+        Page(client.get(f"{address}errors.csv", follow=True)),
+    ):
+        assert page.heading == "Import entries"
+        assert "This preview has expired. Choose the file again." in page.text
+    assert not RegistryEntry.objects.exists() and not ImportDraft.objects.exists()
+
+
+def test_confirmed_twice_is_imported_once(choose, look, confirm, client, alice) -> None:
+    address = choose(table(row()))
+    page = look(alice, address)
+    confirm(address, page)
+    assert "This preview has expired." in confirm(address, page).text
+    assert RegistryEntry.objects.count() == 1
+
+
+def test_another_file_takes_the_place_of_the_first(choose, look, confirm, alice) -> None:
+    first = choose(table(row("first")))
+    page = look(alice, first)
+    second = choose(table(row("second")))
+    assert ImportDraft.objects.count() == 1
+    assert "This preview has expired." in confirm(first, page).text
+    assert not RegistryEntry.objects.exists()
+    confirm(second)
+    assert RegistryEntry.objects.get().pattern_texts == [f"{HOST}/second"]
+
+
+def test_a_preview_is_ones_own(choose, client, acme, umbrella, alice, charlie, staff) -> None:
+    address = choose(table(row()))
+    other_admin = make_user("erin@example.com", "Erin")
+    Membership.objects.create(organization=acme, user=other_admin, role="admin")
+    client.force_login(other_admin)
+    assert "has expired" in Page(client.get(address, follow=True)).text
+    assert "has expired" in Page(client.post(address, follow=True)).text
+    client.force_login(charlie)
+    assert client.get(address).status_code == 404
+    assert client.get(address.replace("acme", "umbrella"), follow=True).status_code == 200
+    client.force_login(staff)
+    assert client.post(address).status_code == 403
+    Membership.objects.create(organization=umbrella, user=alice, role="admin")
+    client.force_login(alice)
+    elsewhere = client.get(address.replace("acme", "umbrella"), follow=True)
+    assert "has expired" in Page(elsewhere).text
+    assert not RegistryEntry.objects.exists()
+
+
+def test_changed_meanwhile_shows_the_preview_again(
+    choose, look, confirm, client, alice, make_entry
+) -> None:
+    address = choose(table(row("a", "after"), row("b")), update="on")
+    before = look(alice, address)
+    assert "2 new, 0 changed" in before.text
+    make_entry(f"{HOST}/a", note="before")
+    page = confirm(address, before)
+    assert "Registries were changed since you looked, so nothing was imported." in page.text
+    assert "1 new, 1 changed, 0 unchanged." in page.text and RegistryEntry.objects.count() == 1
+    assert "1 new, 1 changed" in confirm(address, page).text
+    assert RegistryEntry.objects.count() == 2
+
+
+def test_drafts_are_dropped_and_resealed(choose, acme, alice, bob, settings) -> None:
+    from cryptography.fernet import Fernet
+
+    old = drafts.draft_store(
+        organization=acme, user=bob, file_name="o", format="csv", content=b"x", update=False
+    )
+    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE)
+    choose(table(row()))
+    assert not ImportDraft.objects.filter(pk=old.pk).exists()
+    draft = ImportDraft.objects.get()
+    settings.FERNET_KEYS = [Fernet.generate_key().decode(), *settings.FERNET_KEYS]
+    rotation.rotate_secrets()
+    settings.FERNET_KEYS = settings.FERNET_KEYS[:1]
+    found = drafts.draft_load(organization=acme, user=alice, draft_id=draft.pk)
+    assert found is not None and found[1] == table(row())
+    settings.FERNET_KEYS = [Fernet.generate_key().decode()]
+    assert drafts.draft_load(organization=acme, user=alice, draft_id=draft.pk) is None
+    assert not ImportDraft.objects.exists()
+
+
+def test_pruning_drops_previews_that_nobody_came_back_to(choose) -> None:
+    choose(table(row()))
+    call_command("prune_audit_log", stdout=io.StringIO())
+    assert ImportDraft.objects.exists()
+    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE)
+    call_command("prune_audit_log", stdout=io.StringIO())
+    assert not ImportDraft.objects.exists()
+
+
+def test_a_draft_opens_in_its_own_row_only(choose, acme, alice) -> None:
+    choose(table(row()))
+    copied = ImportDraft.objects.get()
+    ImportDraft.objects.update(id=uuid4())
+    moved = ImportDraft.objects.get()
+    assert moved.pk != copied.pk
+    assert drafts.draft_load(organization=acme, user=alice, draft_id=moved.pk) is None
+
+
+# --- what is given ---------------------------------------------------------------
+
+
+def test_template_is_taken_back(client, look, alice, choose) -> None:
+    page = look(alice, IMPORT)
+    assert page.links["template"] == f"{IMPORT}template.csv"
+    answer = client.get(f"{IMPORT}template.csv")
+    text = answer.getvalue().decode()
+    assert text.startswith("image_pattern,type,access_key_id,secret_access_key,region,role_name")
+    assert "service_account_json" not in text and len(text.splitlines()) == 1
+    assert "There is no row below the header" in look(alice, choose(text.encode())).text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_canary_is_nowhere(choose, look, client, alice, acme, make_entry, tmp_path) -> None:
+    make_entry(f"{HOST}/stands")
+    moved = f"{HOST}/moved,aws-ecr,{CANARY},{CANARY},{CANARY},{CANARY}"
+    for rows in ([row("a"), row("stands")], [row("a:v1"), moved, f"{CANARY},{CANARY},,,,"]):
+        address = choose(table(*rows), name="registries.csv")
+        shown = look(alice, address).html
+        shown += client.get(f"{address}errors.csv").getvalue().decode()
+        for format in ("csv", "json", "yaml"):
+            shown += client.get(f"{LIST}export/", {"format": format}).getvalue().decode()
+        shown += str(dict(client.session)) + str(vars(ImportDraft.objects.get()))
+        assert CANARY not in shown and CANARY[9:] not in shown
+        call_command("dumpdata", output=str(tmp_path / "dump.json"), verbosity=0)
+        kept = (tmp_path / "dump.json").read_bytes() + database_bytes()
+        assert b"registries.csv" in kept and CANARY.encode() not in kept
+    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
