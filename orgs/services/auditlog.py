@@ -172,7 +172,7 @@ def prune() -> int:
             old = AuditEvent.objects.filter(at__lt=cutoff).order_by("at")
             oldest = list(old.values_list("pk", flat=True)[:BATCH])
             # Past the queryset's own delete(), which refuses.
-            gone = AuditEvent.objects.filter(pk__in=oldest)._raw_delete(connection.alias)
+            gone = AuditEvent.objects.filter(pk__in=oldest)._raw_delete(connection.alias) or 0
         dropped += gone
         if gone < BATCH:
             return dropped

@@ -10,6 +10,9 @@ from typing import Any, BinaryIO
 from .columns import COLUMNS, IGNORED, CellError
 from .rows import MAX_BYTES, MAX_ROWS, BrokenFile, Row, broken, too_large, unknown_column
 
+# Of a YAML file: keys, values, beginnings and ends; an entry has some thirty.
+MAX_PARTS = 50 * MAX_ROWS
+
 
 def read_json(file: BinaryIO) -> Iterator[Row]:
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -53,11 +56,16 @@ def read_yaml(file: BinaryIO) -> Iterator[Row]:
 
 
 def _refuse_depth(events: Iterator[Any]) -> None:
-    """Entries have four levels; libyaml's loader, written in C, dies of 100,000 of them."""
+    """Entries have four levels; libyaml's loader, written in C, dies of 100,000 of them.
+
+    Nor have they five million parts, which 10 MB of «a,» are: a minute and 1.7 GB.
+    """
     import yaml
 
     depth = 0
-    for event in events:
+    for count, event in enumerate(events):
+        if count > MAX_PARTS:
+            raise too_large()
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > 20:
