@@ -34,6 +34,7 @@ ACTIONS = {
     "login.reported": "Login reported by a worker",
     "token.issued": "Token issued",
     "token.revoked": "Token revoked",
+    "token.refused": "Ended token refused",
     "organization.created": "Organization added",
     "organization.updated": "Organization renamed",
     "organization.deleted": "Organization deleted",
@@ -46,6 +47,11 @@ ACTIONS = {
     "member.added": "Member added",
     "member.role_changed": "Member's role changed",
     "member.removed": "Member removed",
+    "user.created": "Person added",
+    "user.updated": "Person changed",
+    "user.link_issued": "Password link made",
+    "user.deleted": "Person deleted",
+    "secrets.rotated": "Secrets re-sealed",
 }
 # The platform's own export has these columns (FACTS), and Result beside them.
 COLUMNS = (

@@ -27,6 +27,9 @@ MAX_NODES = 50_000
 MAX_DEPTH = 50
 MAX_IMAGES = 500
 MAX_MERGES = 100
+TOO_LARGE = Problem(
+    "invalid_yaml", "The file is larger than 1 MB.", "Choose the valohai.yaml itself.", "file"
+)
 
 # Where images are usually pulled without a login. Anywhere else, an image that no
 # entry serves is taken for a private one.
@@ -296,7 +299,7 @@ def _line(node: Node) -> int:
 
 def _text(content: str | bytes) -> str:
     if len(content) > MAX_BYTES:
-        raise _refuse("The file is larger than 1 MB.", "Choose the valohai.yaml itself.")
+        raise Refused(TOO_LARGE)
     if isinstance(content, str):
         return content
     try:

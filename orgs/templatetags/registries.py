@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from orgs.models import RegistryEntry, Token
+from orgs.models import RegistryEntry, Token, User
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.services.attention import OLD, has_old_key, is_unused
@@ -80,6 +80,20 @@ def type_label(slug: str) -> str:
 def happened(action: str) -> str:
     """What an event's action is called."""
     return ACTIONS.get(action, action)
+
+
+@register.filter
+def to_ask(people: list[User]) -> SafeString:
+    """Their names, as one says them, each leading to a mail; «staff» where there is none."""
+    names = [
+        format_html('<a href="mailto:{}">{}</a>', person.email, person.name or person.email)
+        for person in people
+    ]
+    if len(names) > 1:
+        names[-2:] = [format_html("{} or {}", *names[-2:])]
+    return (
+        format_html_join(", ", "{}", ((name,) for name in names)) if names else mark_safe("staff")
+    )
 
 
 # --- states -------------------------------------------------------------------

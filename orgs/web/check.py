@@ -93,6 +93,13 @@ class YamlForm(EnvironmentChoice):
         ),
     )
 
+    def clean_file(self) -> Any:
+        chosen = self.cleaned_data["file"]
+        # Of one far too large, only the size arrives.
+        if chosen and chosen.size > yaml_check.MAX_BYTES:
+            raise forms.ValidationError(str(yaml_check.TOO_LARGE))
+        return chosen
+
     def report(self) -> Report | None:
         """What serves each image; None, with errors, where it can't be read."""
         if not self.is_valid():
@@ -104,8 +111,7 @@ class YamlForm(EnvironmentChoice):
         try:
             return yaml_check.check_yaml(
                 organization=self.organization,
-                # One byte more than may be in it shows that it's too large.
-                content=chosen.read(yaml_check.MAX_BYTES + 1) if chosen else pasted,
+                content=chosen.read() if chosen else pasted,
                 environment=self.environment,
             )
         except Refused as refused:

@@ -77,7 +77,8 @@ class Visitor:
 
     @property
     def sideways(self) -> int:
-        """Pixels that one could scroll sideways."""
+        """Pixels that one could scroll sideways, once the page has its styles."""
+        self.page.wait_for_load_state()
         width: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         return width
 

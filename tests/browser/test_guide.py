@@ -222,6 +222,7 @@ def test_nothing_is_wider_than_the_window(width, visit, alice, project, gpu, mak
     alices.go(NEW)
     page.get_by_label("Match pattern").fill(f"https://{wide}/{'x' * 150}")
     page.get_by_role("button", name="Save").click()
+    expect(page.locator("#errors")).to_be_visible()
     assert alices.sideways <= 0
     page.get_by_text("Hi, Alice").click()
     assert alices.sideways <= 0

@@ -90,6 +90,7 @@ def test_narrow_and_many(visit, alice, make_entry, write) -> None:
     box = page.get_by_label(f"Select {HOST}").first.bounding_box()
     assert box is not None and min(box["width"], box["height"]) >= 44
     page.get_by_role("link", name="Import").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Import entries")
     assert alices.sideways <= 0
     page.get_by_label("File").set_input_files(write("a" * 100, f"{'b' * 100}:v1"))
     page.get_by_role("button", name="Preview").click()

@@ -260,6 +260,11 @@ def test_documents_that_are_not(content, format, code):
     assert [found[2] for found in broken(content, format)] == [code]
 
 
+def test_yaml_of_millions_of_parts_is_refused_soon():
+    """Built, this one would take a minute and 1.7 GB."""
+    assert broken(b"[" + b"a," * 4_900_000 + b"]", "yaml") == [(None, "", "too_large")]
+
+
 def test_aliases_in_yaml_cost_nothing():
     """The «billion laughs»: each line holds the one before ten times."""
     lines = ["- &a0 {type: x}"]
