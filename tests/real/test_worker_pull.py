@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +84,26 @@ def test_a_worker_pulls_with_nothing_but_its_token(pull, token, project, aws, tm
     assert pulled.returncode == 0, pulled.stderr
     assert (tmp_path / "pulled" / "manifest.json").exists()
     assert len(aws.calls) == 1
+
+
+@pytest.mark.skipif(not shutil.which("podman"), reason="podman isn't here: apt-get install podman")
+def test_podman_pulls_too(registry, address, token, project, tmp_path):
+    auth = tmp_path / "auth.json"
+    auth.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
+    path = [str(Path(sys.executable).parent), str(PROJECT_ROOT / "worker"), os.environ["PATH"]]
+    environment = {
+        "PATH": os.pathsep.join(path),
+        "REGISTRY_AUTH_FILE": str(auth),
+        "VALOHAI_REGISTRIES_URL": address,
+        "VALOHAI_REGISTRIES_TOKEN": token[1],
+        "VALOHAI_PROJECT": str(project.pk),
+        "VALOHAI_IMAGE": IMAGE,
+    }
+    # podman takes no runroot of more than 50 characters.
+    with tempfile.TemporaryDirectory(prefix="podman-") as store:
+        own = ["--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "vfs"]
+        pulled = registry.run(["podman", *own, "pull", IMAGE], environment)
+    assert pulled.returncode == 0, pulled.stderr
 
 
 def test_each_refusal_is_told_by_the_client(
