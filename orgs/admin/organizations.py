@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
@@ -19,6 +20,7 @@ from orgs.services import organizations
 from orgs.services.attention import BROKEN, MOST, Attention, entries_needing_attention
 from orgs.templatetags import registries as shown
 
+from . import importing
 from .base import FixedOnceMade, ServiceAdmin, refuse, staff_actor
 from .people import link_page, may_change
 
@@ -82,6 +84,9 @@ class OrganizationAdmin(ServiceAdmin):
             failing_count=_count(RegistryEntry.objects.filter(broken)),
             members_count=_count(Membership.objects.all()),
         )
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*importing.urls(), *super().get_urls()]
 
     @admin.display(ordering="registries_count")
     def registries(self, organization: Any) -> int:

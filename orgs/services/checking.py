@@ -81,7 +81,8 @@ def examine(draft: Draft) -> Examined:
     if registry_type is None:
         unknown = Problem(
             "unknown_type",
-            f"There is no registry type “{draft.registry_type[:40]}”.",
+            # Not quoted: a secret may have slipped in here.
+            "There is no such registry type.",
             f"Write one of {', '.join(BY_SLUG)}.",
             "registry_type",
         )

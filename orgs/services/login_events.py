@@ -1,4 +1,5 @@
-"""What the audit log tells of logins: a worker token's first, and the last refused."""
+"""What the audit log tells of logins: a worker token's first, the last of an entry,
+and the last refused."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from orgs.models import AuditEvent, Organization, WorkerToken
+from orgs.models import AuditEvent, AuditEventQuerySet, Organization, RegistryEntry, WorkerToken
 
 SHOWN = 5
 # Members don't see key ids, and what AWS says of a key names it.
@@ -18,6 +19,7 @@ class LoginEvent:
     """A login given or refused; `reason` is why, "" where it was given."""
 
     at: datetime
+    actor: str
     source_address: str | None
     image: str
     project: str
@@ -53,6 +55,18 @@ def refused_logins(organization: Organization, *, key_ids: bool) -> list[LoginEv
     return [_told(event, key_ids) for event in events]
 
 
+def last_of(entry: RegistryEntry, action: str, *, key_ids: bool) -> LoginEvent | None:
+    """The entry's last `login.issued` or `login.refused`; its reason with key ids or without."""
+    event = of_entry(entry).filter(action=action).order_by("-at", "-pk").first()
+    return _told(event, key_ids) if event else None
+
+
+def of_entry(entry: RegistryEntry) -> AuditEventQuerySet:
+    return AuditEvent.objects.filter(
+        organization_id=entry.organization_id, subject_id=str(entry.pk)
+    )
+
+
 def _with(token: WorkerToken, action: str):
     # by who, when and what there is an index; the token tells those of one name apart
     return AuditEvent.objects.filter(
@@ -68,6 +82,7 @@ def _told(event: AuditEvent, key_ids: bool) -> LoginEvent:
     reason = event.properties.get("reason", "")
     return LoginEvent(
         at=event.at,
+        actor=event.actor,
         source_address=event.source_address,
         image=event.subject,
         project=event.project,

@@ -60,8 +60,11 @@ def login_for(
     `recheck` is called after any wait, before the answer leaves; it raises
     `LoginError` where the asker has lost access meanwhile (a revoked token).
     """
+    served: Served | None = None
     try:
         served, login = _obtain(project, image, environment, recheck)
+        if isinstance(login, LoginError):
+            raise login
     except LoginError as error:
         if error.code not in _UNTOLD:
             record_refusal(
@@ -71,6 +74,7 @@ def login_for(
                 image=image,
                 environment=environment,
                 error=error,
+                served=served,
             )
         raise
     except DatabaseError:
@@ -88,36 +92,44 @@ def _obtain(
     image: Wanted,
     environment: Environment | None,
     recheck: Callable[[], None],
-) -> tuple[Served, DockerLogin | InstanceRoleLogin]:
+) -> tuple[Served, DockerLogin | InstanceRoleLogin | LoginError]:
+    """The login of the entry that serves, or why that entry has none; raises `LoginError`
+    where it isn't the entry's."""
     waited = False
     for _ in range(3):
         served = require(project, image, environment)
-        entry = served.entry
-        registry_type = BY_SLUG.get(entry.registry_type)
-        if registry_type is None:
-            raise LoginError(
-                "entry_unusable",
-                f"This server doesn't know the registry type {entry.registry_type}.",
-                "Edit the entry and choose another.",
-            )
         try:
-            if registry_type.minted:
-                login: DockerLogin | InstanceRoleLogin
-                login, cold = minting.minted_login(entry, image.host)
-                waited |= cold
-            else:
-                if registry_type.secret_goes_to_host:
-                    _require_own_host(served, image)
-                login = registry_type.login(entry.config, minting.revealed(entry), image.host)
+            login, cold = _login_of(served, image)
         except minting.EntryChanged:
             waited = True
             continue
+        except LoginError as error:
+            return served, error
+        waited |= cold
         if not waited:
             return served, login
         recheck()
         if _stands(project, served, image, environment):
             return served, login
     raise LoginError("busy", "The entry is being changed right now.", "Ask again.", retry_after=1)
+
+
+def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRoleLogin, bool]:
+    """The entry's login, and whether it was waited for; raises `LoginError` and
+    `minting.EntryChanged`."""
+    entry = served.entry
+    registry_type = BY_SLUG.get(entry.registry_type)
+    if registry_type is None:
+        raise LoginError(
+            "entry_unusable",
+            f"This server doesn't know the registry type {entry.registry_type}.",
+            "Edit the entry and choose another.",
+        )
+    if registry_type.minted:
+        return minting.minted_login(entry, image.host)
+    if registry_type.secret_goes_to_host:
+        _require_own_host(served, image)
+    return registry_type.login(entry.config, minting.revealed(entry), image.host), False
 
 
 def _require_own_host(served: Served, image: Wanted) -> None:
@@ -187,17 +199,25 @@ def record_refusal(
     error: LoginError,
     project: Project | None = None,
     environment: Environment | None = None,
+    served: Served | None = None,
 ) -> None:
-    """Commit the event of a refusal; one that can't be written is still a refusal."""
+    """Commit the event of a refusal; one that can't be written is still a refusal.
+
+    `served` where an entry serves the image, and the refusal is that entry's.
+    """
     try:
         audit.record(
             actor=actor,
             action="login.refused",
             organization=organization,
             project=project,
+            subject_id=served.entry.pk if served else "",
             subject=str(image or ""),
             code=error.code,
-            properties={**_properties("", environment), "reason": error.what[:500]},
+            properties={
+                **_properties(served.pattern if served else "", environment),
+                "reason": error.what[:500],
+            },
         )
     except DatabaseError:
         pass

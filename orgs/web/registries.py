@@ -23,6 +23,7 @@ from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
 from orgs.services.attention import broken_sentence
 from orgs.services.history import history_of
+from orgs.services.usage import usage_of
 
 from .context import SignedIn, acting, inside
 
@@ -37,6 +38,7 @@ def entry(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
         "entry": found,
         "broken": broken_sentence(found, key_ids=is_admin),
         "details": _details(found, is_admin),
+        "usage": usage_of(found, key_ids=is_admin),
         "history": history_of(found) if is_admin else [],
     }
     return render(request, "registries/entry.html", context)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from orgs.models import ImportDraft, RegistryEntry
+from orgs.models import AuditEvent, ImportDraft, RegistryEntry
 from orgs.services import entries, verifying
 from tests.conftest import CANARY, HOST
 
@@ -117,3 +117,31 @@ def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) 
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("is saved.")).to_be_visible()
     assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": "b" * 40}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_staff_import_in_the_admin(width, visit, acme, staff, write, make_entry) -> None:
+    make_entry(f"{HOST}/a", note="before")
+    staffs = visit(viewport={"width": width, "height": 900})
+    page = staffs.sign_in("staff@example.com")
+    staffs.go(f"/admin/orgs/organization/{acme.pk}/change/")
+    page.get_by_role("link", name="Import", exact=True).click()
+    expect(page.get_by_text("You act as staff; Acme's audit log shows it.")).to_be_visible()
+    assert staffs.sideways <= 0
+    page.get_by_label("File").set_input_files(write("a", "b:v1", "long/" * 40))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("alert")).to_contain_text("and choose the file again.")
+    assert staffs.sideways <= 0
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download errors").click()
+    assert CANARY not in Path(download.value.path()).read_text()
+    page.get_by_role("link", name="Choose the file again").click()
+    page.get_by_label("File").set_input_files(write("a", "b"))
+    page.get_by_label("Update entries that differ").check()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("1 new, 1 changed, 0 unchanged.")).to_be_visible()
+    assert staffs.sideways <= 0 and CANARY not in page.content()
+    page.get_by_role("button", name="Import 2 entries").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Registries of Acme")
+    expect(page.get_by_text("entries.csv is imported: 1 new, 1 changed")).to_be_visible()
+    assert AuditEvent.objects.filter(staff=True, actor=staff.email).count() == 2

@@ -76,7 +76,9 @@ def test_without_the_action_access_is_denied(aws, entry, ask):
     error = _refused(ask)
     assert error.code == "access_denied"
     assert "may not call ecr:GetAuthorizationToken" in error.what
-    assert AuditEvent.objects.get(action="login.refused").code == "access_denied"
+    event = AuditEvent.objects.get(action="login.refused")
+    assert (event.code, event.subject_id) == ("access_denied", str(entry.pk))
+    assert event.properties["pattern"] == f"{HOST}/*"
     entry.refresh_from_db()
     assert (entry.status, entry.status_code) == ("failing", "access_denied")
 
@@ -145,6 +147,10 @@ def test_personal_projects_and_unmatched_images_are_told_why(entry, ask, alice):
     assert _refused(ask, project=personal).code == "personal_project"
     error = _refused(ask, image="ghcr.io/me/x")
     assert (error.code, "ghcr.io/*" in error.fix) == ("no_match", True)
+    refusals = AuditEvent.objects.filter(action="login.refused")
+    assert [(event.subject_id, "pattern" in event.properties) for event in refusals] == [
+        *(("", False), ("", False)),
+    ]
 
 
 def test_a_secret_sealed_under_a_lost_key_is_told(aws, entry, ask, settings):
@@ -155,6 +161,7 @@ def test_a_secret_sealed_under_a_lost_key_is_told(aws, entry, ask, settings):
     assert (error.code, "FERNET_KEYS" in error.fix) == ("entry_unusable", True)
     entry.refresh_from_db()
     assert entry.status == "unreadable"
+    assert AuditEvent.objects.get(action="login.refused").subject_id == str(entry.pk)
 
 
 def test_an_instance_role_answers_without_calling_anything(aws, make_entry, ask):
@@ -335,6 +342,8 @@ def test_access_lost_during_the_wait_gives_no_login(aws, entry, ask):
         raise LoginError("token_revoked", "This token was revoked.")
 
     assert _refused(ask, recheck=revoked).code == "token_revoked"
+    # the asker's, not the entry's
+    assert AuditEvent.objects.get(action="login.refused").subject_id == ""
 
 
 # --- audit -----------------------------------------------------------------------

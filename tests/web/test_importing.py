@@ -157,7 +157,7 @@ def test_a_file_as_large_as_may_be_leaves_no_temporary_one(choose, monkeypatch) 
 
 
 def test_more_rows_than_may_be(choose, look, alice, monkeypatch) -> None:
-    monkeypatch.setattr("orgs.web.importing.MAX_ROWS", 2)
+    monkeypatch.setattr("orgs.import_form.MAX_ROWS", 2)
     assert "2 new" in look(alice, choose(table(row("a"), row("b")))).text
     page = look(alice, choose(table(row("a"), row("b"), row("c"))))
     assert "The file has more than 2 rows. Split it." in " ".join(page.texts["tr"])

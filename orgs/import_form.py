@@ -1,0 +1,151 @@
+"""Bulk import as forms see it: the file, its preview, its errors; for the web and the admin.
+
+Nothing is written before someone has seen what would happen. What is right is
+decided by `services.importing`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from io import BytesIO, StringIO
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.core.paginator import Paginator
+from django.http import StreamingHttpResponse
+
+from orgs.models import ImportDraft, Organization, User
+from orgs.registries.catalogue import TYPES
+from orgs.services import drafts, files, importing
+from orgs.services.drafts import MAX_BYTES, MAX_ROWS
+from orgs.services.files.columns import COLUMNS, FIELDS, CellError, escape
+from orgs.services.importing import Outcome, Report
+
+PAGE_SIZE = 200
+EXPIRED = "This preview has expired. Choose the file again."
+CHANGED = (
+    "Registries were changed since you looked, so nothing was imported. "
+    "This is what importing would do now."
+)
+_ENDINGS = ".csv, .json, .yaml or .xlsx"
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        widget=forms.FileInput(attrs={"accept": ".csv,.json,.yaml,.yml,.xlsx"}),
+        help_text=f"CSV, JSON, YAML or XLSX; at most {MAX_ROWS:,} rows and "
+        f"{MAX_BYTES // 10**6} MB.",
+        error_messages={
+            "required": "There is no file. Choose one.",
+            "missing": "There is no file. Choose one.",
+            "invalid": "There is no file. Choose one.",
+            "empty": "The file is empty. Choose another.",
+        },
+    )
+    update = forms.BooleanField(
+        label="Update entries that differ",
+        required=False,
+        help_text="Else a row that differs from the entry with its pattern is an error.",
+    )
+
+    def clean_file(self) -> Any:
+        chosen = self.cleaned_data["file"]
+        if chosen.size > MAX_BYTES:
+            raise forms.ValidationError(
+                f"The file has more than {MAX_BYTES // 10**6} MB. Split it.", code="too_large"
+            )
+        if files.format_of(chosen.name) is None:
+            raise forms.ValidationError(
+                f"The file's name ends in none of {_ENDINGS}. Save it as one of these.",
+                code="unknown_format",
+            )
+        return chosen
+
+    def store(self, organization: Organization, user: User) -> ImportDraft | None:
+        """The draft to preview; None, with errors, where the file can't be one."""
+        if not self.is_valid():
+            return None
+        chosen = self.cleaned_data["file"]
+        return drafts.draft_store(
+            organization=organization,
+            user=user,
+            file_name=chosen.name,
+            format=files.format_of(chosen.name) or "",
+            content=chosen.read(),
+            update=self.cleaned_data.get("update", False),
+        )
+
+
+def work(
+    organization: Organization, user: User, draft_id: UUID
+) -> tuple[ImportDraft, dict[str, Any]] | None:
+    """The person's draft, and what `plan` and `apply` take of it; None if it is gone."""
+    found = drafts.draft_load(organization=organization, user=user, draft_id=draft_id)
+    if found is None:
+        return None
+    draft, content = found
+    draft.organization = organization
+    return draft, {
+        "organization": organization,
+        "file": BytesIO(content),
+        "format": draft.format,
+        "update": draft.update,
+        "limit": MAX_ROWS,
+    }
+
+
+def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dict[str, Any]:
+    """What a preview's page shows of a draft's `work`: all errors, or else all changes."""
+    rows: list[Outcome] = []
+    report = importing.plan(on_row=_keep_changes(rows), **told)
+    listed: list[Any] = list(report.errors) or rows
+    return {
+        "draft": draft,
+        "report": report,
+        "mistakes": len(report.errors) + report.untold,
+        "count": report.created + report.updated,
+        "counts": counts(report),
+        "page": Paginator(listed, PAGE_SIZE).get_page(page),
+        "minutes": drafts.LIFE.seconds // 60,
+    }
+
+
+def _keep_changes(rows: list[Outcome]) -> Callable[[Outcome], object]:
+    """Only these are listed: what stays as it is needs nobody."""
+    return lambda outcome: rows.append(outcome) if outcome.kind != "unchanged" else None
+
+
+def counts(report: Report) -> str:
+    return f"{report.created:,} new, {report.updated:,} changed, {report.unchanged:,} unchanged."
+
+
+def errors_csv(organization: Organization, told: dict[str, Any]) -> StreamingHttpResponse:
+    """The errors of a draft's `work`, as a file."""
+    lines = _error_lines(importing.plan(**told).errors)
+    return _csv(lines, f"{organization.slug}-import-errors.csv")
+
+
+def _error_lines(found: list[CellError]) -> Iterator[str]:
+    """What the preview tells of errors; cells that are safe to open in a spreadsheet."""
+    yield "Row,Column,Value,Problem,Fix\r\n"
+    for error in found:
+        row = "" if error.row is None else str(error.row)
+        line = StringIO()
+        csv.writer(line).writerow(
+            [row, *map(escape, (error.column, error.value, error.what, error.fix))]
+        )
+        yield line.getvalue()
+
+
+def template_csv() -> StreamingHttpResponse:
+    """A header to begin with, as a file."""
+    own = {declared.name for registry_type in TYPES for declared in registry_type.fields}
+    columns = [name for name in COLUMNS if name in own or name not in FIELDS]
+    return _csv(iter([",".join(columns) + "\r\n"]), "registries-template.csv")
+
+
+def _csv(lines: Iterator[str], name: str) -> StreamingHttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)

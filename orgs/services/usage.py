@@ -1,0 +1,75 @@
+"""How an entry is used, for people: by which projects, last by whom, and what was refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from orgs.models import RegistryEntry
+
+from .login_events import LoginEvent, last_of, of_entry
+
+WEEK, MONTH = timedelta(days=7), timedelta(days=30)
+SHOWN = 10
+_ACTIONS = ("login.issued", "login.refused")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many logins in the last 7 days, and in the last 30."""
+
+    week: int = 0
+    month: int = 0
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(self.week + other.week, self.month + other.month)
+
+
+@dataclass(frozen=True)
+class EntryUsage:
+    """Logins given, by project, most of them first; and those refused.
+
+    `more` is how many projects there are beyond the first 10, and `rest` theirs.
+    """
+
+    projects: list[tuple[str, Counted]]
+    more: int
+    rest: Counted
+    refused: Counted
+    last_login: LoginEvent | None
+    last_refused: LoginEvent | None
+
+
+def usage_of(entry: RegistryEntry, *, key_ids: bool) -> EntryUsage:
+    """From the audit events, in three queries; `key_ids` as in `refused_logins`.
+
+    Refusals are those of the last 30 days that the entry itself came to (its key was
+    refused, its secret unreadable), not of images that no entry serves.
+    """
+    now = timezone.now()
+    counted = (
+        of_entry(entry)
+        .filter(action__in=_ACTIONS, at__gte=now - MONTH)
+        .values_list("action", "project")
+        .annotate(week=Count("pk", filter=Q(at__gte=now - WEEK)), month=Count("pk"))
+        .order_by("-month", "project")
+    )
+    projects, refused = [], Counted()
+    for action, project, week, month in counted:
+        if action == "login.issued":
+            projects.append((project, Counted(week, month)))
+        else:
+            refused += Counted(week, month)
+    rest = projects[SHOWN:]
+    return EntryUsage(
+        projects=projects[:SHOWN],
+        more=len(rest),
+        rest=sum((logins for _, logins in rest), Counted()),
+        refused=refused,
+        last_login=last_of(entry, "login.issued", key_ids=key_ids),
+        # Of an entry without any, every event would be read in search of one.
+        last_refused=last_of(entry, "login.refused", key_ids=key_ids) if refused.month else None,
+    )
