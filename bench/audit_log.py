@@ -19,7 +19,8 @@ SELECT now() - random() * interval '360 days',
     'worker ' || (n %% 200), false,
     CASE WHEN n %% 50 = 0 THEN 'login.refused' WHEN n %% 9999 = 0 THEN 'entry.updated'
         ELSE 'login.issued' END,
-    %s, 'Acme', 'project-' || (n %% 40), 'entry-' || (n %% 300),
+    %s, 'Acme', 'project-' || (n %% 40),
+    CASE WHEN n %% 300 = 7 THEN %s ELSE 'entry-' || (n %% 300) END,
     '123456789012.dkr.ecr.us-east-1.amazonaws.com/team-' || (n %% 300) || ':v' || (n %% 7),
     CASE WHEN n %% 50 = 0 THEN 'no_match' ELSE 'ok' END, '{}',
     ('10.0.' || (n %% 250) || '.' || (n %% 199))::inet
@@ -43,11 +44,12 @@ def main(count: int) -> None:
     django.setup()
     call_command("migrate", verbosity=0)
 
-    from orgs.models import AuditEvent, Organization
-    from orgs.services import auditlog
+    from orgs.models import AuditEvent, Organization, RegistryEntry
+    from orgs.services import auditlog, usage
     from orgs.services.auditlog import Filters
 
     acme = Organization.objects.create(name="Acme", slug="acme")
+    entry = RegistryEntry.objects.create(organization=acme, registry_type="aws-ecr")
     began = time.perf_counter()
     # Indexes after the rows: kept in step with each row, filling took ten times as long.
     indexes = AuditEvent._meta.indexes
@@ -55,7 +57,7 @@ def main(count: int) -> None:
         for index in indexes:
             editor.remove_index(AuditEvent, index)
     with connection.cursor() as cursor:
-        cursor.execute(FILL, [acme.pk, count])
+        cursor.execute(FILL, [acme.pk, str(entry.pk), count])
     with connection.schema_editor() as editor:
         for index in indexes:
             editor.add_index(AuditEvent, index)
@@ -87,6 +89,9 @@ def main(count: int) -> None:
     auditlog.page_of(auditlog.events_of(acme, Filters()), middle)
     print(f"{'a screen far back':<20}{(time.perf_counter() - began) * 1000:>9.1f} ms")
     assert page.older
+    began = time.perf_counter()
+    usage.usage_of(entry, key_ids=True)
+    print(f"{'usage of an entry':<20}{(time.perf_counter() - began) * 1000:>9.1f} ms")
     lines = auditlog.export(auditlog.events_of(acme, Filters()))
     began = time.perf_counter()
     next(lines)
