@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import socket
 import subprocess
 
 import pytest
@@ -63,6 +64,24 @@ def test_create_organization_refuses(run, acme):
     assert run("create_organization", "X", "--admin", "nobody")[0] == 2
     assert run("create_organization", "X")[0] == 2
     assert run("create_organization", "§§", "--admin", "a@example.com")[0] == 1
+
+
+def test_first_start_makes_what_is_needed_once(run, monkeypatch, db):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("PORT", str(taken.getsockname()[1]))
+        code, out, err = run("first_start")
+        assert (code, out, "is taken" in err) == (1, "", True)
+        assert not User.objects.exists()
+    monkeypatch.setenv("ADMIN_EMAIL", "Me@Example.com")
+    monkeypatch.setenv("ADMIN_PASSWORD", "correct horse battery")
+    code, out, _ = run("first_start")
+    assert code == 0
+    project = Project.objects.get(name="first-project", organization__slug="acme")
+    assert all(x in out for x in ("me@example.com", "correct horse battery", str(project.pk)))
+    assert Membership.objects.get(user__email="me@example.com").role == "admin"
+    assert run("first_start") == (0, "", "")
 
 
 def test_create_project(run, acme, bob):

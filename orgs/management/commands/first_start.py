@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,7 @@ class Command(Base):
     help = "Make organization Acme, its project and a superuser, where there is nobody yet."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.require_port(int(os.environ.get("PORT", "8000")))
         with transaction.atomic():
             if User.objects.exists():
                 return
@@ -38,3 +40,12 @@ class Command(Base):
         ):
             self.stdout.write(f"{label + ':':<12}{value}")
         self.stdout.write("This is printed once. Ctrl-C stops the server.")
+
+    def require_port(self, port: int) -> None:
+        """Refuse before the password is printed, once, for a server that can't start."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                self.fail(f"Port {port} is taken. Choose another: PORT={port + 1} make run")
