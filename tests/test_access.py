@@ -84,7 +84,7 @@ def addresses(
 
 
 def own() -> list[str]:
-    # sessions count for nothing in the API, whose own table is tests/api/test_access.py
+    # sessions count for nothing in the API, whose own table is in tests/api/test_errors.py
     names = {name for name, _ in addresses() if not name.startswith(("admin:", "api:"))}
     return sorted(names)
 

@@ -53,6 +53,19 @@ def test_pruning_may_delete_but_not_change(event):
     assert not AuditEvent.objects.exists()
 
 
+def test_deleting_a_project_or_a_person_leaves_the_log(acme, project, bob):
+    audit.record(
+        actor=audit.Actor.person(bob, acme),
+        action="login.refused",
+        organization=acme,
+        project=project,
+    )
+    project.delete()
+    bob.delete()
+    stored = AuditEvent.objects.get()
+    assert (stored.project, stored.actor) == ("first-project", "bob@example.com")
+
+
 def test_deleting_an_organization_leaves_the_log(event, acme):
     acme.delete()
     assert AuditEvent.objects.get().organization == "Acme"
