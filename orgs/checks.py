@@ -77,20 +77,21 @@ def requests_outside_transactions(app_configs: Any, **kwargs: Any) -> list[Check
 
 
 @register
-def trusted_proxies(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """orgs.E006 TRUSTED_PROXIES names something that isn't an address or a network."""
+def networks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.E006 a setting of networks names something that isn't an address or a network."""
     messages: list[CheckMessage] = []
-    for text in settings.TRUSTED_PROXIES:
-        try:
-            ip_network(text, strict=False)
-        except ValueError:
-            messages.append(
-                Error(
-                    f"“{text}” in TRUSTED_PROXIES is not an address or a network.",
-                    hint="Write addresses or CIDRs, such as 127.0.0.1,10.0.0.0/8.",
-                    id="orgs.E006",
+    for name in ("TRUSTED_PROXIES", "OUTBOUND_ALLOWED_NETWORKS"):
+        for text in getattr(settings, name):
+            try:
+                ip_network(text, strict=False)
+            except ValueError:
+                messages.append(
+                    Error(
+                        f"“{text}” in {name} is not an address or a network.",
+                        hint="Write addresses or CIDRs, such as 127.0.0.1,10.0.0.0/8.",
+                        id="orgs.E006",
+                    )
                 )
-            )
     return messages
 
 

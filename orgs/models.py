@@ -201,6 +201,8 @@ class RegistryEntry(models.Model):
     status_detail = models.CharField(max_length=1000, blank=True)
     # The worker token that reported it; empty where this server saw it itself.
     status_reporter = models.CharField(max_length=100, blank=True)
+    # Since when org admins know that it fails; empty once they know that it works again.
+    failure_told_at = models.DateTimeField(null=True)
     # Rises with any change of type, config, secrets or enabled, and nothing else.
     credentials_version = models.PositiveIntegerField(default=1)
 
@@ -278,6 +280,21 @@ class MatchPattern(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Verification(models.Model):
+    """The newest check of an entry, step by step; the claim lets one run at a time."""
+
+    entry = models.OneToOneField(RegistryEntry, models.CASCADE, related_name="verification")
+    at = models.DateTimeField(null=True)
+    # What was looked for, and is again next time; empty where none was named.
+    image = models.CharField(max_length=700, blank=True)
+    steps = models.JSONField(default=list)
+    claim_id = models.UUIDField(null=True)
+    claim_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"verification of {self.entry_id}"
 
 
 class CachedLogin(models.Model):

@@ -9,9 +9,11 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
-from orgs.services import entries, minting, verifying
+from orgs.services import entries, minting, notices, trying
 from orgs.services.audit import Actor
 from tests.support.fake_aws import FakeAws
+from tests.support.internet import Internet
+from tests.support.registry import Registry
 
 PASSWORD = "correct horse battery"
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -29,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _nothing_left_running() -> Iterator[None]:
     yield
     minting.background.drain()
+    notices.drain()
 
 
 def make_user(email: str, name: str, **extra: object) -> User:
@@ -129,9 +132,32 @@ def aws(settings) -> Iterator[FakeAws]:
 
 
 @pytest.fixture
+def internet(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Internet]:
+    """Names of registries that lead to servers of the test's, or where it says."""
+    with Internet(tmp_path_factory.mktemp("internet"), monkeypatch) as internet:
+        yield internet
+
+
+@pytest.fixture
+def ecr(aws: FakeAws, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """A real registry under `HOST`, letting in whom the fake AWS gave a login; in it
+    `my-ml-image:v1.0`."""
+    with Registry(HOST) as registry:
+        registry.push("my-ml-image", "v1.0")
+        aws.on_token(lambda password: registry.allow("AWS", password))
+        # Its name may lead to a private address, as a VPC endpoint's does; not to loopback.
+        internet.name(HOST, ["10.20.30.40"])
+        internet.route("10.20.30.40", 443, (registry.address, 443))
+        monkeypatch.setenv("SSL_CERT_FILE", str(registry.ca_file))
+        yield registry
+
+
+@pytest.fixture
 def new_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS is asked whether a key that replaces another works: it does."""
-    monkeypatch.setattr(verifying, "try_credentials", lambda *args: None)
+    monkeypatch.setattr(trying, "try_credentials", lambda *args: None)
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ AUDITORS = [IN, 404, 404, 403, 200, 200]
 TABLE: dict[str, tuple[list, list]] = {
     "home": (SIGNED_IN, SIGNED_IN),
     "healthz": (EVERYONE, EVERYONE),
+    "guide_index": (EVERYONE, [405] * 6),
+    "guide": (EVERYONE, [405] * 6),
     "login": (EVERYONE, EVERYONE),
     "logout": ([405] * 6, EVERYONE),
     "set_password": (EVERYONE, EVERYONE),
@@ -49,6 +51,9 @@ TABLE: dict[str, tuple[list, list]] = {
     "entry_new": (ADMINS, ADMINS),
     "entry_edit": (ADMINS, ADMINS),
     "entry_delete": (ADMINS, ADMINS),
+    "entry_help": ([IN] + [405] * 5, ADMINS),
+    "entry_images": (MEMBERS, [IN] + [405] * 5),
+    "entry_verify": ([IN] + [405] * 5, ADMINS),
     "entry_enable": ([IN] + [405] * 5, ADMINS),
     "audit": (AUDITORS, AUDITORS),
     "audit_export": (AUDITORS, AUDITORS),
@@ -109,6 +114,7 @@ def arguments(acme, alice, gpu, actor, make_entry):
         "api_token_id": tokens.token_issue_api(user=alice, name="mine", actor=actor)[0].pk,
         "environment_id": gpu.pk,
         "slug": acme.slug,
+        "page": "workers",
         "draft_id": drafts.draft_store(
             organization=acme,
             user=alice,
@@ -117,7 +123,8 @@ def arguments(acme, alice, gpu, actor, make_entry):
             content=b"image_pattern,type",
             update=False,
         ).pk,
-        "entry_id": make_entry().pk,
+        # one that needs nothing outside to be verified
+        "entry_id": make_entry(registry_type="aws-ecr-role").pk,
         "uidb64": "MQ",
         "token": "abc-def",
     }
@@ -155,7 +162,7 @@ def admin_addresses() -> list[str]:
     for name in sorted({n for n, _ in addresses() if n.startswith("admin:")}):
         for possible in resolver.reverse_dict.getlist(name.removeprefix("admin:")):
             label = next(iter(admin.site._registry))._meta.app_label
-            made_up = {"app_label": label, "draft_id": UUID(int=1)}
+            made_up = {"app_label": label, "draft_id": UUID(int=1), "entry_id": UUID(int=1)}
             kwargs = {key: made_up.get(key, "1") for key in possible[0][0][1]}
             found.append(reverse(name, kwargs=kwargs))
     own = {reverse(f"admin:{name}") for name in ("login", "logout", "jsi18n")}

@@ -41,6 +41,8 @@ ALLOWED_HOSTS = words("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{_base.hostna
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", f"{_base.scheme}://{_base.netloc}")
 TRUSTED_PROXIES = words("TRUSTED_PROXIES")
 AWS_ENDPOINT_URL = text("AWS_ENDPOINT_URL")
+# Private networks with registries that verifying may reach; never those of ECR's hosts.
+OUTBOUND_ALLOWED_NETWORKS = words("OUTBOUND_ALLOWED_NETWORKS")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -52,6 +54,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.forms",
     "csp",
+    "django_htmx",
     "orgs.apps.OrgsConfig",
 ]
 MIDDLEWARE = [
@@ -129,12 +132,16 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [("guide", BASE_DIR / "docs" / "guide" / "pictures")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = text(
+    "DEFAULT_FROM_EMAIL", f"Valohai Registries <registries@{_base.hostname or 'localhost'}>"
+)
 AUDIT_RETENTION_DAYS = env.int("AUDIT_RETENTION_DAYS", default=180)
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _https

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,10 +13,15 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    StreamingHttpResponse,
+)
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -25,11 +31,13 @@ from orgs.forms import EntryForm, requested_form
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries
+from orgs.services import entries, verifying
 from orgs.services.attention import broken_sentence
 from orgs.services.exporting import export
 from orgs.services.history import history_of
+from orgs.services.policies import policy_of
 from orgs.templatetags import registries as shown
+from orgs.verify_form import VerifyForm, verify_many
 
 from .base import Autocomplete, ServiceAdmin, staff_actor
 from .entry_filters import (
@@ -73,7 +81,7 @@ class EntryAdmin(ServiceAdmin):
     search_fields = ["patterns__text"]  # said in full by `get_search_results`
     search_help_text = "Pattern, account, organization, key ID, username, role or note"
     ordering = ["-created_at", "id"]
-    actions = ["enable", "disable", "export_csv", "delete_with_secrets"]
+    actions = ["verify", "enable", "disable", "export_csv", "delete_with_secrets"]
     change_list_template = "admin/orgs/registryentry/change_list.html"
 
     # --- the list -------------------------------------------------------------
@@ -133,6 +141,13 @@ class EntryAdmin(ServiceAdmin):
         return super().changelist_view(request, context)
 
     # --- actions --------------------------------------------------------------
+
+    @admin.action(description="Verify", permissions=["change"])
+    def verify(self, request: HttpRequest, queryset: QuerySet[RegistryEntry]) -> None:
+        if chosen := self._chosen(request, queryset):
+            done, failed = verify_many(chosen, staff_actor(request))
+            self.message_user(request, done, messages.SUCCESS)
+            self._tell(request, failed, "more weren't verified.")
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[RegistryEntry]) -> None:
@@ -223,16 +238,38 @@ class EntryAdmin(ServiceAdmin):
         if count:
             entry_or_entries = "1 entry is" if count == 1 else f"{count} entries are"
             self.message_user(request, f"{entry_or_entries} {done}.", messages.SUCCESS)
-        for sentence in refused[:_LISTED]:
-            self.message_user(request, sentence, messages.ERROR)
-        if len(refused) > _LISTED:
-            self.message_user(
-                request, f"And {len(refused) - _LISTED} more were refused.", messages.ERROR
-            )
+        self._tell(request, refused, "more were refused.")
         if gone:
             self.message_user(request, f"{gone} were deleted meanwhile.", messages.WARNING)
 
+    def _tell(self, request: HttpRequest, sentences: list[str], rest: str) -> None:
+        for sentence in sentences[:_LISTED]:
+            self.message_user(request, sentence, messages.ERROR)
+        if len(sentences) > _LISTED:
+            more = f"And {len(sentences) - _LISTED} {rest}"
+            self.message_user(request, more, messages.ERROR)
+
     # --- one entry ------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        verify = self.admin_site.admin_view(self.verify_view)
+        named = path("<uuid:entry_id>/verify/", verify, name="orgs_registryentry_verify")
+        return [named, *super().get_urls()]
+
+    def verify_view(self, request: HttpRequest, entry_id: UUID) -> HttpResponse:
+        entry = self.get_object(request, str(entry_id))
+        if not self.has_change_permission(request, entry):
+            raise PermissionDenied
+        if entry is None:
+            return self._gone(request)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        form = VerifyForm(request.POST, entry=entry)
+        if form.verify(staff_actor(request)):
+            self.message_user(request, f"{entry} was checked.", messages.SUCCESS)
+        for errors in form.errors.values():
+            self.message_user(request, " ".join(map(str, errors)), messages.ERROR)
+        return redirect("admin:orgs_registryentry_change", entry.pk)
 
     @method_decorator(sensitive_post_parameters())
     def changeform_view(
@@ -329,6 +366,12 @@ class EntryAdmin(ServiceAdmin):
             kind = BY_SLUG.get(entry.registry_type)
             context |= {
                 "broken": broken_sentence(entry, key_ids=True),
+                "report": verifying.report_of(entry, key_ids=True),
+                "verify": VerifyForm(
+                    entry=entry, initial={"image": verifying.image_of(entry)}, auto_id="verify_%s"
+                ),
+                "verifiable": kind and entry.enabled and not kind.completed_on_worker,
+                "policy": policy_of(entry),
                 "usage": entries.entry_usage(entry, USAGE_DAYS),
                 "days": USAGE_DAYS,
                 "history": history_of(entry),

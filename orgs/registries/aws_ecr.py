@@ -1,19 +1,14 @@
-"""AWS ECR, with an IAM user's key or with the worker's own role.
-
-The only importer of boto3 and botocore's client; both are imported inside
-functions, since they cost a tenth of a second that most commands never need.
-"""
+"""AWS ECR, with an IAM user's key or with the worker's own role."""
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any
+from contextlib import closing
 
+from .aws_api import EcrApi
 from .base import (
+    AccessPolicy,
     Config,
     DockerLogin,
     Field,
@@ -31,22 +26,14 @@ from .ecr_hosts import (
     region_choices,
     resembles_ecr,
 )
+from .ecr_policy import role_policy, user_policy
 from .patterns import MatchPattern
-
-CONNECT_TIMEOUT = 2.0  # seconds; with READ_TIMEOUT and ATTEMPTS below the 8 s lease
-READ_TIMEOUT = 2.5
-ATTEMPTS = 2
-# AWS says 12 hours. An expiry that isn't in the future can't be true of a token
-# just given (fakes say 2015); then we count on no more than this.
-UNSTATED_LIFE = timedelta(minutes=15)
 
 _KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}")
 _SECRET_LOOK = re.compile(r"(?=.*[/+a-z])[A-Za-z0-9/+]{40}")
 _SECRET = re.compile(r"[!-~]{16,128}")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/(?:[!-~]+/)?([^/]+)")
-_ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
-_XML_CODE = re.compile(r"<Code>([A-Za-z.]+)</Code>")
 
 REGION_FIELD = Field(
     name="region",
@@ -61,6 +48,14 @@ REGION_FIELD = Field(
 
 class _Ecr(RegistryType):
     """What both ECR types share: true ECR hosts only, one region, one partition."""
+
+    private_addresses = True  # VPC endpoints
+    denied_fixes = {
+        "access_denied": "Attach the policy below to that user, wait a few seconds, and "
+        "verify again.",
+        "image_denied": "Attach the policy below to that user, wait a few seconds, and verify "
+        "again; a repository of another account must allow it in its own policy too.",
+    }
 
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
         return frozenset({partition_of_region(config.get("region", "")) or ""})
@@ -166,9 +161,19 @@ class AwsEcr(_Ecr):
         kept = {"secret_access_key": secret} if secret else {}
         return {"access_key_id": key_id, "region": region}, kept
 
+    def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
+        return user_policy(patterns, config.get("region", ""))
+
     def login(
         self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
     ) -> DockerLogin:
+        with closing(self._api(config, secrets, host, endpoint_url)) as api:
+            return api.login()
+
+    def lister(self, config: Config, secrets: Config, host: str, endpoint_url: str = "") -> EcrApi:
+        return self._api(config, secrets, host, endpoint_url)
+
+    def _api(self, config: Config, secrets: Config, host: str, endpoint_url: str) -> EcrApi:
         self._refuse_login_elsewhere(config, host)
         key_id, secret = config.get("access_key_id"), secrets.get("secret_access_key")
         if not key_id or not secret:
@@ -176,8 +181,10 @@ class AwsEcr(_Ecr):
             raise LoginError(
                 "entry_unusable", "The entry has no complete key.", "Enter key and secret again."
             )
-        client = _client(key_id, secret, config["region"], self.login_scope(host), endpoint_url)
-        return _mint(client, key_id, config["region"])
+        found = parse_ecr_host(host)
+        account = found.account if found else ""
+        scope = self.login_scope(host)
+        return EcrApi(key_id, secret, config["region"], scope, endpoint_url, account)
 
 
 class AwsEcrRole(_Ecr):
@@ -228,6 +235,9 @@ class AwsEcrRole(_Ecr):
         if problems:
             raise Refused(*problems)
         return {"role_name": role, "region": region}, {}
+
+    def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
+        return role_policy(patterns, config.get("role_name", ""), config.get("region", ""))
 
     def login(
         self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
@@ -286,141 +296,3 @@ def _key_id_problems(key_id: str) -> list[Problem]:
             "Copy it from the IAM user's Security credentials; it begins with AKIA.",
         )
     return []
-
-
-# --- the call ---------------------------------------------------------------
-
-
-@cache
-def _loader() -> Any:
-    """botocore's own data and no other (~/.aws/models), parsed once a process."""
-    from botocore.loaders import Loader
-
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-
-
-def _client(key_id: str, secret: str, region: str, scope: str, endpoint_url: str) -> Any:
-    """An ECR client that knows this key and nothing of the server's surroundings.
-
-    Every session variable loses its environment name and config file entry, so
-    no ambient profile, region, retry or endpoint setting has a say; the CA
-    bundle and proxies stay, as they belong to the network.
-    """
-    import botocore.session
-    from botocore.config import Config as BotoConfig
-
-    variables = {
-        name: (None, None, default, convert)
-        for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
-        if name != "ca_bundle"
-    }
-    variables["config_file"] = variables["credentials_file"] = (None, None, "/dev/null", None)
-    session = botocore.session.Session(session_vars=variables)
-    session.register_component("data_loader", _loader())
-    return session.create_client(
-        "ecr",
-        region_name=region,
-        aws_access_key_id=key_id,
-        aws_secret_access_key=secret,
-        endpoint_url=endpoint_url or None,
-        config=BotoConfig(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-            use_fips_endpoint="fips" in scope,
-            use_dualstack_endpoint="dual-stack" in scope,
-            ignore_configured_endpoint_urls=True,
-        ),
-    )
-
-
-def _mint(client: Any, key_id: str, region: str) -> DockerLogin:
-    """GetAuthorizationToken with the client's key; blocking, ≤ 8 s; `LoginError`."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        answer = client.get_authorization_token()
-        given = answer["authorizationData"][0]
-        token = base64.b64decode(given["authorizationToken"]).decode()
-        username, _, password = token.partition(":")
-        expires_at = given["expiresAt"].astimezone(UTC)
-    except ClientError as error:
-        raise _told(error, key_id, region, client.meta.endpoint_url) from None
-    except BotoCoreError:
-        raise _unreachable(region, client.meta.endpoint_url) from None
-    except (KeyError, IndexError, TypeError, ValueError):
-        raise _unreachable(region, client.meta.endpoint_url, "answered with no login") from None
-    finally:
-        client.close()
-    if not username or not password:
-        raise _unreachable(region, client.meta.endpoint_url, "answered with no login")
-    now = datetime.now(UTC)
-    return DockerLogin(username, password, expires_at if expires_at > now else now + UNSTATED_LIFE)
-
-
-def _unreachable(region: str, endpoint: str, how: str | None = None) -> LoginError:
-    seconds = ATTEMPTS * READ_TIMEOUT
-    return LoginError(
-        "registry_unreachable",
-        f"AWS ECR in {region} {how or f'didn’t answer within {seconds:.0f} seconds'}.",
-        "Wait: workers can't pull until it answers; if it lasts, check this server's way "
-        f"to {endpoint}.",
-        retry_after=5,
-    )
-
-
-def _told(error: Any, key_id: str, region: str, endpoint: str) -> LoginError:
-    """AWS's error in our words. Its own text never travels: only the action's name."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    text = str(error.response.get("Error", {}).get("Message", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if in_xml := _XML_CODE.search(text):  # a body that isn't JSON arrives as text
-        code = in_xml[1]
-    if code in {"AccessDeniedException", "AccessDenied"}:
-        action = _ACTION.search(text)
-        return LoginError(
-            "access_denied",
-            f"AWS accepts the key {key_id}, but its user may not call "
-            f"{action[1] if action else 'ecr:GetAuthorizationToken'}.",
-            "Attach the policy valohai-ecr-policy to that user, wait a few seconds, and try again.",
-        )
-    expired = "Signature expired" in text or "not yet current" in text
-    if code == "RequestExpired" or (
-        code in {"InvalidSignatureException", "SignatureDoesNotMatch"} and expired
-    ):
-        return LoginError(
-            "clock_skew",
-            "This server's clock differs from AWS's by minutes, so AWS refuses its requests.",
-            "Ask staff to set the server's clock (NTP).",
-            retry_after=5,
-        )
-    if code in {"InvalidSignatureException", "SignatureDoesNotMatch"}:
-        return LoginError(
-            "signature_mismatch",
-            f"AWS knows the key {key_id}, but this secret isn't its own.",
-            "Replace the secret; if it's lost, create a new key in IAM, since AWS shows "
-            "a secret only once.",
-        )
-    if code in {
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "InvalidAccessKeyId",
-        "AuthFailure",
-        "OptInRequired",
-        "ExpiredTokenException",
-    }:
-        return LoginError(
-            "invalid_key",
-            f"AWS doesn't know the key {key_id}, or it's inactive.",
-            "Check it under the IAM user's Security credentials, then enter it again; "
-            f"if it is right, check that the account has the region {region} enabled.",
-        )
-    if status == 429 or "Throttl" in code or code in {"TooManyRequestsException", "SlowDown"}:
-        return LoginError(
-            "throttled",
-            f"AWS ECR in {region} answers too many requests of this account already.",
-            "Wait: it is asked again by itself.",
-            retry_after=5,
-        )
-    what = "has trouble of its own" if status >= 500 else f"refused the request ({status})"
-    return _unreachable(region, endpoint, what)

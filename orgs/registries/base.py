@@ -9,7 +9,7 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .patterns import MatchPattern
@@ -106,6 +106,39 @@ class InstanceRoleLogin:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A tag as a registry lists it; what the registry doesn't tell is None.
+
+    `repository` is the path alone, `pushed_at` aware UTC, `size` in bytes as pulled
+    (compressed).
+    """
+
+    repository: str
+    tag: str
+    pushed_at: datetime | None = None
+    size: int | None = None
+
+
+class ImageLister(Protocol):
+    """What a registry lists for a key. Blocking, usable by several threads; each method
+    raises `LoginError`, and gives at most `MOST_LISTED`."""
+
+    def repositories(self) -> list[str]:
+        """The repositories' paths, sorted. Raises also `listing_denied`: pulling doesn't
+        need the right to list."""
+
+    def images(self, repository: str) -> list[Image]:
+        """A repository's tags, newest first as far as that is known. Raises also
+        `image_not_found` and `image_denied` or `listing_denied`."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+MOST_LISTED = 1000
+
+
+@dataclass(frozen=True)
 class Field:
     """One input of a registry type, declared once for form, API and import.
 
@@ -129,6 +162,24 @@ class Field:
     echo: str = ""
 
 
+@dataclass(frozen=True)
+class AccessPolicy:
+    """What someone attaches at the provider so that a type's logins may pull.
+
+    `document` is JSON as text, indented; `command` does it in one shell command.
+    `wider` holds a sentence for each pattern that the provider can't express, so
+    that its part of the policy grants more; `notes` are sentences on what else there
+    is to do for the policy to work.
+    """
+
+    name: str
+    attach_to: str
+    document: str
+    command: str
+    wider: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 Config = Mapping[str, str]
 
 
@@ -150,6 +201,10 @@ class RegistryType(abc.ABC):
     """True where the login is an `InstanceRoleLogin`, so that only workers see it work."""
     secret_goes_to_host: bool = False
     """True where the stored secret itself is sent to the pattern's host."""
+    private_addresses: bool = False
+    """True where the registry's hosts may well lead to private addresses."""
+    denied_fixes: Mapping[str, str] = {}
+    """What to do about a refusal, by its code, on a page that shows the type's policy."""
 
     @property
     def config_fields(self) -> tuple[Field, ...]:
@@ -189,6 +244,25 @@ class RegistryType(abc.ABC):
     def example_host(self, pattern: MatchPattern) -> str:
         """A host that the pattern covers, to try a login with."""
         return pattern.authority.replace("*", "registry", 1)
+
+    def api_host(self, authority: str) -> str:
+        """Where the registry of these images really answers, `host[:port]`."""
+        return authority
+
+    def sign_in_hosts(self, authority: str) -> frozenset[str]:
+        """Hosts besides its own that a registry may send logins to for a bearer token."""
+        return frozenset()
+
+    def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy | None:
+        """What to attach at the provider for these patterns; None where it has none."""
+        return None
+
+    def lister(
+        self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
+    ) -> ImageLister | None:
+        """What lists the images of a normalized host through the provider's own API; None
+        where there is only the registry's. Raises `LoginError` as `login` does."""
+        return None
 
     @abc.abstractmethod
     def login(

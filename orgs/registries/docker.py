@@ -11,12 +11,29 @@ from collections.abc import Iterator, Sequence
 
 from .base import Config, DockerLogin, Field, LoginError, Problem, Refused, RegistryType
 from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
+from .images import HUB
 from .patterns import MatchPattern
 
 # A colon would end it: the two travel as `username:password` (RFC 7617, section 2).
 _USERNAME = re.compile(r"[^:\x00-\x1f\x7f]+")
 # RFC 7617 again, and `docker login --password-stdin` ends at a line break.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+# Docker Hub's images are named after one host and served by another
+# (distribution/reference, normalize.go; moby, registry/config.go).
+_HUB_API = "registry-1.docker.io"
+# Whose `Bearer realm` is on another host: each as its own 401 says. Most registries
+# (GitHub, Google, Azure, Quay, Harbor, JFrog) name their own and need no line here.
+_SIGN_IN_HOSTS = {
+    HUB: "auth.docker.io",  # distribution.github.io/distribution/spec/auth/token
+    _HUB_API: "auth.docker.io",
+    "registry.gitlab.com": "gitlab.com",  # deitch/docker_registry2#14
+    "registry.digitalocean.com": "api.digitalocean.com",
+    "rg.fr-par.scw.cloud": "api.scaleway.com",
+    "rg.nl-ams.scw.cloud": "api.scaleway.com",
+    "rg.pl-waw.scw.cloud": "api.scaleway.com",
+    "registry.cn-hangzhou.aliyuncs.com": "dockerauth.cn-hangzhou.aliyuncs.com",
+}
 
 
 class DockerRegistry(RegistryType):
@@ -63,6 +80,13 @@ class DockerRegistry(RegistryType):
 
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
         return frozenset(pattern.authority for pattern in patterns)
+
+    def api_host(self, authority: str) -> str:
+        return _HUB_API if authority == HUB else authority
+
+    def sign_in_hosts(self, authority: str) -> frozenset[str]:
+        host = _SIGN_IN_HOSTS.get(authority)
+        return frozenset({host} if host else ())
 
     def login(
         self, config: Config, secrets: Config, host: str, endpoint_url: str = ""

@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry, WorkerToken
 
+from .status import BROKEN
+
 OLD = timedelta(days=90)
 SOON = timedelta(days=14)
 MOST = 20
-BROKEN = (RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE)
 
 
 @dataclass(frozen=True)

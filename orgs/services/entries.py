@@ -26,6 +26,7 @@ from orgs.models import (
     MatchPattern,
     Organization,
     RegistryEntry,
+    Verification,
     entry_title,
 )
 from orgs.registries.base import Refused
@@ -274,6 +275,11 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
         entry.status_at, entry.status_code, entry.status_detail = None, "", ""
         entry.status_reporter = ""
         CachedLogin.objects.filter(entry=entry).delete()
+    if "patterns" in changes or any(name in changes for name in _CREDENTIALS):
+        # What was found of another place or key; one that runs can't write it either.
+        Verification.objects.filter(entry=entry).update(
+            at=None, steps=[], claim_id=None, claim_until=None
+        )
     entry.updated_by = actor.user
     entry.save()
     record(

@@ -41,11 +41,11 @@ class Happening:
 
 
 def history_of(entry: RegistryEntry) -> list[Happening]:
-    """The newest events of the entry itself, logins not among them."""
+    """The newest changes of the entry itself; logins and verifications aren't among them."""
     events = AuditEvent.objects.filter(
         organization_id=entry.organization_id,
         subject_id=str(entry.pk),
-        action__startswith="entry.",
+        action__in=_DONE,
     ).order_by("-at", "-pk")[:NEWEST]
     return [
         Happening(event, _DONE.get(event.action, event.action), list(changes_of(event)))

@@ -30,6 +30,8 @@ from orgs.models import CachedLogin, RegistryEntry, cached_login_context
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
 
+from .status import status_mark
+
 LEASE = timedelta(seconds=8)
 WAIT = 9.0  # seconds a caller without a login waits for the one who refreshes
 POLL = 0.15
@@ -94,9 +96,12 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
         return _wait_for_login(entry, scope, host), True
 
 
-def forget(entry: RegistryEntry) -> None:
-    """Drop what is cached and remembered, so that the next asker tries anew."""
-    CachedLogin.objects.filter(entry=entry).delete()
+def forget_failures(entry: RegistryEntry) -> None:
+    """Drop what is remembered of failures, so that the next asker tries anew; a login
+    that is cached stays."""
+    CachedLogin.objects.filter(entry=entry).update(
+        next_try_at=None, error_code="", error_what="", error_fix=""
+    )
 
 
 def revealed(entry: RegistryEntry) -> dict[str, str]:
@@ -106,8 +111,17 @@ def revealed(entry: RegistryEntry) -> dict[str, str]:
     try:
         return json.loads(entry.secrets.reveal(entry.sealed_for))
     except sealed.Unreadable:
-        _mark(entry, RegistryEntry.Status.UNREADABLE, _unreadable())
+        status_mark(entry, RegistryEntry.Status.UNREADABLE, _unreadable())
         raise _unreadable() from None
+
+
+def opens(entry: RegistryEntry) -> bool:
+    """Whether the entry's secrets can be read with this server's keys."""
+    try:
+        revealed(entry)
+    except LoginError:
+        return False
+    return True
 
 
 def _unreadable() -> LoginError:
@@ -260,7 +274,7 @@ def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: uuid.UUID
         raise
     if not _store(entry, row, lease, login):
         raise EntryChanged
-    _mark(entry, RegistryEntry.Status.VERIFIED)
+    status_mark(entry, RegistryEntry.Status.VERIFIED, login_only=True)
     return login
 
 
@@ -325,20 +339,7 @@ def _store_failure(
         lease_until=None,
     )
     if stored and error.refused:
-        _mark(entry, RegistryEntry.Status.FAILING, error)
-
-
-def _mark(
-    entry: RegistryEntry, status: RegistryEntry.Status, error: LoginError | None = None
-) -> None:
-    """The newest real result, told on the entry's page; not of an entry changed since."""
-    RegistryEntry.objects.filter(pk=entry.pk, credentials_version=entry.credentials_version).update(
-        status=status,
-        status_at=Now(),
-        status_code=error.code if error else "",
-        status_detail=error.detail[:1000] if error else "",
-        status_reporter="",
-    )
+        status_mark(entry, RegistryEntry.Status.FAILING, error)
 
 
 class _Background:

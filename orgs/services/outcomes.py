@@ -12,10 +12,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from orgs.models import Project, RegistryEntry, WorkerToken
-from orgs.registries.base import Problem
+from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 
 from .audit import Actor, record
+from .status import status_mark
 
 WRITTEN_EVERY = timedelta(minutes=5)
 OK = "ok"
@@ -72,20 +73,13 @@ def outcome_report(
         same = entry.status_code == ("" if code == OK else code) and entry.status_reporter
         if same and entry.status_at and entry.status_at > now - WRITTEN_EVERY:
             return
-        problem = _problem(code, entry.config.get("role_name", ""))
-        RegistryEntry.objects.filter(
-            pk=entry.pk, credentials_version=entry.credentials_version
-        ).update(
-            status=RegistryEntry.Status.FAILING if problem else RegistryEntry.Status.VERIFIED,
-            status_at=now,
-            status_code=problem.code if problem else "",
-            status_detail=str(problem)[:1000] if problem else "",
-            status_reporter=token.name,
-        )
+        error = _error(code, entry.config.get("role_name", ""))
+        status = RegistryEntry.Status.FAILING if error else RegistryEntry.Status.VERIFIED
+        status_mark(entry, status, error, reporter=token.name)
 
 
-def _problem(code: str, role: str) -> Problem | None:
+def _error(code: str, role: str) -> LoginError | None:
     if code == OK:
         return None
     what, fix = (sentence.format(role=role) for sentence in _SENTENCES[code])
-    return Problem(code, what, fix)
+    return LoginError(code, what, fix)

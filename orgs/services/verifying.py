@@ -1,77 +1,357 @@
-"""Trying a key before it replaces one that works."""
+"""Verifying an entry: a login is obtained, its registry answers, a named image is readable.
+
+Each step has its own cause and mend. Nothing is pulled, no login is kept, and what is
+remembered of earlier failures is forgotten, so that the next worker tries anew.
+"""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from ipaddress import ip_network
+from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
 
-from orgs.models import RegistryEntry
-from orgs.registries.base import LoginError, RegistryType
+from orgs.models import RegistryEntry, Verification
+from orgs.registries.base import DockerLogin, LoginError, Problem, Refused, RegistryType
+from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.distribution import RegistryApi
+from orgs.registries.images import ImageReference
+from orgs.registries.outbound import Rules
+from orgs.registries.patterns import MatchPattern
 
-from .checking import Draft, check
+from . import audit, minting, trying
+from .status import BEYOND_LOGIN, status_mark
 
-# Seconds before each try. IAM is eventually consistent: a key may be unknown to ECR
-# for seconds after it was made (AWS: «Changes that I make are not always immediately
-# visible»).
-PAUSES = (0.0, 3.0, 5.0)
-DEADLINE = 15.0
-# In this process at once: each holds one of the threads that answer everyone.
-_places = threading.BoundedSemaphore(4)
+CLAIM = timedelta(seconds=40)  # longer than a check can take
+REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
+NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
+MOST_HOSTS = 3
+WAIT = 20.0  # seconds for a place, where many are verified
+# That the image named isn't there says nothing against the entry; nor that it can't be
+# read, where a registry doesn't tell the two apart.
+_OF_THE_IMAGE = frozenset({"image_not_found", "image_not_readable"})
+Status = RegistryEntry.Status
 
 
-def replacement_error(entry: RegistryEntry, draft: Draft) -> LoginError | None:
-    """Why the draft's new secret shouldn't replace the entry's; None where it may.
+class Result(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+    NOT_CHECKED = "not_checked"
 
-    Also where there is nothing to try: no new secret, another type than before, one
-    whose logins aren't minted here, or a disabled entry, which nobody relies on.
-    Raises `Refused` for what saving would refuse as well.
+
+@dataclass(frozen=True)
+class Step:
+    """One of login, registry and image; what happened and what to do, if anything."""
+
+    name: str
+    result: Result
+    code: str = ""
+    what: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a verification found, in the order in which it looked."""
+
+    steps: list[Step]
+    image: str = ""
+    at: datetime | None = None
+
+    @property
+    def failed(self) -> Step | None:
+        return next((step for step in self.steps if step.result == Result.FAILED), None)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the entry works, as far as one image can tell."""
+        return self.failed is None or self.failed.code in _OF_THE_IMAGE
+
+
+def entry_verify(
+    *,
+    entry: RegistryEntry,
+    actor: audit.Actor,
+    image: ImageReference | None = None,
+    wait: float = 0.0,
+) -> Report:
+    """Check the entry now, and store what came of it. Blocking, some 25 seconds at most,
+    and before that up to `wait` seconds while many others are checked.
+
+    Raises `Refused` where this server can't check it, and `LoginError` busy where it is
+    being checked already.
     """
-    if not (entry.enabled and draft.enabled and entry.registry_type == draft.registry_type):
-        return None
-    checked = check(draft, entry)
-    if not (checked.type.minted and checked.secrets):
-        return None
-    host = checked.type.example_host(checked.patterns[0])
-    return try_credentials(checked.type, checked.config, checked.secrets, host)
-
-
-def try_credentials(
-    registry_type: RegistryType, config: Mapping[str, str], secrets: Mapping[str, str], host: str
-) -> LoginError | None:
-    """Obtain one login with these and drop it; the error, or None where it worked.
-
-    Blocking. A key that is unknown is tried three times within 15 seconds, since new
-    ones take a while to be known; the last try may take another 8 to time out.
-    """
+    kind = _checkable(entry, image)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    if not _places.acquire(blocking=False):
-        return LoginError(
-            "busy", "Other keys are being tested at this moment.", "Try again in a few seconds."
+    with trying.place(wait):
+        claim = _claim(entry)
+        try:
+            minting.forget_failures(entry)
+            steps = list(_steps(entry, kind, image))
+        except BaseException:
+            Verification.objects.filter(claim_id=claim).update(claim_id=None, claim_until=None)
+            raise
+        report = Report(steps, str(image or ""), timezone.now())
+        _store(entry, kind, claim, report, actor)
+    return report
+
+
+def report_of(entry: RegistryEntry, *, key_ids: bool) -> Report | None:
+    """What the newest verification found; None where there was none since the entry
+    changed. Members don't see key ids."""
+    found = Verification.objects.filter(entry=entry).exclude(at=None).first()
+    if found is None:
+        return None
+    key_id = "" if key_ids else entry.config.get("access_key_id", "")
+    steps = [Step(**step) for step in found.steps]
+    if key_id:
+        steps = [replace(step, what=step.what.replace(f" {key_id}", "")) for step in steps]
+    return Report(steps, found.image, found.at)
+
+
+def image_of(entry: RegistryEntry) -> str:
+    """The image that was named to be checked, and stays so; "" where none was."""
+    return Verification.objects.filter(entry=entry).values_list("image", flat=True).first() or ""
+
+
+def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
+    """The image named to be checked, or None for none; raises `Refused` where it isn't
+    one that the entry serves."""
+    if not text.strip():
+        return None
+    image = ImageReference.parse(text.strip())
+    if not any(pattern.matches(image) for pattern in _patterns(entry)):
+        raise Refused(
+            Problem(
+                "image_elsewhere",
+                f"{image} isn't among the images that this entry serves.",
+                "Name one that its match pattern covers.",
+                "image",
+            )
         )
-    began = time.monotonic()
-    failed: LoginError | None = None
-    try:
-        for pause in PAUSES:
-            if time.monotonic() - began + pause > DEADLINE:
-                break
-            time.sleep(pause)
-            failed = _tried(registry_type, config, secrets, host)
-            if failed is None or failed.code != "invalid_key":
-                break
-    finally:
-        _places.release()
-    return failed
+    return image
 
 
-def _tried(
-    registry_type: RegistryType, config: Mapping[str, str], secrets: Mapping[str, str], host: str
-) -> LoginError | None:
+def verify_each(
+    found: Iterable[RegistryEntry], actor: audit.Actor, within: float | None = None
+) -> Iterator[tuple[RegistryEntry, Report | LoginError | Refused]]:
+    """Verify many, some at a time, each with the image it was checked with last.
+
+    Gives each entry with its report, or why there is none, in the order given. Those
+    not begun `within` so many seconds are `LoginError` busy.
+    """
+    end = None if within is None else time.monotonic() + within
+
+    def one(entry: RegistryEntry) -> Report | LoginError | Refused:
+        try:
+            if end is not None and time.monotonic() > end:
+                raise LoginError("busy", "It wasn't its turn in time.", "Verify it by itself.")
+            image = _still_served(entry, image_of(entry))
+            return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
+        except (LoginError, Refused) as error:
+            return error
+        except RegistryEntry.DoesNotExist:
+            return LoginError("entry_not_found", "It was deleted meanwhile.", "")
+        finally:
+            connection.close()
+
+    entries = list(found)
+    with ThreadPoolExecutor(trying.PLACES, thread_name_prefix="verify") as pool:
+        yield from zip(entries, pool.map(one, entries), strict=True)
+
+
+def _still_served(entry: RegistryEntry, text: str) -> ImageReference | None:
     try:
-        registry_type.login(config, secrets, host, settings.AWS_ENDPOINT_URL)
+        return image_to_check(entry, text)
+    except Refused:
+        return None
+
+
+def _checkable(entry: RegistryEntry, image: ImageReference | None) -> RegistryType:
+    kind = BY_SLUG.get(entry.registry_type)
+    if kind is None:
+        what = f"This server doesn't know the registry type {entry.registry_type}."
+        raise Refused(Problem("unknown_type", what, "Edit the entry and choose another."))
+    if kind.completed_on_worker:
+        what = "Only a worker can check an entry that uses the worker's own role."
+        raise Refused(Problem("checked_on_workers", what, "Pull one of its images on a worker."))
+    if not entry.enabled:
+        raise Refused(Problem("disabled", f"{entry} is disabled.", "Enable it, then verify it."))
+    if image is not None:
+        image_to_check(entry, str(image))
+    return kind
+
+
+def _patterns(entry: RegistryEntry) -> list[MatchPattern]:
+    return [MatchPattern.parse(text) for text in entry.pattern_texts]
+
+
+# --- the steps ----------------------------------------------------------------
+
+
+def _steps(
+    entry: RegistryEntry, kind: RegistryType, image: ImageReference | None
+) -> Iterator[Step]:
+    """The three of them; what comes after a failure isn't checked."""
+    patterns = _patterns(entry)
+    host = image.host if image else kind.example_host(patterns[0])
+    changed = entry.secrets_changed_at
+    new = changed is not None and timezone.now() - changed < NEW
+    try:
+        login = trying.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
+        assert isinstance(login, DockerLogin)
     except LoginError as error:
-        return error
-    return None
+        yield _failed("login", error, kind)
+        yield _not_checked("registry", "It needs the login.")
+        yield _not_checked("image", "It needs the login.")
+        return
+    yield Step("login", Result.OK)
+    yield from _registry_steps(kind, login, patterns, image)
+
+
+def _registry_steps(
+    kind: RegistryType,
+    login: DockerLogin,
+    patterns: list[MatchPattern],
+    image: ImageReference | None,
+) -> Iterator[Step]:
+    in_full = [pattern.authority for pattern in patterns if not pattern.host_is_wildcard]
+    authorities = [image.authority] if image else list(dict.fromkeys(in_full))[:MOST_HOSTS]
+    deadline = time.monotonic() + REGISTRY_SECONDS
+    if not authorities:
+        yield _not_checked("registry", "The pattern leaves the host open. Name an image to check.")
+        yield _not_checked("image", "Name an image to check.")
+        return
+    apis = [registry_api(kind, authority, login, deadline) for authority in authorities]
+    try:
+        for api in apis:
+            api.answers()
+    except LoginError as error:
+        yield _failed("registry", error, kind)
+        yield _not_checked("image", "It needs the registry.")
+        return
+    yield Step("registry", Result.OK, what=f"{', '.join(authorities)} lets the login in.")
+    if image is None:
+        yield _not_checked("image", "Name an image to check.")
+        return
+    try:
+        apis[0].read_manifest(image.path, image.digest or image.tag or "latest")
+    except LoginError as error:
+        if error.code == "image_denied" and not kind.minted:
+            error = LoginError("image_not_readable", error.what, error.fix)
+        yield _failed("image", error, kind)
+        return
+    yield Step("image", Result.OK, what=f"{image} can be pulled.")
+
+
+def registry_api(
+    kind: RegistryType, authority: str, login: DockerLogin, deadline: float
+) -> RegistryApi:
+    """The registry of these images as a login sees it, until the deadline (monotonic)."""
+    return RegistryApi(
+        kind.api_host(authority),
+        login,
+        rules=outbound_rules(kind),
+        sign_in_hosts=kind.sign_in_hosts(authority),
+        deadline=deadline,
+    )
+
+
+def outbound_rules(kind: RegistryType) -> Rules:
+    """Where this server may go for a type: what the operator opened is for hosts that
+    people write freely, not for those that are AWS's own."""
+    if kind.private_addresses:
+        return Rules(private=True)
+    opened = tuple(ip_network(text, strict=False) for text in settings.OUTBOUND_ALLOWED_NETWORKS)
+    return Rules(allowed=opened)
+
+
+def _failed(name: str, error: LoginError, kind: RegistryType) -> Step:
+    fix = kind.denied_fixes.get(error.code, error.fix)
+    return Step(name, Result.FAILED, error.code, error.what, fix)
+
+
+def _not_checked(name: str, why: str) -> Step:
+    return Step(name, Result.NOT_CHECKED, what=why)
+
+
+# --- storing ------------------------------------------------------------------
+
+
+def _claim(entry: RegistryEntry) -> uuid.UUID:
+    """The right to check it, for a while; raises `LoginError` busy where another has it."""
+    claim = uuid.uuid4()
+    Verification.objects.get_or_create(entry_id=entry.pk)
+    free = Q(claim_id=None) | Q(claim_until__lt=Now())
+    taken = Verification.objects.filter(free, entry_id=entry.pk).update(
+        claim_id=claim, claim_until=Now() + CLAIM
+    )
+    if not taken:
+        raise LoginError(
+            "busy",
+            "This entry is being checked at this moment.",
+            "Look again in a few seconds.",
+            retry_after=3,
+        )
+    return claim
+
+
+def _store(
+    entry: RegistryEntry,
+    kind: RegistryType,
+    claim: uuid.UUID,
+    report: Report,
+    actor: audit.Actor,
+) -> None:
+    """Steps, status and event together; nothing of an entry that was changed meanwhile."""
+    steps: list[dict[str, Any]] = [asdict(step) for step in report.steps]
+    with transaction.atomic():
+        stored = Verification.objects.filter(
+            claim_id=claim, entry__credentials_version=entry.credentials_version
+        ).update(at=report.at, image=report.image, steps=steps, claim_id=None, claim_until=None)
+        if not stored:
+            raise LoginError(
+                "entry_changed", "The entry was changed while it was checked.", "Verify it again."
+            )
+        failed = report.failed
+        audit.record(
+            actor=actor,
+            action="entry.verified",
+            organization=entry.organization,
+            subject_id=entry.pk,
+            subject=str(entry),
+            code=failed.code if failed else "ok",
+            properties={"image": report.image} if report.image else {},
+        )
+        _mark(entry, kind, failed)
+
+
+def _mark(entry: RegistryEntry, kind: RegistryType, failed: Step | None) -> None:
+    """What the steps say of the entry as a whole.
+
+    A refusal is a failure. An outage, or a host that this server may not or can't
+    reach, says nothing of what workers reach: then the login alone counts, where one
+    was obtained from a provider that knows whether it is good.
+    """
+    if failed is None:
+        status_mark(entry, Status.VERIFIED)
+        return
+    error = LoginError(failed.code, failed.what, failed.fix)
+    if error.refused or error.code in BEYOND_LOGIN:
+        status_mark(entry, Status.FAILING, error)
+    elif error.code == "entry_unusable":
+        unreadable = entry.secrets is not None and not minting.opens(entry)
+        status_mark(entry, Status.UNREADABLE if unreadable else Status.FAILING, error)
+    elif failed.name == "image" or (failed.name == "registry" and kind.minted):
+        status_mark(entry, Status.VERIFIED)

@@ -17,6 +17,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.services.attention import OLD, has_old_key, is_unused
 from orgs.services.auditlog import ACTIONS
+from orgs.services.verifying import Result, Step
 
 register = template.Library()
 
@@ -94,6 +95,22 @@ def to_ask(people: list[User]) -> SafeString:
     return (
         format_html_join(", ", "{}", ((name,) for name in names)) if names else mark_safe("staff")
     )
+
+
+# --- verification ---------------------------------------------------------------
+
+_STEPS = {"login": "Login obtained", "registry": "Registry answers", "image": "Image readable"}
+_RESULTS = {Result.OK: "Yes", Result.FAILED: "No", Result.NOT_CHECKED: "Not checked"}
+
+
+@register.filter
+def step_title(step: Step) -> str:
+    return _STEPS[step.name]
+
+
+@register.filter
+def step_word(step: Step) -> str:
+    return _RESULTS[Result(step.result)]
 
 
 # --- states -------------------------------------------------------------------

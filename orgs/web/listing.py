@@ -26,6 +26,7 @@ from orgs.services import entries
 from orgs.services.attention import OLD, old_key, unused
 from orgs.services.exporting import WRITERS
 from orgs.services.exporting import export as exported
+from orgs.verify_form import verify_many
 
 from .context import SignedIn, acting, inside
 
@@ -208,7 +209,7 @@ def _file(
 @login_required
 @require_POST
 def selected(request: SignedIn, slug: str) -> HttpResponseBase:
-    """Enable, disable or export those that are ticked; back to the list as it was."""
+    """Verify, enable, disable or export those that are ticked; back to the list as it was."""
     organization = access.organization_for_admin(request.user, slug)
     action = request.POST.get("action")
     chosen = RegistryEntry.objects.of(organization).filter(
@@ -220,6 +221,8 @@ def selected(request: SignedIn, slug: str) -> HttpResponseBase:
         return _file(organization, chosen, request.POST.get("format", ""))
     elif action in {"enable", "disable"}:
         _switch(request, organization, list(chosen), enabled=action == "enable")
+    elif action == "verify":
+        _verify(request, organization, list(chosen))
     return redirect(f"{reverse('registries', args=[slug])}?{request.GET.urlencode()}")
 
 
@@ -256,10 +259,20 @@ def _switch(
         sentences.append(f"{_number(same)} {word} already.")
     if sentences:
         messages.success(request, " ".join(sentences))
-    for sentence in refused[:_MOST_TOLD]:
+    _tell(request, refused, "more were refused.")
+
+
+def _verify(request: SignedIn, organization: Organization, chosen: list[RegistryEntry]) -> None:
+    done, failed = verify_many(chosen, acting(request, organization))
+    messages.success(request, done)
+    _tell(request, failed, "more weren't verified.")
+
+
+def _tell(request: SignedIn, sentences: list[str], rest: str) -> None:
+    for sentence in sentences[:_MOST_TOLD]:
         messages.error(request, sentence)
-    if len(refused) > _MOST_TOLD:
-        messages.error(request, f"And {len(refused) - _MOST_TOLD} more were refused.")
+    if len(sentences) > _MOST_TOLD:
+        messages.error(request, f"And {len(sentences) - _MOST_TOLD} {rest}")
 
 
 def _number(count: int) -> str:

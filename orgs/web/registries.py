@@ -1,4 +1,5 @@
-"""Registries of an organization: entry, add, edit, switch, delete; the list is in listing.py.
+"""Registries of an organization: add, edit, switch, delete; the list is in listing.py, an
+entry's page in entry.py.
 
 Each view: gate, form, service, answer.
 """
@@ -21,39 +22,10 @@ from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
-from orgs.services.attention import broken_sentence
-from orgs.services.history import history_of
-from orgs.services.usage import usage_of
 
 from .context import SignedIn, acting, inside
-
-
-@login_required
-def entry(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
-    organization = access.organization_for_member(request.user, slug)
-    found = access.entry_in(organization, entry_id)
-    context = inside(request, organization, "registries")
-    is_admin = context["is_admin"]
-    context |= {
-        "entry": found,
-        "broken": broken_sentence(found, key_ids=is_admin),
-        "details": _details(found, is_admin),
-        "usage": usage_of(found, key_ids=is_admin),
-        "history": history_of(found) if is_admin else [],
-    }
-    return render(request, "registries/entry.html", context)
-
-
-def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
-    """(label, value) of what may be shown; members don't see key ids."""
-    registry_type = BY_SLUG.get(found.registry_type)
-    if registry_type is None:
-        return []
-    return [
-        (f.label, found.config.get(f.name, ""))
-        for f in registry_type.config_fields
-        if is_admin or not f.name.endswith("key_id")
-    ]
+from .entry import AfterForm
+from .help import help_beside
 
 
 @login_required
@@ -64,6 +36,7 @@ def new(request: SignedIn, slug: str) -> HttpResponse:
     copied = _copied(request, organization)
     form = requested_form(request, organization, copy=copied)
     if form.is_bound and (saved := form.write(acting(request, organization))):
+        AfterForm(request.POST).remember(request, saved)
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/new.html", form, copied)
@@ -87,6 +60,7 @@ def edit(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     found = access.entry_in(organization, entry_id)
     form = requested_form(request, organization, found)
     if form.is_bound and (saved := form.write(acting(request, organization))):
+        AfterForm(request.POST).remember(request, saved)
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/edit.html", form)
@@ -96,9 +70,16 @@ def _form_page(
     request: SignedIn, template: str, form: EntryForm, copied: RegistryEntry | None = None
 ) -> HttpResponse:
     """The page, or with `?fields` only the type's own fields (asked without a secret)."""
-    context = {"form": form, "entry": form.entry, "types": TYPES, "copied": copied}
+    context = {
+        "form": form,
+        "after": AfterForm.of(request),
+        "entry": form.entry,
+        "types": TYPES,
+        "copied": copied,
+    }
     if request.method == "GET" and "fields" in request.GET:
         return render(request, "registries/_type_fields.html", context)
+    context["help"] = help_beside(form)
     return render(request, template, inside(request, form.organization, "registries") | context)
 
 

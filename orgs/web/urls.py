@@ -7,7 +7,11 @@ from . import (
     account,
     audit,
     check,
+    entry,
     environments,
+    guide,
+    help,
+    images,
     importing,
     listing,
     registries,
@@ -17,7 +21,9 @@ from . import (
 )
 
 _entry: list[URLPattern | URLResolver] = [
-    path("", registries.entry, name="entry"),
+    path("", entry.entry, name="entry"),
+    path("verify/", entry.verify, name="entry_verify"),
+    path("images/", images.images, name="entry_images"),
     path("edit/", registries.edit, name="entry_edit"),
     path("delete/", registries.delete, name="entry_delete"),
     path("enable/", registries.enable, name="entry_enable"),
@@ -36,6 +42,7 @@ _registries: list[URLPattern | URLResolver] = [
     path("import/", include(_import)),
     path("new/", registries.new, name="entry_new"),
     path("check/", check.check, name="check"),
+    path("help/", help.entry_help, name="entry_help"),
     path("<uuid:entry_id>/", include(_entry)),
 ]
 _environments: list[URLPattern | URLResolver] = [
@@ -53,6 +60,8 @@ _workers: list[URLPattern | URLResolver] = [
 _programs = ("docker-credential-valohai", "valohai-credential-provider")
 urlpatterns = [
     path("", views.home, name="home"),
+    path("guide/", guide.index, name="guide_index"),
+    path("guide/<slug:page>/", guide.page, name="guide"),
     path("healthz", views.healthz, name="healthz"),
     path("accounts/login/", account.SignIn.as_view(), name="login"),
     path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 
 from orgs import access, sealed
-from orgs.models import Organization
+from orgs.models import Organization, RegistryEntry
 from orgs.services.attention import BROKEN, entries_needing_attention, tokens_ending
 from orgs.services.login_events import refused_logins
 
@@ -55,13 +55,25 @@ def organization(request: SignedIn, slug: str) -> HttpResponse:
     return render(request, "organization.html", context)
 
 
-def _steps(found: Organization) -> dict[str, bool]:
-    """The checklist: each step, and whether it's done; empty once all are."""
-    entries = found.entries.aggregate(entry=Count("pk"), login=Count("last_used_at"))
-    if entries["login"]:
+def _steps(found: Organization) -> dict[str, Any]:
+    """The checklist: each step, and whether it's done; empty once all are. `unverified`
+    is the entry to verify, where there is one and none works yet."""
+    counted = found.entries.aggregate(
+        entry=Count("pk"),
+        login=Count("last_used_at"),
+        verified=Count("pk", filter=Q(status=RegistryEntry.Status.VERIFIED)),
+    )
+    if counted["login"]:
         return {}
-    issued = found.worker_tokens.filter(revoked_at=None).exists()
-    return {"entry": bool(entries["entry"]), "token": issued, "login": False}
+    unverified = (
+        None if counted["verified"] else found.entries.filter(enabled=True).defer("secrets").first()
+    )
+    return {
+        "entry": bool(counted["entry"]),
+        "verified": bool(counted["verified"]),
+        "unverified": unverified,
+        "token": found.worker_tokens.filter(revoked_at=None).exists(),
+    }
 
 
 @login_required

@@ -44,7 +44,7 @@ def test_labels_and_order_are_the_webs(see, client, alice, add) -> None:
     assert "You act as staff; Acme's audit log shows it." in page.text
     labels = [label for label in page.texts["label"] if label]
     client.force_login(alice)
-    assert labels == Page(client.get(NEW)).texts["label"]
+    assert labels == Page(client.get(NEW)).texts["label"][: len(labels)]
     wanted = ["Match pattern", "Registry type", "Access Key ID", "Secret Access Key", "Region"]
     assert labels[:5] == wanted
     assert page.texts["a"].count("another one") == 1 and "Acme" in page.links

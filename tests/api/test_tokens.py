@@ -230,9 +230,11 @@ def test_source_address(settings, trusted, remote, forwarded, found):
     assert access.source_address(request) == found
 
 
-def test_a_malformed_proxy_stops_the_start(settings):
-    settings.TRUSTED_PROXIES = ["10.0.0.0/8", "proxy.example.com", "10.0.0.0/99"]
-    messages = checks.trusted_proxies(None)
+@pytest.mark.parametrize("name", ["TRUSTED_PROXIES", "OUTBOUND_ALLOWED_NETWORKS"])
+def test_a_malformed_network_stops_the_start(settings, name):
+    setattr(settings, name, ["10.0.0.0/8", "proxy.example.com", "10.0.0.0/99"])
+    messages = checks.networks(None)
     assert [message.id for message in messages] == ["orgs.E006"] * 2
-    settings.TRUSTED_PROXIES = ["10.0.0.1/8", "::1"]
-    assert checks.trusted_proxies(None) == []
+    assert all(name in message.msg for message in messages)
+    setattr(settings, name, ["10.0.0.1/8", "::1"])
+    assert checks.networks(None) == []

@@ -137,6 +137,8 @@ def test_by_keyboard(scripts: bool, visit, alice) -> None:
     if not scripts:
         expect(page.get_by_role("button", name="Show its fields")).to_be_focused()
         page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_contain_text("Guide")
+    page.keyboard.press("Tab")
     page.keyboard.type(KEY)
     page.keyboard.press("Tab")
     page.keyboard.type(CANARY)

@@ -241,7 +241,7 @@ def test_a_refusal_without_a_login_is_told_and_remembered(aws, entry, ask):
     calls = len(aws.calls)
     assert _refused(ask).code == "access_denied"
     assert len(aws.calls) == calls
-    minting.forget(entry)
+    minting.forget_failures(entry)
     assert ask().login.password in aws.tokens
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 import json
 import re
 import secrets
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from moto.ecr.models import ecr_backends
+from moto.ecr.responses import ECRResponse
 from moto.iam.models import IAMBackend, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
@@ -21,6 +24,13 @@ POLICY_NAME = "valohai-ecr-policy"
 
 ECR_TARGET = "AmazonEC2ContainerRegistry_V20150921."
 TOKEN_TARGET = ECR_TARGET + "GetAuthorizationToken"
+# What lists: its target → the key of the list in its answer.
+LISTS = {
+    ECR_TARGET + "DescribeRepositories": "repositories",
+    ECR_TARGET + "DescribeImages": "imageDetails",
+}
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+LISTED_UNASKED = 100  # a page, where no maxResults is given
 TOKEN_SECONDS = 12 * 3600
 INVALID_TOKEN = "The security token included in the request is invalid."
 NO_POLICY = " on resource: * because no identity-based policy allows the {action} action"
@@ -67,6 +77,22 @@ CANNED: dict[str, tuple[int, str, str]] = {
 # Beside those answers: none for `seconds`, then a closed connection; a late one; a closed
 # connection at once.
 FAULT_KINDS = frozenset(CANNED) | {"hang", "slow", "drop"}
+
+
+def _resource(response: ECRResponse) -> str:
+    """What a request to ECR is authorized on: moto would say `*` of all.
+
+    Listing repositories without names is on `repository/*` (service authorization reference
+    of ECR; the guide's narrowed policy doesn't allow it).
+    """
+    if response._get_action() == "GetAuthorizationToken":
+        return "*"
+    account = response._get_param("registryId") or response.current_account
+    name = response._get_param("repositoryName") or "*"
+    return f"arn:{response.partition}:ecr:{response.region}:{account}:repository/{name}"
+
+
+ECRResponse._determine_resource = _resource  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +157,29 @@ class AwsApp:
                 tables for tables in self._users.values() if access_key_id in tables.access_keys
             )
             owner.delete_access_key_by_name(access_key_id)
+
+    def push(
+        self,
+        repository: str,
+        tags: list[str],
+        pushed_at: float,
+        size: int,
+        account: str,
+        region: str,
+    ) -> None:
+        backend = ecr_backends[account][region]
+        with self._moto_lock:
+            if repository not in backend.repositories:
+                backend.create_repository(repository, account, None, None, "MUTABLE", [])
+            # Each its own manifest, or moto would take it for the same image.
+            name = f"{repository}{pushed_at}{tags}{len(backend.repositories[repository].images)}"
+            manifest = {
+                "layers": [{"digest": name}],
+                "config": {"size": size},
+            }
+            for tag in tags or [None]:
+                image = backend.put_image(repository, json.dumps(manifest), tag, MANIFEST_TYPE)
+            image.image_pushed_at = int(pushed_at)
 
     def add_fault(self, **arguments: Any) -> None:
         self._faults.append(Fault(**arguments))
@@ -200,11 +249,15 @@ class AwsApp:
             raise ConnectionAbortedError  # werkzeug answers nothing: see connection_dropped
         if fault and fault.kind in CANNED:
             return _refusal(fault.kind)
+        body = request.get_data()  # a request can be read once: moto gets a copy
+        request.environ["wsgi.input"] = io.BytesIO(body)
         answer = self._ask_moto(request)
         if answer.status_code == 403 and not self._raw:
             return _as_aws_says_it(answer.get_data(as_text=True))
         if answer.status_code == 200 and target == TOKEN_TARGET:
             return self._with_real_tokens(json.loads(answer.get_data()))
+        if answer.status_code == 200 and target in LISTS:
+            return _page(json.loads(body), answer, LISTS[target])
         return answer
 
     def _next_fault(self, access_key_id: str) -> Fault | None:
@@ -246,6 +299,18 @@ def _password(expires: int) -> str:
 
 def _json(content: Any, status: int = 200) -> Response:
     return Response(json.dumps(content), status=status, content_type="application/x-amz-json-1.1")
+
+
+def _page(asked: dict[str, Any], answer: Response, key: str) -> Response:
+    """Filtered and cut into pages, which moto leaves out."""
+    found = json.loads(answer.get_data())[key]
+    wanted = asked.get("filter", {}).get("tagStatus", "ANY")
+    if wanted != "ANY":
+        found = [each for each in found if bool(each.get("imageTags")) == (wanted == "TAGGED")]
+    start = int(asked.get("nextToken", 0))
+    end = start + asked.get("maxResults", LISTED_UNASKED)
+    more = {"nextToken": str(end)} if end < len(found) else {}
+    return _json({key: found[start:end], **more})
 
 
 def _refusal(kind: str) -> Response:

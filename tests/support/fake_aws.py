@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -81,6 +82,29 @@ class AwsControl:
 
     def remove_key(self, access_key_id: str) -> None:
         self._do("remove_key", access_key_id=access_key_id)
+
+    def push(
+        self,
+        repository: str,
+        *tags: str,
+        pushed_at: float | None = None,
+        size: int = 50_000_000,
+        account: str = ACCOUNT,
+        region: str = "us-east-1",
+    ) -> None:
+        """Put an image into a repository, which is made if need be; without tags, untagged.
+
+        `pushed_at` is in seconds since the epoch, now by default; `size` is in bytes.
+        """
+        self._do(
+            "push",
+            repository=repository,
+            tags=list(tags),
+            pushed_at=time.time() if pushed_at is None else pushed_at,
+            size=size,
+            account=account,
+            region=region,
+        )
 
     def fault(
         self,

@@ -107,6 +107,8 @@
         const fields = await answer.text();
         for (const field of plain()) typed.set(field.name, field.value);
         place.innerHTML = fields;
+        const after = find("#verify-after");
+        if (after) after.hidden = Boolean(find("[data-on-workers]", place));
         for (const field of plain()) {
           if (typed.has(field.name)) field.value = typed.get(field.name);
         }
@@ -125,6 +127,26 @@
     // Going back, browsers give back the choice but not the fields.
     swap();
   }
+
+  // Live help takes the place of what was there: what was unfolded stays so, and what
+  // can be copied gets its button again.
+  function followLiveHelp() {
+    let unfolded = [];
+    document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
+      unfolded = [...detail.target.querySelectorAll("details[open]")].map(({ id }) => id);
+    });
+    document.addEventListener("htmx:oobAfterSwap", ({ detail }) => {
+      detail.target.querySelectorAll("[data-copy]").forEach(copyButton);
+      for (const details of detail.target.querySelectorAll("details")) {
+        details.open = details.open || unfolded.includes(details.id);
+      }
+    });
+  }
+
+  // What other scripts put into the page.
+  document.addEventListener("added", ({ target }) => {
+    target.querySelectorAll("[data-copy]").forEach(copyButton);
+  });
 
   function selectAll(heading) {
     const boxes = [...heading.closest("form").querySelectorAll("input[name=entry]")];
@@ -145,5 +167,6 @@
   document.querySelectorAll("[data-select-all]").forEach(selectAll);
   document.querySelectorAll("#menu").forEach(closableMenu);
   document.querySelectorAll("[data-copy]").forEach(copyButton);
+  followLiveHelp();
   document.querySelectorAll("#entry-form").forEach((form) => swapFields(form, followPattern(form)));
 })();

@@ -1,0 +1,57 @@
+"""What is known of an entry: the newest real result, from a check or a worker's login.
+
+Org admins get one mail when an entry turns failing and one when it works again; what
+they were told last stands in the row, so that no two processes tell it twice.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from orgs.models import RegistryEntry
+from orgs.registries.base import LoginError
+
+from . import notices
+
+Status = RegistryEntry.Status
+BROKEN = (Status.FAILING, Status.UNREADABLE)
+# Found out by a check only, after the login: that a login was obtained proves nothing
+# against them.
+BEYOND_LOGIN = frozenset({"login_refused", "image_denied", "not_a_registry", "redirected"})
+
+
+def status_mark(
+    entry: RegistryEntry,
+    status: RegistryEntry.Status,
+    error: LoginError | None = None,
+    *,
+    reporter: str = "",
+    login_only: bool = False,
+) -> None:
+    """Store a result, unless the entry's credentials changed since it was read.
+
+    `reporter` is the worker token that told it. `login_only` where nothing was seen
+    but a login: then what a check found out beyond it stays.
+    """
+    rows = RegistryEntry.objects.filter(pk=entry.pk, credentials_version=entry.credentials_version)
+    if login_only:
+        rows = rows.exclude(status=Status.FAILING, status_code__in=BEYOND_LOGIN)
+    result = {
+        "status": status,
+        "status_at": Now(),
+        "status_code": error.code if error else "",
+        "status_detail": error.detail[:1000] if error else "",
+        "status_reporter": reporter,
+    }
+    if status in BROKEN and error is not None:
+        told, untold = error, rows.filter(failure_told_at=None, enabled=True)
+        if untold.update(failure_told_at=Now(), **result):
+            transaction.on_commit(lambda: notices.entry_stopped(entry, told), robust=True)
+            return
+    elif status == Status.VERIFIED and rows.exclude(failure_told_at=None).update(
+        failure_told_at=None, **result
+    ):
+        transaction.on_commit(lambda: notices.entry_works(entry), robust=True)
+        return
+    rows.update(**result)

@@ -1,0 +1,68 @@
+"""Verify on an entry's page, on the web and in the admin: the image to check, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+
+from orgs.models import RegistryEntry
+from orgs.registries.base import LoginError, Refused
+from orgs.services import verifying
+from orgs.services.audit import Actor
+
+# Seconds for verifying many in one request, which has to end before a proxy gives up.
+WITHIN = 25.0
+PLAIN = {"class": "code", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+
+
+class VerifyForm(forms.Form):
+    """On the entry's page: the image to check, if any."""
+
+    image = forms.CharField(
+        label="Image to check",
+        required=False,
+        max_length=700,
+        widget=forms.TextInput(attrs=PLAIN),
+        help_text="Looked for, not pulled.",
+    )
+
+    def __init__(self, *args: Any, entry: RegistryEntry, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.entry = entry
+
+    def clean_image(self) -> Any:
+        try:
+            return verifying.image_to_check(self.entry, self.cleaned_data["image"])
+        except Refused as refused:
+            raise forms.ValidationError(str(refused.problem), code=refused.code) from None
+
+    def verify(self, actor: Actor) -> bool:
+        """Whether it was verified, with whatever result; else the form says why not.
+
+        Blocking, some 25 seconds at most, so never inside a transaction.
+        """
+        if not self.is_valid():
+            return False
+        try:
+            verifying.entry_verify(entry=self.entry, actor=actor, image=self.cleaned_data["image"])
+        except LoginError as error:
+            self.add_error(None, error.detail)
+        except Refused as refused:
+            self.add_error(None, str(refused.problem))
+        return not self.errors
+
+
+def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[str, list[str]]:
+    """Verify the selected ones; a sentence on how many work, and one for each that doesn't."""
+    works, failed = 0, []
+    for entry, outcome in verifying.verify_each(found, actor, WITHIN):
+        if not isinstance(outcome, verifying.Report):
+            told = outcome.detail if isinstance(outcome, LoginError) else str(outcome)
+            failed.append(f"{entry}: {told}")
+        elif outcome.holds:
+            works += 1
+        elif (step := outcome.failed) is not None:
+            failed.append(f"{entry}: {step.what} {step.fix}")
+    return f"{works} of {len(found)} verified.", failed

@@ -1,0 +1,122 @@
+"""An entry's page, and its Verify: by button, and by itself after saving, in a request
+of its own."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from orgs import access
+from orgs.models import RegistryEntry
+from orgs.registries.catalogue import BY_SLUG
+from orgs.services import verifying
+from orgs.services.attention import broken_sentence
+from orgs.services.history import history_of
+from orgs.services.policies import policy_of
+from orgs.services.usage import usage_of
+from orgs.verify_form import PLAIN, VerifyForm
+
+from .context import SignedIn, acting, inside
+
+_AWAITED = "to_verify"
+
+
+class AfterForm(forms.Form):
+    """Beside the entry's form: whether to verify once it's saved, and with which image.
+
+    Nothing here stops an entry from being saved.
+    """
+
+    verify = forms.BooleanField(label="Verify after saving", required=False, initial=True)
+    image = forms.CharField(
+        label="Image to check",
+        required=False,
+        max_length=700,
+        widget=forms.TextInput(attrs=PLAIN),
+        help_text="Optional: one that the pattern covers. It's looked for, not pulled.",
+    )
+
+    @classmethod
+    def of(cls, request: SignedIn) -> AfterForm:
+        """As it was sent, unjudged; at first, with its proposal."""
+        typed = request.POST
+        kept = {"verify": "verify" in typed, "image": typed.get("image", "")}
+        return cls(initial=kept if typed else None)
+
+    def remember(self, request: SignedIn, saved: RegistryEntry) -> None:
+        """Have the entry's page verify it, where that is wanted and possible here."""
+        kind = BY_SLUG.get(saved.registry_type)
+        possible = saved.enabled and kind is not None and not kind.completed_on_worker
+        if possible and self.is_valid() and self.cleaned_data["verify"]:
+            image = self.cleaned_data["image"]
+            request.session[_AWAITED] = {"entry": str(saved.pk), "image": image}
+
+
+@login_required
+def entry(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
+    organization = access.organization_for_member(request.user, slug)
+    found = access.entry_in(organization, entry_id)
+    return _page(request, found)
+
+
+@login_required
+@require_POST
+def verify(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    found = access.entry_in(organization, entry_id)
+    form = VerifyForm(request.POST, entry=found)
+    if form.verify(acting(request, organization)):
+        return redirect(f"{reverse('entry', args=[slug, entry_id])}#verification")
+    return _page(request, found, form)
+
+
+def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = None) -> HttpResponse:
+    kind = BY_SLUG.get(found.registry_type)
+    context = inside(request, found.organization, "registries")
+    is_admin = context["is_admin"]
+    report = verifying.report_of(found, key_ids=is_admin)
+    # The steps say it already, beside what did work.
+    told = report is not None and report.failed and report.failed.code == found.status_code
+    context |= {
+        "entry": found,
+        "on_workers": kind is not None and kind.completed_on_worker,
+        "report": report,
+        "broken": "" if told else broken_sentence(found, key_ids=is_admin),
+        "policy": policy_of(found),
+        "details": _details(found, is_admin),
+        "usage": usage_of(found, key_ids=is_admin),
+        "history": history_of(found) if is_admin else [],
+    }
+    if is_admin:
+        context["starts"] = form is None and (awaited := _awaited(request, found)) is not None
+        image = awaited if context["starts"] else verifying.image_of(found)
+        context["form"] = form or VerifyForm(entry=found, initial={"image": image})
+    return render(request, "registries/entry.html", context)
+
+
+def _awaited(request: SignedIn, found: RegistryEntry) -> str | None:
+    """The image to verify with after saving, "" for none; once, and None where nothing is
+    awaited."""
+    awaited = request.session.get(_AWAITED)
+    if not awaited or awaited["entry"] != str(found.pk):
+        return None
+    del request.session[_AWAITED]
+    return awaited["image"]
+
+
+def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
+    """(label, value) of what may be shown; members don't see key ids."""
+    registry_type = BY_SLUG.get(found.registry_type)
+    if registry_type is None:
+        return []
+    return [
+        (f.label, found.config.get(f.name, ""))
+        for f in registry_type.config_fields
+        if is_admin or not f.name.endswith("key_id")
+    ]

@@ -1,0 +1,131 @@
+"""Help beside the entry form, and the same while one types.
+
+What is typed comes here without names of keys or roles and without secrets; nothing is
+stored or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from orgs import access
+from orgs.forms import EntryForm
+from orgs.models import Environment, Organization
+from orgs.registries.base import AccessPolicy, Problem, Refused, RegistryType
+from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.pattern_help import Covers, covers
+from orgs.registries.patterns import MatchPattern
+from orgs.services.checking import parse_patterns
+from orgs.services.neighbours import Neighbours, neighbours
+
+from .context import SignedIn
+
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Help:
+    """What is told of a pattern: examples of the first `SHOWN`, and of how many it isn't;
+    what is wrong; which entries it meets; what to attach at the provider."""
+
+    covers: list[Covers]
+    more: int
+    problems: list[Problem]
+    neighbours: Neighbours
+    policy: AccessPolicy | None
+
+
+@login_required
+@require_POST
+@never_cache
+@sensitive_post_parameters()
+def entry_help(request: SignedIn, slug: str) -> HttpResponse:
+    """The help for what is typed, to take the place of that in the page."""
+    organization = access.organization_for_admin(request.user, slug)
+    typed = request.POST
+    found = help_for(
+        organization,
+        patterns=typed.get("patterns", "").split(),
+        type_slug=typed.get("registry_type", ""),
+        given=typed,
+        environments=typed.getlist("environments"),
+        entry_id=_uuid(typed.get("entry", "")),
+    )
+    return render(request, "registries/_help.html", {"organization": organization, "help": found})
+
+
+def help_beside(form: EntryForm) -> Help:
+    """The help for what the form holds, as the page begins.
+
+    Of a form with errors no problems are told here: they are in the form.
+    """
+    given = {f.name: str(form[f.name].value() or "") for f in form.type.config_fields}
+    chosen = form["environments"].value() if "environments" in form.fields else []
+    return help_for(
+        form.organization,
+        patterns=str(form["patterns"].value() or "").split(),
+        type_slug=form.type.slug,
+        given=given,
+        environments=[str(key) for key in chosen or []],
+        entry_id=form.entry.pk if form.entry else None,
+        with_problems=not form.is_bound,
+    )
+
+
+def help_for(
+    organization: Organization,
+    *,
+    patterns: Sequence[str],
+    type_slug: str,
+    given: Mapping[str, str],
+    environments: Sequence[str],
+    entry_id: UUID | None,
+    with_problems: bool = True,
+) -> Help:
+    """`given` is looked at only for fields that are chosen from a list, such as Region."""
+    kind = BY_SLUG.get(type_slug, TYPES[0])
+    config = {
+        field.name: given.get(field.name, "")
+        for field in kind.config_fields
+        if field.choices is not None and given.get(field.name, "") in dict(field.choices())
+    }
+    parsed, problems = parse_patterns(patterns) if patterns else ([], [])
+    if parsed:
+        problems += _problems_of_type(kind, config, parsed)
+    shown = parsed[:SHOWN]
+    own = Environment.objects.filter(organization=organization)
+    chosen = [environment for environment in own if str(environment.pk) in environments]
+    return Help(
+        covers=[covers(pattern) for pattern in shown],
+        more=len(parsed) - len(shown),
+        problems=problems[:SHOWN] if with_problems else [],
+        neighbours=neighbours(organization, parsed, chosen, exclude=entry_id),
+        policy=kind.policy(config, parsed),
+    )
+
+
+def _problems_of_type(
+    kind: RegistryType, config: Mapping[str, str], patterns: Sequence[MatchPattern]
+) -> list[Problem]:
+    """What the type has against the patterns; of other fields nothing is known yet."""
+    try:
+        kind.clean(config, {}, patterns)
+    except Refused as refused:
+        return [p for p in refused.problems if p.field in {"patterns", "region"}]
+    return []
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,218 @@
+"""What ECR lists, asked of a fake AWS that judges by policy, and of botocore's stub."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+from botocore.stub import ANY, Stubber
+
+from orgs.registries.aws_api import EcrApi
+from orgs.registries.aws_ecr import AwsEcr, AwsEcrRole
+from orgs.registries.base import Image, LoginError
+from orgs.registries.docker import DockerRegistry
+from tests.conftest import CANARY, HOST
+from tests.support.fake_aws import ACCOUNT, FakeAws
+
+pytestmark = pytest.mark.once
+
+KEY = "AKIAIOSFODNN7EXAMPLE"
+DAY = 86400
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture(scope="module")
+def aws():
+    with FakeAws() as fake:
+        for name in ("zeta", "my-ml-image", "team/train"):
+            fake.push(name, "v1", pushed_at=NOON)
+        # Neither tags nor times are in any order.
+        fake.push("my-ml-image", "v3", "latest", pushed_at=NOON + 2 * DAY, size=1_234_567)
+        fake.push("my-ml-image", pushed_at=NOON + 9 * DAY)
+        fake.push("my-ml-image", "v2", pushed_at=NOON + DAY)
+        yield fake
+
+
+@pytest.fixture
+def api_for(aws):
+    opened = []
+
+    def api(policy, account=ACCOUNT):
+        key_id, secret = aws.create_user(f"user-{len(opened)}-{id(policy)}", policy)
+        opened.append(EcrApi(key_id, secret, "us-east-1", "", aws.url, account))
+        return opened[-1]
+
+    yield api
+    for each in opened:
+        each.close()
+
+
+def told(call) -> LoginError:
+    with pytest.raises(LoginError) as caught:
+        call()
+    return caught.value
+
+
+def test_repositories_are_sorted(aws, api_for):
+    assert api_for(aws.policy(repository="*")).repositories() == [
+        "my-ml-image", "team/train", "zeta",
+    ]  # fmt: skip
+
+
+def test_images_are_newest_first_and_tagged(aws, api_for):
+    images = api_for(aws.policy(repository="*")).images("my-ml-image")
+    assert [image.tag for image in images] == ["v3", "latest", "v2", "v1"]
+    at = datetime.fromtimestamp(NOON + 2 * DAY, UTC)
+    assert images[0] == Image("my-ml-image", "v3", at, 1_234_567)
+    assert images[0].pushed_at.tzinfo is UTC
+
+
+def test_a_narrowed_policy_lists_nothing_but_its_own(aws, api_for):
+    api = api_for(aws.policy(repository="my-ml-image"))
+    error = told(api.repositories)
+    assert error.code == "listing_denied"
+    assert error.what == "This key may not list repositories, which pulling doesn't need."
+    assert len(api.images("my-ml-image")) == 4
+    for name in ("zeta", "my-ml-image-2", "team/train", "never-made"):
+        error = told(lambda name=name: api.images(name))
+        assert error.code == "image_denied" and f"ecr:DescribeImages on {name}" in error.fix
+        assert "arn:" not in str(error) and "User:" not in str(error)
+
+
+def test_a_policy_for_what_lies_below(aws, api_for):
+    api = api_for(aws.policy(repository="team/*"))
+    assert told(api.repositories).code == "listing_denied"
+    assert [image.tag for image in api.images("team/train")] == ["v1"]
+
+
+@pytest.mark.parametrize("name", ["nothing-here", "x", "", "../x", "a" * 257, "A", 'a"b', "ä"])
+def test_a_repository_that_is_not_there(name, aws, api_for):
+    error = told(lambda: api_for(aws.policy(repository="*")).images(name))
+    assert error.code == "image_not_found" and "There is no repository" in error.what
+    assert ACCOUNT in error.what and "us-east-1" in error.what
+
+
+def test_no_policy_and_no_such_key(aws, api_for):
+    assert told(api_for(None).repositories).code == "listing_denied"
+    with closing(EcrApi(KEY, CANARY, "us-east-1", "", aws.url, ACCOUNT)) as api:
+        error = told(api.repositories)
+    assert error.code == "invalid_key" and CANARY not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("throttle", "throttled"),
+        ("error500", "registry_unreachable"),
+        ("skew", "clock_skew"),
+        ("wrong_secret", "signature_mismatch"),
+        ("drop", "registry_unreachable"),
+    ],
+)
+def test_other_faults_are_told_as_ever(fault, code, aws, api_for):
+    api = api_for(aws.policy(repository="*"))
+    aws.fault(fault)
+    try:
+        for ask in (api.repositories, lambda: api.images("zeta")):
+            error = told(ask)
+            assert error.code == code and error.what and error.fix
+    finally:
+        aws.clear_faults()
+
+
+def test_denied_in_xml(aws, api_for):
+    api = api_for(aws.policy())
+    aws.raw = True
+    try:
+        assert told(api.repositories).code == "listing_denied"
+        assert told(lambda: api.images("zeta")).code == "image_denied"
+    finally:
+        aws.raw = False
+
+
+# --- pages, by what is sent -----------------------------------------------------
+
+
+def stubbed(*answers):
+    api = EcrApi(KEY, CANARY, "us-east-1", account=ACCOUNT)
+    stub = Stubber(api._client)
+    for operation, content, asked in answers:
+        stub.add_response(operation, content, {"registryId": ACCOUNT, "maxResults": 1000, **asked})
+    stub.activate()
+    return api, stub
+
+
+def repositories(*names):
+    return {"repositories": [{"repositoryName": name} for name in names]}
+
+
+def test_all_pages_are_read():
+    api, stub = stubbed(
+        ("describe_repositories", {**repositories("b1"), "nextToken": "next"}, {}),
+        ("describe_repositories", repositories("a1"), {"nextToken": "next"}),
+    )
+    assert api.repositories() == ["a1", "b1"]
+    stub.assert_no_pending_responses()
+
+
+def test_no_more_than_a_thousand():
+    names = [f"r{number}" for number in range(700)]
+    page = {**repositories(*names), "nextToken": "next"}
+    api, stub = stubbed(
+        ("describe_repositories", page, {}),
+        ("describe_repositories", page, {"nextToken": "next"}),
+    )
+    assert len(api.repositories()) == 1000
+    stub.assert_no_pending_responses()
+
+
+def test_pages_that_never_end():
+    page = {"imageDetails": [], "nextToken": "next"}
+    about = {"repositoryName": "my-repo", "filter": ANY}
+    first, *rest = [("describe_images", page, {**about, "nextToken": "next"})] * 5
+    api, stub = stubbed((*first[:2], about), *rest)
+    assert api.images("my-repo") == []
+    stub.assert_no_pending_responses()
+
+
+def test_details_may_be_missing():
+    about = {"repositoryName": "my-repo", "filter": {"tagStatus": "TAGGED"}}
+    details = [
+        {"imageTags": ["old"]},
+        {"imageDigest": "x"},
+        {"imageTags": ["v1"], "imagePushedAt": datetime(2026, 1, 1, tzinfo=UTC)},
+    ]
+    api, _ = stubbed(("describe_images", {"imageDetails": details}, about))
+    assert [(i.tag, i.size) for i in api.images("my-repo")] == [("v1", None), ("old", None)]
+
+
+# --- which types list -----------------------------------------------------------
+
+
+def test_who_has_a_listing_of_its_own():
+    config, secrets = (
+        {"access_key_id": KEY, "region": "us-east-1"},
+        {"secret_access_key": CANARY},
+    )
+    with closing(AwsEcr().lister(config, secrets, HOST)) as lister:
+        assert (lister.account, lister.region) == (ACCOUNT, "us-east-1")
+    assert AwsEcrRole().lister({"role_name": "r", "region": "us-east-1"}, {}, HOST) is None
+    assert DockerRegistry().lister({"username": "u"}, {"password": "p"}, "quay.io") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "secrets"),
+    [
+        (f"{HOST}.evil.com", {"secret_access_key": CANARY}),
+        (HOST.replace("us-east-1", "eu-west-1"), {"secret_access_key": CANARY}),
+        (HOST, {}),
+        (HOST, {"secret_access_key": ""}),
+    ],
+)
+def test_no_key_goes_elsewhere_and_none_is_borrowed(host, secrets, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ambient")
+    config = {"access_key_id": KEY, "region": "us-east-1"}
+    error = told(lambda: AwsEcr().lister(config, secrets, host))
+    assert error.code == "entry_unusable"

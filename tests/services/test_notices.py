@@ -1,0 +1,147 @@
+"""One mail when an entry turns failing, one when it works again; none in between."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.mail.backends.locmem import EmailBackend
+
+from orgs.models import Membership, RegistryEntry, WorkerToken
+from orgs.registries.images import ImageReference
+from orgs.services import entries, logins, minting, notices, outcomes, verifying
+from orgs.services.audit import Actor
+from tests.conftest import CANARY, HOST, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+IMAGE = f"{HOST}/my-ml-image:v1.0"
+
+
+@pytest.fixture
+def entry(aws, make_entry, alice, bob):
+    key_id, secret = aws.create_user("valohai", aws.policy())
+    return make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
+
+
+@pytest.fixture
+def verify(actor, internet):
+    internet.name(HOST, ["127.0.0.1"])
+
+    def verify(entry):
+        entry.refresh_from_db()
+        report = verifying.entry_verify(entry=entry, actor=actor)
+        notices.drain()
+        return report
+
+    return verify
+
+
+def test_one_mail_for_a_failure_and_one_for_its_end(aws, entry, verify, acme, mailoutbox, settings):
+    settings.BASE_URL = "https://registries.example.com"
+    second = make_user("erin@example.com", "Erin")
+    Membership.objects.create(organization=acme, user=second, role="admin")
+    gone = make_user("frank@example.com", "Frank", is_active=False)
+    Membership.objects.create(organization=acme, user=gone, role="admin")
+    verify(entry)
+    assert not mailoutbox
+    aws.remove_policy("valohai")
+    for _ in range(3):
+        verify(entry)
+    (mail,) = mailoutbox
+    assert mail.to == ["alice@example.com", "erin@example.com"]
+    assert mail.subject == f"{HOST}/* stopped working"
+    what, fix, nothing, link = mail.body.split("\n")
+    assert what.startswith("AWS accepts the key") and fix.startswith("Attach the policy")
+    assert nothing == ""
+    assert link == f"https://registries.example.com/organizations/acme/registries/{entry.pk}/"
+    aws.put_policy("valohai", aws.policy())
+    verify(entry)
+    verify(entry)
+    assert [mail.subject for mail in mailoutbox[1:]] == [f"{HOST}/* works again"]
+    aws.remove_policy("valohai")
+    verify(entry)
+    assert len(mailoutbox) == 3
+
+
+def test_workers_logins_tell_too(aws, entry, project, mailoutbox):
+    aws.remove_policy("valohai")
+    for _ in range(2):
+        with pytest.raises(logins.LoginError):
+            logins.login_for(
+                project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests")
+            )
+        minting.forget_failures(entry)
+    notices.drain()
+    assert [mail.subject for mail in mailoutbox] == [f"{HOST}/* stopped working"]
+    aws.put_policy("valohai", aws.policy())
+    logins.login_for(project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests"))
+    notices.drain()
+    assert mailoutbox[1].subject == f"{HOST}/* works again"
+
+
+def test_a_mend_by_edit_is_told_once_it_works(aws, entry, verify, actor, mailoutbox):
+    aws.remove_policy("valohai")
+    verify(entry)
+    draft = entries.Draft("aws-ecr", [f"{HOST}/*"], dict(entry.config), {}, note="looked at")
+    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    key_id, secret = aws.create_user("second", aws.policy())
+    draft = entries.Draft(
+        "aws-ecr", [f"{HOST}/*"], {"access_key_id": key_id}, {"secret_access_key": secret}
+    )
+    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    assert len(mailoutbox) == 1
+    verify(entry)
+    assert [mail.subject for mail in mailoutbox[1:]] == [f"{HOST}/* works again"]
+
+
+def test_a_workers_report_of_its_role(make_entry, alice, acme, project, mailoutbox):
+    entry = make_entry(registry_type="aws-ecr-role")
+    token = WorkerToken.objects.create(organization=acme, name="gpu", key_id="k", digest="d")
+    for code in ("role_not_attached", "role_not_attached", "ok"):
+        outcomes.outcome_report(
+            entry=RegistryEntry.objects.get(pk=entry.pk),
+            token=token,
+            project=project,
+            image=ImageReference.parse(IMAGE),
+            code=code,
+            actor=Actor("gpu"),
+        )
+    notices.drain()
+    told = [mail.subject for mail in mailoutbox]
+    assert told == [f"{HOST}/* stopped working", f"{HOST}/* works again"]
+    assert "ValohaiWorkerRole" in mailoutbox[0].body
+
+
+def test_nobody_to_tell_and_a_mail_server_that_fails(
+    aws, make_entry, actor, internet, alice, monkeypatch, caplog, mailoutbox
+):
+    internet.name(HOST, ["127.0.0.1"])
+
+    def fail(self, messages):
+        raise OSError(f"refused by mail.example.com {CANARY}")
+
+    monkeypatch.setattr(EmailBackend, "send_messages", fail)
+    entry = make_entry()
+    verifying.entry_verify(entry=entry, actor=actor)
+    notices.drain()
+    entry.refresh_from_db()
+    assert entry.status == "failing"
+    assert "wasn't sent: OSError" in caplog.text and CANARY not in caplog.text
+    Membership.objects.all().delete()
+    other = make_entry(f"{HOST}/other/*")
+    verifying.entry_verify(entry=other, actor=actor)
+    notices.drain()
+    assert not mailoutbox
+
+
+def test_an_outage_and_a_disabled_entry_are_not_told(aws, entry, verify, actor, mailoutbox):
+    aws.fault("error500")
+    verify(entry)
+    aws.clear_faults()
+    aws.remove_policy("valohai")
+    entries.entry_set_enabled(entry=entry, actor=actor, enabled=False)
+    entry.refresh_from_db()
+    verifying.status_mark(
+        entry, RegistryEntry.Status.FAILING, logins.LoginError("access_denied", "No.", "Do.")
+    )
+    notices.drain()
+    assert not mailoutbox
