@@ -149,9 +149,11 @@ class EcrApi:
         **arguments: Any,
     ) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
+        ask = getattr(self._client, operation)
         try:
-            return getattr(self._client, operation)(**arguments)
+            return ask(**arguments)
         except ClientError as error:
             code = _code(error).removesuffix("Exception")
             if told and code in told:
@@ -159,6 +161,9 @@ class EcrApi:
             raise self._told(error) from None
         except BotoCoreError:
             raise self._unreachable() from None
+        except (ResponseParserError, AttributeError, TypeError, ValueError):
+            # botocore expects JSON of the right shape, and trips over anything else.
+            raise self._unreachable("answered what isn't ECR's language") from None
 
     def _unreachable(self, how: str | None = None) -> LoginError:
         seconds = ATTEMPTS * READ_TIMEOUT

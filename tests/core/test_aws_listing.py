@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 from botocore.stub import ANY, Stubber
@@ -216,3 +218,24 @@ def test_no_key_goes_elsewhere_and_none_is_borrowed(host, secrets, monkeypatch):
     config = {"access_key_id": KEY, "region": "us-east-1"}
     error = told(lambda: AwsEcr().lister(config, secrets, host))
     assert error.code == "entry_unusable"
+
+
+@pytest.mark.parametrize("content", [b"<html>a proxy's page</html>", b"{", b"[]", b"\xff"])
+def test_an_answer_that_is_not_ecrs(content):
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with closing(EcrApi(KEY, CANARY, "us-east-1", "", url)) as api:
+            assert told(api.login).code == "registry_unreachable"
+        server.shutdown()

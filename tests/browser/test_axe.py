@@ -1,0 +1,66 @@
+"""axe-core finds nothing on any page: wide and narrow, light and dark.
+
+In the Django admin, what is Django's own and can't be mended from here is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from pictures.cast import address_names
+from pictures.stops import ADMIN, NO_PAGES, WEB
+from pictures.taking import fit
+
+from .walking import Walk
+
+pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+RUN = """async (only) => {
+  const options = only ? {runOnly: only} : {};
+  const {violations} = await axe.run(document, {...options, resultTypes: ["violations"]});
+  return violations.map(({id, help, nodes}) => ({id, help, nodes: nodes.map(
+    (node) => node.target.join(" ") + " " + (node.any[0] || node.all[0] || {message: ""}).message
+  )}));
+}"""
+# What differs between schemes is contrast only.
+LOOKS = ((1280, "light", None), (1280, "dark", ["color-contrast"]), (390, "light", None),
+         (390, "dark", ["color-contrast"]))  # fmt: skip
+
+DJANGOS: dict[str, str] = {}
+
+
+def violations(page: Page) -> Iterator[tuple[str, str]]:
+    """(rule, what is wrong where) in each look of the page."""
+    page.evaluate(AXE)
+    for width, scheme, only in LOOKS:
+        fit(page, width, scheme)
+        found: list[dict[str, Any]] = page.evaluate(RUN, only)
+        for rule in found:
+            yield rule["id"], f"{width} {scheme}: {rule['id']}, {rule['help']}: {rule['nodes'][:3]}"
+
+
+def ours(page: Page) -> list[str]:
+    return [text for _, text in violations(page)]
+
+
+def djangos_apart(page: Page) -> list[str]:
+    return [text for rule, text in violations(page) if rule not in DJANGOS]
+
+
+def test_every_page_has_a_stop() -> None:
+    names = {name for name in address_names() if not name.startswith(("admin:", "api:"))}
+    assert names == {stop.address for stop in WEB if stop.address[0] != "/"} | NO_PAGES
+
+
+def test_web(chromium, live_server, aws) -> None:
+    assert Walk(chromium, live_server.url, aws).past(WEB, ours) == []
+
+
+def test_admin(chromium, live_server, aws) -> None:
+    assert Walk(chromium, live_server.url, aws).past(ADMIN, djangos_apart) == []
