@@ -67,7 +67,9 @@ def row(what: str, seconds: float, ratio: float, against: str) -> None:
 def resolve_cost() -> None:
     from orgs.models import Organization
     from orgs.registries.images import ImageReference
+    from orgs.registries.patterns import MatchPattern
     from orgs.services import resolve
+    from orgs.services.neighbours import neighbours
     from tests.services.test_resolve import plant
 
     few, many = (Organization.objects.create(name=name, slug=name) for name in ("few", "many"))
@@ -84,6 +86,15 @@ def resolve_cost() -> None:
         taken["many"],
         taken["many"] / taken["few"],
         "10 entries",
+    )
+    typed = [MatchPattern.parse(f"{HOST}/team-*/train/*")]
+    helped = medians(few=lambda: neighbours(few, typed), many=lambda: neighbours(many, typed))
+    row("other entries, while typing, among 10", helped["few"], 1.0, "itself")
+    row(
+        "other entries, while typing, among 20,000",
+        helped["many"],
+        helped["many"] / helped["few"],
+        "among 10",
     )
 
 
