@@ -3,6 +3,7 @@ report of an error, a dump, a repr, or the bytes of the database."""
 
 from __future__ import annotations
 
+import base64
 import logging
 import pickle
 import subprocess
@@ -14,12 +15,14 @@ from django.db import connection
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from orgs.models import AuditEvent, CachedLogin, RegistryEntry
+from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import entries, logins
+from orgs.services import entries, logins, notices, trying
 from orgs.services.audit import Actor
 from tests.conftest import CANARY, HOST
+from tests.support.internet import HOST as REGISTRY
+from tests.support.internet import reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -128,6 +131,50 @@ def test_logins_and_failures_do_not_tell_it(aws, make_entry, project, capsys):
             call_command("docker_login", IMAGE, project=str(project.pk), format=name)
     told = capsys.readouterr()
     assert CANARY not in told.out + told.err
+
+
+def test_verifying_and_looking_at_images_do_not_tell_it(
+    client, aws, internet, alice, bob, make_entry, mailoutbox, monkeypatch, capsys
+):
+    """Wrong at AWS, and turned down by a registry that gives back all it was sent."""
+    monkeypatch.setattr(trying, "PAUSES", {})
+    key_id, _ = aws.create_user("valohai", aws.policy())
+    sent = []
+
+    def echo(request):
+        sent.append(request.authorization)
+        return reply(401, str(request.headers).encode(), www_authenticate='Basic realm="r"')
+
+    internet.serve(echo)
+    found = [
+        make_entry(config={"access_key_id": key_id}),
+        make_entry(
+            f"{REGISTRY}/*",
+            registry_type="docker",
+            config={"username": "robot"},
+            secrets={"password": CANARY},
+        ),
+    ]
+    with pytest.raises(SystemExit):
+        call_command("check_registries")
+    for entry in found:
+        for user in (alice, bob):
+            client.force_login(user)
+            at = {"slug": "acme", "entry_id": entry.pk}
+            client.post(reverse("entry_verify", kwargs=at))
+            for name in ("entry", "entry_images"):
+                assert CANARY not in client.get(reverse(name, kwargs=at)).content.decode()
+        entry.refresh_from_db()
+        assert entry.status == "failing" and CANARY not in entry.status_detail
+    notices.drain()
+    assert len(mailoutbox) == 2 and all(CANARY not in mail.body for mail in mailoutbox)
+    encoded = base64.b64encode(f"robot:{CANARY}".encode()).decode()
+    assert f"Basic {encoded}" in sent
+    told = capsys.readouterr()
+    for planted in (CANARY, encoded):
+        assert planted not in told.out + told.err
+        assert planted not in str(list(Verification.objects.values()))
+        assert planted not in str(list(AuditEvent.objects.values()))
 
 
 def test_reprs_hide_logins_drafts_and_entries(make_entry):

@@ -317,9 +317,10 @@ def _store(
     """Steps, status and event together; nothing of an entry that was changed meanwhile."""
     steps: list[dict[str, Any]] = [asdict(step) for step in report.steps]
     with transaction.atomic():
-        stored = Verification.objects.filter(
-            claim_id=claim, entry__credentials_version=entry.credentials_version
-        ).update(at=report.at, image=report.image, steps=steps, claim_id=None, claim_until=None)
+        # A change of the entry has taken the claim away.
+        stored = Verification.objects.filter(claim_id=claim).update(
+            at=report.at, image=report.image, steps=steps, claim_id=None, claim_until=None
+        )
         if not stored:
             raise LoginError(
                 "entry_changed", "The entry was changed while it was checked.", "Verify it again."

@@ -50,10 +50,8 @@ class AfterForm(forms.Form):
         return cls(initial=kept if typed else None)
 
     def remember(self, request: SignedIn, saved: RegistryEntry) -> None:
-        """Have the entry's page verify it, where that is wanted and possible here."""
-        kind = BY_SLUG.get(saved.registry_type)
-        possible = saved.enabled and kind is not None and not kind.completed_on_worker
-        if possible and self.is_valid() and self.cleaned_data["verify"]:
+        """Have the entry's page verify it, where that is wanted."""
+        if self.is_valid() and self.cleaned_data["verify"]:
             image = self.cleaned_data["image"]
             request.session[_AWAITED] = {"entry": str(saved.pk), "image": image}
 

@@ -16,7 +16,10 @@ from orgs.registries.base import DockerLogin, LoginError, Refused
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.services import entries, minting, trying, verifying
+from orgs.services.status import status_mark
 from tests.conftest import CANARY, HOST
+from tests.support.internet import HOST as REGISTRY
+from tests.support.internet import reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -188,7 +191,7 @@ def docker_entry(make_entry, host, password=CANARY):
 def test_other_registries_are_public_unless_opened(
     networks, code, ecr, internet, make_entry, verify, settings
 ):
-    host = "registry.dkr.ecr.us-east-1.amazonaws.com".replace("amazonaws.com", "example.org")
+    host = "registry.example.org"
     settings.OUTBOUND_ALLOWED_NETWORKS = networks
     entry = docker_entry(make_entry, host)
     internet.name(host, ["10.20.30.41"])
@@ -198,6 +201,56 @@ def test_other_registries_are_public_unless_opened(
     # Nobody else says whether this password is good.
     assert entry.status == "unverified"
     assert CANARY not in str(report)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "marked"),
+    [
+        (200, None, "verified"),
+        (404, "image_not_found", "verified"),
+        # Docker Hub and others say so of what isn't there, too.
+        (403, "image_not_readable", "verified"),
+        (503, "registry_unreachable", "verified"),
+    ],
+)
+def test_a_registry_with_a_password(status, code, marked, internet, make_entry, verify):
+    """Its password is proven by `/v2/`; what one image says isn't the entry's failure."""
+    seen = []
+
+    def script(request):
+        seen.append(request)
+        if not request.authorization:
+            return reply(401, www_authenticate='Basic realm="r"')
+        return reply(200, {}) if request.target == "/v2/" else reply(status, {})
+
+    internet.serve(script)
+    entry = docker_entry(make_entry, REGISTRY)
+    report = verify(entry, f"{REGISTRY}/team/train:v1")
+    assert (report.failed.code if report.failed else None) == code
+    assert report.holds is (status != 503) and entry.status == marked
+    assert seen[-1].target == "/v2/team/train/manifests/v1"
+    assert CANARY not in str(report)
+
+
+def test_a_wrong_password_is_the_entrys_failure(internet, make_entry, verify):
+    internet.serve(lambda request: reply(401, www_authenticate='Basic realm="r"'))
+    entry = docker_entry(make_entry, REGISTRY)
+    assert verify(entry).failed.code == "login_refused"
+    assert (entry.status, entry.status_code) == ("failing", "login_refused")
+    assert CANARY not in entry.status_detail
+
+
+def test_a_result_of_what_the_entry_was_is_not_written(aws, entry, actor):
+    stale = RegistryEntry.objects.get(pk=entry.pk)
+    draft = entries.Draft(
+        "aws-ecr", [f"{HOST}/*"], {"access_key_id": "AKIAI44QH8DHBEXAMPLE"},
+        {"secret_access_key": CANARY},
+    )  # fmt: skip
+    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    for status in ("failing", "verified"):
+        status_mark(stale, status, LoginError("access_denied", "No.", "Do."))
+    entry.refresh_from_db()
+    assert (entry.status, entry.failure_told_at) == ("unverified", None)
 
 
 def test_a_pattern_for_any_account_needs_an_image(ecr, aws, make_entry, verify):

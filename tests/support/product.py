@@ -40,14 +40,15 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served() -> Iterator[str]:
-    """Its address while it is served. Everything it may see has to be committed."""
+def served(**more: str) -> Iterator[str]:
+    """Its address while it is served, with `more` in its environment. Everything it may
+    see has to be committed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     command = tied_to_us([sys.executable, "-m", "gunicorn", "valohai_registries.wsgi"])
-    own = environment(PORT=str(port), BASE_URL=address)
+    own = environment(**({"PORT": str(port), "BASE_URL": address} | more))
     with subprocess.Popen(command, env=own, cwd=PROJECT_ROOT) as server:
         try:
             _wait_until_healthy(f"{address}/healthz", server)
