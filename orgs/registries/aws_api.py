@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from .base import MOST_LISTED, DockerLogin, Image, LoginError
+from .base import MOST_LISTED, NO_LOGIN, DockerLogin, Image, LoginError
 
 CONNECT_TIMEOUT = 2.0  # seconds; with READ_TIMEOUT and ATTEMPTS below the 8 s lease
 READ_TIMEOUT = 2.5
@@ -170,8 +170,8 @@ class EcrApi:
         return LoginError(
             "registry_unreachable",
             f"AWS ECR in {self.region} {how or f'didn’t answer within {seconds:.0f} seconds'}.",
-            "Wait: workers can't pull until it answers; if it lasts, check this server's way "
-            f"to {self._client.meta.endpoint_url}.",
+            f"Wait: {NO_LOGIN}; if it lasts, check this server's way to "
+            f"{self._client.meta.endpoint_url}.",
             retry_after=5,
         )
 

@@ -57,6 +57,11 @@ TRANSIENT = frozenset({"registry_unreachable", "throttled", "clock_skew"})
 REFUSALS = frozenset({"access_denied", "invalid_key", "signature_mismatch"})
 
 
+# What an outage means to workers that have no login yet; whoever knows of one says so
+# instead.
+NO_LOGIN = "workers can't pull until it answers"
+
+
 class LoginError(Exception):
     """Why there is no login: a stable code, what happened, what to do.
 

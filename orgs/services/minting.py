@@ -115,6 +115,16 @@ def revealed(entry: RegistryEntry) -> dict[str, str]:
         raise _unreadable() from None
 
 
+def valid_until(entry: RegistryEntry) -> datetime | None:
+    """When the cached login ends that workers are given now; None where there is none."""
+    rows = CachedLogin.objects.filter(
+        entry=entry,
+        credentials_version=entry.credentials_version,
+        expires_at__gt=Now() + LEAST_LEFT,
+    )
+    return rows.order_by("-expires_at").values_list("expires_at", flat=True).first()
+
+
 def opens(entry: RegistryEntry) -> bool:
     """Whether the entry's secrets can be read with this server's keys."""
     try:

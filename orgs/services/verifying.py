@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import RegistryEntry, Verification
-from orgs.registries.base import DockerLogin, LoginError, Problem, Refused, RegistryType
+from orgs.registries.base import NO_LOGIN, DockerLogin, LoginError, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
@@ -212,6 +212,9 @@ def _steps(
         login = trying.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
         assert isinstance(login, DockerLogin)
     except LoginError as error:
+        if until := minting.valid_until(entry):
+            kept = f"workers keep the login valid until {until:%H:%M} UTC"
+            error.fix = error.fix.replace(NO_LOGIN, kept)
         yield _failed("login", error, kind)
         yield _not_checked("registry", "It needs the login.")
         yield _not_checked("image", "It needs the login.")

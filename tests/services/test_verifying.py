@@ -157,8 +157,18 @@ def test_an_outage_is_told_and_marks_nothing(aws, entry, verify):
     aws.fault("error500")
     report = verify(entry)
     assert results(report)[0] == ("login", "failed", "registry_unreachable")
-    assert not report.holds
+    assert not report.holds and "workers can't pull until it answers" in report.failed.fix
     assert entry.status == "unverified"
+
+
+def test_an_outage_while_workers_have_a_login(aws, entry, verify):
+    minting.minted_login(entry, HOST)
+    until = CachedLogin.objects.get().expires_at
+    aws.fault("error500")
+    fix = verify(entry).failed.fix
+    assert f"Wait: workers keep the login valid until {until:%H:%M} UTC; if it lasts" in fix
+    CachedLogin.objects.update(expires_at=timezone.now() + timedelta(minutes=4))
+    assert "workers can't pull until it answers" in verify(entry).failed.fix
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1"])
