@@ -74,3 +74,17 @@ def test_nothing_to_check_and_no_such_organization(run, acme):
     code, _, err = run(organization="nobody")
     assert code == 1 and "There is no organization nobody." in err
     assert not RegistryEntry.objects.exists()
+
+
+def test_a_registry_that_only_workers_reach(run, aws, internet, make_entry):
+    """AWS gave the login, and the host isn't known here: told, and no failure."""
+    key_id, secret = aws.create_user("valohai", aws.policy())
+    entry = make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
+    internet.name(HOST, [])
+    code, out, _ = run()
+    assert code == 0 and "1 checked, 0 failed." in out
+    assert f"✓ acme  {HOST}/*\n    registry_unreachable: {HOST} " in out
+    entry.refresh_from_db()
+    assert entry.status == "verified"
+    aws.fault("error500")
+    assert run()[0] == 1  # whether the key is good, nobody said

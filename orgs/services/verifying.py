@@ -23,7 +23,15 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import RegistryEntry, Verification
-from orgs.registries.base import NO_LOGIN, DockerLogin, LoginError, Problem, Refused, RegistryType
+from orgs.registries.base import (
+    NO_LOGIN,
+    REFUSALS,
+    DockerLogin,
+    LoginError,
+    Problem,
+    Refused,
+    RegistryType,
+)
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
@@ -38,9 +46,6 @@ REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
 WAIT = 20.0  # seconds for a place, where many are verified
-# That the image named isn't there says nothing against the entry; nor that it can't be
-# read, where a registry doesn't tell the two apart.
-_OF_THE_IMAGE = frozenset({"image_not_found", "image_not_readable"})
 Status = RegistryEntry.Status
 
 
@@ -63,11 +68,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Report:
-    """What a verification found, in the order in which it looked."""
+    """What a verification found, in the order in which it looked; `status` is what that
+    says of the entry, None where it says nothing."""
 
     steps: list[Step]
     image: str = ""
     at: datetime | None = None
+    status: RegistryEntry.Status | None = None
 
     @property
     def failed(self) -> Step | None:
@@ -75,8 +82,8 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether the entry works, as far as one image can tell."""
-        return self.failed is None or self.failed.code in _OF_THE_IMAGE
+        """Whether the entry works, as far as this server can tell."""
+        return self.status == Status.VERIFIED
 
 
 def entry_verify(
@@ -102,8 +109,8 @@ def entry_verify(
         except BaseException:
             Verification.objects.filter(claim_id=claim).update(claim_id=None, claim_until=None)
             raise
-        report = Report(steps, str(image or ""), timezone.now())
-        _store(entry, kind, claim, report, actor)
+        report = Report(steps, str(image or ""), timezone.now(), _status(entry, kind, steps))
+        _store(entry, claim, report, actor)
     return report
 
 
@@ -310,15 +317,10 @@ def _claim(entry: RegistryEntry) -> uuid.UUID:
     return claim
 
 
-def _store(
-    entry: RegistryEntry,
-    kind: RegistryType,
-    claim: uuid.UUID,
-    report: Report,
-    actor: audit.Actor,
-) -> None:
+def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: audit.Actor) -> None:
     """Steps, status and event together; nothing of an entry that was changed meanwhile."""
     steps: list[dict[str, Any]] = [asdict(step) for step in report.steps]
+    failed = report.failed
     with transaction.atomic():
         # A change of the entry has taken the claim away.
         stored = Verification.objects.filter(claim_id=claim).update(
@@ -328,7 +330,6 @@ def _store(
             raise LoginError(
                 "entry_changed", "The entry was changed while it was checked.", "Verify it again."
             )
-        failed = report.failed
         audit.record(
             actor=actor,
             action="entry.verified",
@@ -338,24 +339,31 @@ def _store(
             code=failed.code if failed else "ok",
             properties={"image": report.image} if report.image else {},
         )
-        _mark(entry, kind, failed)
+        if report.status is not None:
+            error = None
+            if failed is not None and not report.holds:
+                error = LoginError(failed.code, failed.what, failed.fix)
+            status_mark(entry, report.status, error)
 
 
-def _mark(entry: RegistryEntry, kind: RegistryType, failed: Step | None) -> None:
-    """What the steps say of the entry as a whole.
+def _status(
+    entry: RegistryEntry, kind: RegistryType, steps: list[Step]
+) -> RegistryEntry.Status | None:
+    """What the steps say of the entry as a whole; None for nothing.
 
-    A refusal is a failure. An outage, or a host that this server may not or can't
-    reach, says nothing of what workers reach: then the login alone counts, where one
-    was obtained from a provider that knows whether it is good.
+    A refusal is a failure. An outage, or a host that this server may not or can't reach,
+    says nothing of what workers reach: then the login alone counts, where one was
+    obtained from a provider that knows whether it is good. Nor does it speak against the
+    entry that one image isn't there.
     """
+    failed = Report(steps).failed
     if failed is None:
-        status_mark(entry, Status.VERIFIED)
-        return
-    error = LoginError(failed.code, failed.what, failed.fix)
-    if error.refused or error.code in BEYOND_LOGIN:
-        status_mark(entry, Status.FAILING, error)
-    elif error.code == "entry_unusable":
-        unreadable = entry.secrets is not None and not minting.opens(entry)
-        status_mark(entry, Status.UNREADABLE if unreadable else Status.FAILING, error)
-    elif failed.name == "image" or (failed.name == "registry" and kind.minted):
-        status_mark(entry, Status.VERIFIED)
+        return Status.VERIFIED
+    if failed.code in REFUSALS or failed.code in BEYOND_LOGIN:
+        return Status.FAILING
+    if failed.code == "entry_unusable":
+        readable = entry.secrets is None or minting.opens(entry)
+        return Status.FAILING if readable else Status.UNREADABLE
+    if failed.name == "image" or (failed.name == "registry" and kind.minted):
+        return Status.VERIFIED
+    return None
