@@ -17,7 +17,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -300,9 +300,13 @@ def _not_checked(name: str, why: str) -> Step:
 
 
 def _claim(entry: RegistryEntry) -> uuid.UUID:
-    """The right to check it, for a while; raises `LoginError` busy where another has it."""
+    """The right to check it, for a while; raises `LoginError` busy where another has it,
+    and RegistryEntry.DoesNotExist."""
     claim = uuid.uuid4()
-    Verification.objects.get_or_create(entry_id=entry.pk)
+    try:
+        Verification.objects.get_or_create(entry_id=entry.pk)
+    except IntegrityError:
+        raise RegistryEntry.DoesNotExist from None
     free = Q(claim_id=None) | Q(claim_until__lt=Now())
     taken = Verification.objects.filter(free, entry_id=entry.pk).update(
         claim_id=claim, claim_until=Now() + CLAIM

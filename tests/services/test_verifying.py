@@ -350,6 +350,16 @@ def test_an_edit_forgets_the_steps_but_not_the_image(ecr, entry, verify, actor):
     assert verifying.image_of(entry) == IMAGE
 
 
+def test_an_entry_that_is_gone(aws, entry, actor):
+    stale = RegistryEntry.objects.prefetch_related("patterns").get(pk=entry.pk)
+    assert stale.pattern_texts
+    RegistryEntry.objects.filter(pk=entry.pk).delete()
+    with pytest.raises(RegistryEntry.DoesNotExist):
+        verifying.entry_verify(entry=stale, actor=actor)
+    ((_, told),) = verifying.verify_each([stale], actor)
+    assert told.code == "entry_not_found" and not aws.calls
+
+
 def test_a_crash_gives_the_claim_back(aws, entry, verify, monkeypatch):
     def crash(*args, **kwargs):
         raise RuntimeError("crashed")
