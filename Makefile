@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PORT ?= 8000
 
-.PHONY: run test demo lint bench clean
+.PHONY: run test demo lint bench pictures clean
 
 run: .venv/run
 	@$(BIN)/python -m valohai_registries.first_env
@@ -33,6 +33,9 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m bench
+
+pictures: .venv/dev
+	$(BIN)/python -m pictures
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache var/static

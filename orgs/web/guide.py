@@ -213,7 +213,7 @@ def _picture(_: Any, tokens: Sequence[Token], position: int, options: Any, env: 
     width, height = token.meta["size"]
     dark = token.meta["dark"]
     source = (
-        format_html('<source srcset="{}" media="(prefers-color-scheme: dark)">', dark)
+        format_html('<source srcset="{}" media="screen and (prefers-color-scheme: dark)">', dark)
         if dark
         else ""
     )

@@ -152,7 +152,7 @@ def test_a_picture_with_a_dark_one(tmp_path):
     body = guide.guide_of("t", PICTURED, tmp_path).body
     assert (
         '<picture><source srcset="/static/guide/entry-form-dark.png" '
-        'media="(prefers-color-scheme: dark)"><img '
+        'media="screen and (prefers-color-scheme: dark)"><img '
     ) in body
 
 

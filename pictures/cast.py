@@ -1,0 +1,379 @@
+"""Who and what the pictures show: one organization with entries in every state.
+
+Made by the product's own services, so that history, audit log and usage are true; only
+ages, and what outside systems would have told, are put into the rows. Names and ids are
+the same every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+import requests
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import models
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from orgs import sealed
+from orgs.models import (
+    ApiToken,
+    AuditEvent,
+    Environment,
+    ImportDraft,
+    Organization,
+    Project,
+    RegistryEntry,
+    User,
+    Verification,
+    WorkerToken,
+)
+from orgs.registries.base import LoginError
+from orgs.registries.images import ImageReference
+from orgs.services import drafts, entries, logins, organizations, outcomes, people, tokens
+from orgs.services.audit import COMMAND_LINE, Actor
+from orgs.services.status import status_mark
+from orgs.services.verifying import Result, Step
+from tests.support.fake_aws import AwsControl
+
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+NORTH = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
+IMAGE = f"{HOST}/my-ml-image:v1.0"
+KEY_ID = "AKIAIOSFODNN7EXAMPLE"
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+WORKER = "203.0.113.17"
+
+GOOD_FILE = f"""image_pattern,type,access_key_id,secret_access_key,role_name,note
+{HOST}/research/*,aws-ecr,{KEY_ID},{SECRET},,of the research team
+{NORTH}/train/*,aws-ecr-role,,,ValohaiWorkerRole,
+{HOST}/old-*,aws-ecr,{KEY_ID},,,Kept for the 2024 models
+"""
+BAD_FILE = f"""image_pattern,type,access_key_id,secret_access_key,role_name,region
+{HOST},aws-ecr,{KEY_ID},{SECRET},,
+{HOST}/train:v1,aws-ecr,{KEY_ID},,,
+{NORTH}/train/*,aws-ecr-role,,,ValohaiWorkerRole,us-east-1
+123456789012.dkr.ecr.us-east-1.amazonaws.com.example.com/*,aws-ecr,{KEY_ID},{SECRET},,
+"""
+VALOHAI_YAML = f"""- step:
+    name: preprocess
+    image: python:3.12
+    command: python preprocess.py
+- step:
+    name: train
+    image: {IMAGE}
+    command: python train.py
+- step:
+    name: report
+    image: 999999999999.dkr.ecr.us-east-1.amazonaws.com/report:v2
+    command: python report.py
+- step:
+    name: publish
+    image: {HOST}/Publish
+    command: python publish.py
+"""
+
+
+@dataclass
+class Cast:
+    """What was made, by name; `arguments` fill in addresses."""
+
+    people: dict[str, User]
+    sessions: dict[str, str]
+    entries: dict[str, RegistryEntry] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    named: dict[str, Any] = field(default_factory=dict)
+
+    def address(self, name: str, **chosen: str) -> str:
+        """The path of an address by its name; a text chosen stands for what is so named."""
+        namespace, _, short = name.rpartition(":")
+        resolver = get_resolver().namespace_dict[namespace][1] if namespace else get_resolver()
+        wanted = resolver.reverse_dict.getlist(short)[0][0][0][1]
+        given = self.arguments | {key: self.named.get(text, text) for key, text in chosen.items()}
+        return reverse(name, kwargs={key: given[key] for key in wanted})
+
+
+def address_names(resolver: URLResolver | None = None, before: str = "") -> Iterator[str]:
+    """The name, with its namespace, of every address."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        if isinstance(pattern, URLPattern):
+            yield f"{before}{pattern.name}"
+        else:
+            yield from address_names(
+                pattern, f"{before}{pattern.namespace}:" if pattern.namespace else before
+            )
+
+
+def fill(aws: AwsControl) -> Cast:
+    """Make everything in the database at hand; the settings must lead to this fake AWS."""
+    with numbered(Project), numbered(RegistryEntry), numbered(ImportDraft):
+        cast = _people()
+        acme, alice = _organizations(cast)
+        _entries(cast, acme, alice, aws)
+        _tokens(cast, acme, alice)
+        _happenings(cast, acme)
+        _imports(cast, acme)
+    cast.named["acme-id"] = acme.pk
+    cast.named["event-id"] = AuditEvent.objects.filter(action="entry.created").latest("pk").pk
+    return cast
+
+
+@contextmanager
+def numbered(model: type[models.Model]) -> Iterator[None]:
+    """New rows get ids that are the same in every run."""
+    made = iter(range(10**6))
+    key = model._meta.get_field("id")
+    before = key.__dict__.get("_get_default")
+
+    def following() -> UUID:
+        return uuid5(NAMESPACE_DNS, f"{model.__name__}-{next(made)}.example.com")
+
+    key.__dict__["_get_default"] = following  # what Django has cached of `default`
+    try:
+        yield
+    finally:
+        del key.__dict__["_get_default"]
+        if before is not None:
+            key.__dict__["_get_default"] = before
+
+
+def same_keys(aws: AwsControl) -> None:
+    """Have a fresh fake AWS hand out the same keys in every run."""
+    seeding = requests.Session()
+    seeding.trust_env = False  # loopback, whatever the proxy variables say
+    seeding.post(f"{aws.url}/moto-api/seed?a=7", timeout=10).raise_for_status()
+
+
+# --- people and organizations ---------------------------------------------------
+
+
+def _people() -> Cast:
+    names = {
+        "alice": "Alice",
+        "bob": "Bob",
+        "erin": "Erin",
+        "nina": "Nina",
+        "dora": "Dora",
+    }
+    made = {
+        key: people.person_create(email=f"{key}@example.com", name=name, actor=COMMAND_LINE)
+        for key, name in names.items()
+    }
+    made["staff"] = User.objects.create_superuser("staff@example.com", name="Stella")
+    return Cast(made, {key: _session(user) for key, user in made.items()})
+
+
+def _session(user: User) -> str:
+    """The key of a session in which they are signed in."""
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.create()
+    return str(session.session_key)
+
+
+def _organizations(cast: Cast) -> tuple[Organization, Actor]:
+    who = cast.people
+    acme = organizations.organization_create(name="Acme", admin=who["alice"], actor=COMMAND_LINE)
+    alice = Actor.person(who["alice"], acme, "198.51.100.4")
+    for key, role in (("erin", "admin"), ("bob", "member"), ("nina", "member")):
+        organizations.member_add(organization=acme, user=who[key], role=role, actor=alice)
+    organizations.organization_create(name="Umbrella", admin=who["nina"], actor=COMMAND_LINE)
+    made = {
+        slug: organizations.environment_create(organization=acme, name=name, slug=slug, actor=alice)
+        for slug, name in (("gpu", "GPU, Oulu"), ("cpu", "CPU"), ("spare", "Spare"))
+    }
+    projects = {
+        name: organizations.project_create(name=name, organization=acme, actor=alice)
+        for name in ("image-classifier", "churn-model")
+    }
+    organizations.project_create(name="nina-sandbox", user=who["nina"], actor=COMMAND_LINE)
+    link = people.person_link(person=who["dora"], actor=COMMAND_LINE).rstrip("/").split("/")
+    cast.named |= made | projects | {key: user.pk for key, user in who.items()}
+    cast.named["gpu-id"], cast.named["spare-id"] = made["gpu"].pk, made["spare"].pk
+    cast.named["token-of-dora"] = link[-1]
+    cast.arguments = {
+        "slug": acme.slug,
+        "organization_id": acme.pk,
+        "environment_id": made["spare"].pk,
+        "uidb64": link[-2],
+        "token": link[-1],
+        "page": "workers",
+        "person_id": who["bob"].pk,
+        "app_label": "orgs",
+    }
+    return acme, alice
+
+
+# --- entries --------------------------------------------------------------------
+
+
+def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> None:
+    wide = aws.policy(repository="*")
+    key_id, secret = aws.create_user("valohai-ecr", wide)
+    cast.named |= {"key-id": key_id, "secret": secret}
+    for days, repository in enumerate(("my-ml-image", "churn/train", "churn/serve", "tools")):
+        pushed = (timezone.now() - timedelta(days=3 + 9 * days)).timestamp()
+        aws.push(repository, "v1.0", pushed_at=pushed, size=412_000_000 + days * 7_000_000)
+        aws.push(repository, "v1.1", "latest", pushed_at=pushed + 86_400, size=418_000_000)
+    bare_id, bare_secret = aws.create_user("without-policy")
+    gpu: Environment = cast.named["gpu"]
+
+    def add(
+        name: str,
+        patterns: list[str],
+        kind: str = "aws-ecr",
+        config: dict[str, str] | None = None,
+        secrets: dict[str, str] | None = None,
+        **rest: Any,
+    ) -> RegistryEntry:
+        of_kind: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+            "aws-ecr": ({"access_key_id": KEY_ID}, {"secret_access_key": SECRET}),
+            "aws-ecr-role": ({"role_name": "ValohaiWorkerRole"}, {}),
+            "docker": ({"username": "robot$pull"}, {"password": SECRET}),
+        }
+        config = of_kind[kind][0] if config is None else config
+        secrets = of_kind[kind][1] if secrets is None else secrets
+        draft = entries.Draft(kind, patterns, config, secrets, **rest)
+        made = entries.entry_create(organization=acme, actor=alice, draft=draft)
+        cast.entries[name] = made
+        return made
+
+    def key(given_id: str, given_secret: str) -> dict[str, dict[str, str]]:
+        return {
+            "config": {"access_key_id": given_id},
+            "secrets": {"secret_access_key": given_secret},
+        }
+
+    add("disabled", [f"{HOST}/old-*"], note="Kept for the 2023 models", enabled=False)
+    several = [f"{HOST}/speech-recognition/nightly-builds/experimental/*", f"{HOST}/speech-*"]
+    add("several", [*several, "123456789012.dkr.ecr.us-east-1.amazonaws.com/asr/*"])
+    add("docker", ["registry.example.com/vision/*"], "docker")
+    add("unverified", ["345678901234.dkr.ecr.us-west-2.amazonaws.com/*"])
+    add("reported", [f"{NORTH}/*"], "aws-ecr-role")
+    add("role", ["210987654321.dkr.ecr.eu-west-1.amazonaws.com/train/*"], "aws-ecr-role",
+        environments=[gpu])  # fmt: skip
+    add("unreadable", ["567890123456.dkr.ecr.eu-central-1.amazonaws.com/*"])
+    denied = ["123456789012.dkr.ecr.ap-southeast-2.amazonaws.com/team/*"]
+    add("denied", denied, **key(bare_id, bare_secret))
+    add("good", [f"{HOST}/*"], **key(key_id, secret), note="Of the ML team; made by Alice in IAM.")
+
+    old = timezone.now() - timedelta(days=120)
+    rows = RegistryEntry.objects.filter(pk=cast.entries["unverified"].pk)
+    rows.update(created_at=old, secrets_changed_at=old)
+    gone = sealed.seal("{}", "of a row that is gone")
+    RegistryEntry.objects.filter(pk=cast.entries["unreadable"].pk).update(secrets=gone)
+    _verified(cast.entries["good"], IMAGE)
+    cast.arguments["entry_id"] = cast.entries["good"].pk
+    cast.named |= {name: made.pk for name, made in cast.entries.items()}
+
+
+def _verified(entry: RegistryEntry, image: str) -> None:
+    """As Verify would have left it, had there been a registry to ask."""
+    steps = (
+        ("login", ""),
+        ("registry", f"{image.partition('/')[0]} lets the login in."),
+        ("image", f"{image} can be pulled."),
+    )
+    told = [asdict(Step(name, Result.OK, what=what)) for name, what in steps]
+    Verification.objects.create(entry=entry, at=timezone.now(), image=image, steps=told)
+    status_mark(entry, RegistryEntry.Status.VERIFIED)
+
+
+def _refused(entry: RegistryEntry, error: LoginError) -> None:
+    """As Verify would have left it after the same refusal."""
+    steps = [
+        Step("login", Result.FAILED, error.code, error.what, error.fix),
+        Step("registry", Result.NOT_CHECKED, what="It needs the login."),
+        Step("image", Result.NOT_CHECKED, what="It needs the login."),
+    ]
+    told = [asdict(step) for step in steps]
+    Verification.objects.create(entry=entry, at=timezone.now(), steps=told)
+
+
+# --- tokens, logins, files --------------------------------------------------------
+
+
+def _tokens(cast: Cast, acme: Organization, alice: Actor) -> None:
+    gpu: Environment = cast.named["gpu"]
+    for name, environment, days in (
+        ("gpu workers, Oulu", gpu, None),
+        ("batch workers", None, 9),
+        ("new workers", None, 365),
+    ):
+        token, _ = tokens.token_issue_worker(
+            organization=acme,
+            name=name,
+            actor=alice,
+            environment=environment,
+            expires_in=timedelta(days=days) if days else None,
+            once=name,
+        )
+        cast.named[name] = token.pk
+    token, _ = tokens.token_issue_api(
+        user=cast.people["alice"], name="terraform", actor=alice, organization=acme, once="1"
+    )
+    cast.arguments |= {"token_id": cast.named["new workers"], "api_token_id": token.pk}
+    ApiToken.objects.filter(pk=token.pk).update(last_used_at=timezone.now() - timedelta(hours=5))
+
+
+def _happenings(cast: Cast, acme: Organization) -> None:
+    """Logins given and refused, as workers ask for them."""
+    gpu: Environment = cast.named["gpu"]
+    token = WorkerToken.objects.get(name="gpu workers, Oulu")
+    tokens.mark_used(token, WORKER)
+    worker = Actor(f"token {token.name}", source_address=WORKER, token=token.begins_with)
+    classifier: Project = cast.named["image-classifier"]
+    churn: Project = cast.named["churn-model"]
+    asked = [
+        (classifier, IMAGE),
+        (classifier, f"{HOST}/my-ml-image:v1.1"),
+        (churn, f"{HOST}/churn/train:v1.0"),
+        (churn, "999999999999.dkr.ecr.us-east-1.amazonaws.com/report:v2"),
+        (classifier, "123456789012.dkr.ecr.ap-southeast-2.amazonaws.com/team/segment:v3"),
+        (churn, "567890123456.dkr.ecr.eu-central-1.amazonaws.com/features:v1"),
+    ]
+    for project, text in asked:
+        image = ImageReference.parse(text)
+        try:
+            logins.login_for(project=project, image=image, actor=worker, environment=gpu)
+        except LoginError as error:
+            if error.code == "access_denied":
+                _refused(cast.entries["denied"], error)
+    reports = (("role", "train/segment:v1", "role_not_attached"), ("reported", "tool:v2", "ok"))
+    for name, path, code in reports:
+        entry = cast.entries[name]
+        host = entry.pattern_texts[0].partition("/")[0]
+        outcomes.outcome_report(
+            entry=entry,
+            token=token,
+            project=classifier,
+            image=ImageReference.parse(f"{host}/{path}"),
+            code=code,
+            actor=worker,
+        )
+
+
+def _imports(cast: Cast, acme: Organization) -> None:
+    for name, who, content in (
+        ("draft-good", "alice", GOOD_FILE),
+        ("draft-bad", "erin", BAD_FILE),
+        ("draft-staff", "staff", GOOD_FILE),
+    ):
+        draft = drafts.draft_store(
+            organization=acme,
+            user=cast.people[who],
+            file_name="entries.csv",
+            format="csv",
+            content=content.encode(),
+            update=True,
+        )
+        cast.named[name] = draft.pk
+    cast.arguments["draft_id"] = cast.named["draft-good"]
