@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
@@ -43,6 +44,10 @@ def live_server(django_db_setup: None, live_server: Any) -> Any:
     """Only once the test's database is chosen: before that, SQLite would seem to be in
     memory, and its one connection would be shared among threads."""
     return live_server
+
+
+def _told(sent: str | None) -> str:
+    return f"{sent} {unquote_plus(sent)}" if sent else ""
 
 
 class Visitor:
@@ -83,7 +88,8 @@ class Visitor:
         return width
 
     def carrying(self, text: str) -> list[Request]:
-        return [r for r in self.requests if text in r.url or text in (r.post_data or "")]
+        """The requests with this text in them, whichever way it is quoted."""
+        return [r for r in self.requests if text in _told(r.url) or text in _told(r.post_data)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django.urls import reverse
 from orgs.models import User
 from tests.conftest import CANARY, HOST
 
-VOID = {"input", "meta", "link", "br", "wbr", "hr", "img"}
+VOID = {"input", "meta", "link", "br", "wbr", "hr", "img", "source"}
 
 
 class Page(HTMLParser):
