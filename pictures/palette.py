@@ -11,7 +11,8 @@ import zlib
 
 from playwright.sync_api import Page
 
-# The most frequent colours, and for each pixel the nearest of them.
+# The most frequent colours, then those least like any of them (a lone coloured `*` is
+# few pixels, but not to be missed); for each pixel the nearest.
 _COUNT = """async (png) => {
   const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
   const image = await createImageBitmap(new Blob([bytes], {type: "image/png"}));
@@ -21,20 +22,26 @@ _COUNT = """async (png) => {
   const data = new Uint32Array(context.getImageData(0, 0, image.width, image.height).data.buffer);
   const counts = new Map();
   for (const colour of data) counts.set(colour, (counts.get(colour) || 0) + 1);
-  const palette = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 256).map(([colour]) => colour);
-  const parts = (colour) => [colour & 255, (colour >> 8) & 255, (colour >> 16) & 255];
-  const kept = palette.map(parts);
-  const nearest = new Map(palette.map((colour, index) => [colour, index]));
-  for (const colour of counts.keys()) {
-    if (nearest.has(colour)) continue;
-    const [r, g, b] = parts(colour);
-    let best = 0, least = Infinity;
-    kept.forEach(([r2, g2, b2], index) => {
+  const colours = [...counts].sort((a, b) => b[1] - a[1])
+    .map(([colour]) => ({colour, parts: [colour & 255, (colour >> 8) & 255, (colour >> 16) & 255],
+                         nearest: 0, distance: Infinity}));
+  const kept = [];
+  const keep = (chosen) => {
+    const [r2, g2, b2] = chosen.parts;
+    for (const each of colours) {
+      const [r, g, b] = each.parts;
       const distance = (r - r2) ** 2 + (g - g2) ** 2 + (b - b2) ** 2;
-      if (distance < least) { least = distance; best = index; }
-    });
-    nearest.set(colour, best);
+      if (distance < each.distance) Object.assign(each, {distance, nearest: kept.length});
+    }
+    kept.push(chosen.parts);
+  };
+  colours.slice(0, 192).forEach(keep);
+  while (kept.length < 256) {
+    const farthest = colours.reduce((a, b) => (b.distance > a.distance ? b : a));
+    if (!farthest.distance) break;
+    keep(farthest);
   }
+  const nearest = new Map(colours.map((each) => [each.colour, each.nearest]));
   let indices = "";
   for (let start = 0; start < data.length; start += 8192) {
     const some = data.subarray(start, start + 8192);

@@ -136,6 +136,14 @@ def _take(opened: Browser, cast: Cast, stop: Stop, folder: Path) -> Weight:
     for width in WIDTHS:
         for scheme in SCHEMES:
             fit(page, width, scheme)
+            # Nobody scrolls here, and each scheme has pictures of its own.
+            page.evaluate(
+                """async () => {
+                  for (const image of document.images) image.loading = "eager";
+                  await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
+                  await Promise.all([...document.images].map((i) => i.decode().catch(() => {})));
+                }"""
+            )
             page.screenshot(path=folder / f"{stop.name}-{width}-{scheme}.png", full_page=True)
     context.close()
     return loaded

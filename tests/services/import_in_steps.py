@@ -4,12 +4,15 @@
 environment: prints a line a chunk, and goes on when one is typed.
 """
 
+import signal
 import sys
 
 import django
 
 
 def main(file: str, slug: str) -> None:
+    # Whoever runs the tests in the background may have it ignored, and we inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     django.setup()
     from django.core.management import call_command
 
