@@ -35,7 +35,7 @@ PICTURES = (
     Picture("entry-failing", "entry-denied", "main .head, #wrong, #verification", width=820),
     Picture("policy", "entry", "#policy", width=820),
     Picture("import-preview", "import-preview", "main h1, main table", width=900),
-    Picture("worker-setup", "worker-setup", "main h1, main form, main .recipes", width=820),
+    Picture("worker-setup", "worker-setup", "main h1, main form, main .recipes", 736, 820),
     Picture("check", "check-served", "main h1, main h1 + .check-form, #result", width=900),
 )
 
