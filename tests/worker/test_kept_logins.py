@@ -19,11 +19,15 @@ from tests.support import require_program, skip_or_fail
 from .conftest import HELPER, IMAGE, PYTHON, TOKEN, FakeServer, Reply, Worker, docker_login, refusal
 
 pytestmark = pytest.mark.once
-NEW = docker_login(password="second")
+
+
+def new() -> dict[str, Any]:
+    """Made when it's used: one of when the suite began would be outdated by now."""
+    return docker_login(password="second")
 
 
 def test_a_kept_login_serves_until_refresh_at(worker: Worker, server: FakeServer) -> None:
-    server.replies = [docker_login(), NEW]
+    server.replies = [docker_login(), new()]
     assert [worker.password(), worker.password()] == ["first", "first"]
     assert len(server.asked) == 1
     worker.outdate()
@@ -44,7 +48,7 @@ def test_a_kept_login_serves_until_refresh_at(worker: Worker, server: FakeServer
 def test_whatever_decides_the_answer_is_in_the_key(
     worker: Worker, server: FakeServer, changed: dict[str, str]
 ) -> None:
-    server.replies = [docker_login(), NEW]
+    server.replies = [docker_login(), new()]
     assert worker.password() == "first"
     assert worker.password(**changed) == "second"
     assert worker.password() == "first"
@@ -53,7 +57,7 @@ def test_whatever_decides_the_answer_is_in_the_key(
 
 def test_another_server_address_has_its_own(worker: Worker, server: FakeServer) -> None:
     assert worker.password() == "first"
-    server.replies = [NEW]
+    server.replies = [new()]
     by_name = server.url.replace("127.0.0.1", "localhost")
     assert worker.password(VALOHAI_REGISTRIES_URL=by_name) == "second"
     assert worker.password(VALOHAI_REGISTRIES_URL=f"{server.url}/") == "first"
@@ -69,7 +73,7 @@ def test_a_token_with_the_same_key_id_is_the_same_asker(worker: Worker, server: 
 def test_a_token_of_another_shape_is_kept_apart_by_its_digest(
     worker: Worker, server: FakeServer, token: str
 ) -> None:
-    server.replies = [docker_login(), NEW]
+    server.replies = [docker_login(), new()]
     worker.password()
     assert worker.password(VALOHAI_REGISTRIES_TOKEN=token) == "second"
     assert not any(token in path.read_text() for path in worker.kept())
@@ -205,7 +209,7 @@ def test_an_altered_answer_serves_nothing(worker: Worker, server: FakeServer) ->
     ],
 )
 def test_junk_is_no_login(worker: Worker, server: FakeServer, content: bytes | None) -> None:
-    server.replies = [docker_login(), NEW]
+    server.replies = [docker_login(), new()]
     worker.password()
     (path,) = worker.kept()
     if content is None:  # one field of the wrong kind
@@ -218,7 +222,7 @@ def test_junk_is_no_login(worker: Worker, server: FakeServer, content: bytes | N
 
 def test_another_keys_login_is_not_taken(worker: Worker, server: FakeServer) -> None:
     """The name is a checksum; the record itself says whose it is."""
-    server.replies = [docker_login(), NEW]
+    server.replies = [docker_login(), new()]
     worker.password()
     worker.age(key=["https://elsewhere.example.com", "x", "y", "", HOST])
     assert worker.password() == "second"
@@ -227,7 +231,7 @@ def test_another_keys_login_is_not_taken(worker: Worker, server: FakeServer) -> 
 def test_a_file_that_others_may_read_or_a_link_is_not_taken(
     worker: Worker, server: FakeServer, tmp_path: Path
 ) -> None:
-    server.replies = [docker_login(), NEW, docker_login(password="third")]
+    server.replies = [docker_login(), new(), docker_login(password="third")]
     worker.password()
     (path,) = worker.kept()
     path.chmod(0o644)
