@@ -14,6 +14,7 @@ from orgs.services.audit import Actor
 
 # Seconds for verifying many in one request, which has to end before a proxy gives up.
 WITHIN = 25.0
+# For what is typed as it stands, such as an image.
 PLAIN = {"class": "code", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
 

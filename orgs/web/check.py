@@ -16,6 +16,7 @@ from orgs.registries.images import ImageReference
 from orgs.services import resolve, yaml_check
 from orgs.services.resolve import Explanation
 from orgs.services.yaml_check import Report
+from orgs.verify_form import PLAIN
 
 from .context import SignedIn, inside, posted
 
@@ -50,14 +51,7 @@ class EnvironmentChoice(forms.Form):
 class ImageForm(EnvironmentChoice):
     image = forms.CharField(
         max_length=2000,
-        widget=forms.TextInput(
-            attrs={
-                "class": "code",
-                "autocomplete": "off",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-            }
-        ),
+        widget=forms.TextInput(attrs=PLAIN),
         help_text="As in docker pull and valohai.yaml.",
         error_messages={"required": "Image is empty. Enter one."},
     )

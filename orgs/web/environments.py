@@ -17,6 +17,7 @@ from orgs.models import Environment, Organization
 from orgs.registries.base import Refused
 from orgs.services import organizations
 from orgs.services.audit import Actor
+from orgs.verify_form import PLAIN
 
 from .context import SignedIn, acting, inside, posted
 
@@ -32,14 +33,7 @@ class EnvironmentForm(forms.Form):
         label="Short name",
         max_length=60,
         required=False,
-        widget=forms.TextInput(
-            attrs={
-                "class": "code",
-                "autocomplete": "off",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-            }
-        ),
+        widget=forms.TextInput(attrs=PLAIN),
         help_text="What workers and commands say. Empty means: made from the name.",
         error_messages={
             "invalid": "A short name has letters, digits and dashes. Write it like gpu-workers."

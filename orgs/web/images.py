@@ -17,6 +17,7 @@ from orgs import access
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError, Problem, Refused
 from orgs.services.images import Listing, images_of
+from orgs.verify_form import PLAIN
 
 from .context import SignedIn, inside
 
@@ -27,14 +28,7 @@ class LookForm(forms.Form):
     repository = forms.CharField(
         required=False,
         max_length=700,
-        widget=forms.TextInput(
-            attrs={
-                "class": "code",
-                "autocomplete": "off",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-            }
-        ),
+        widget=forms.TextInput(attrs=PLAIN),
         help_text="Its name, as it stands in the image after the host.",
     )
     host = forms.CharField(required=False, max_length=300, widget=forms.HiddenInput)
