@@ -139,6 +139,7 @@ STORAGES = {
 }
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10  # seconds; Django's own is none at all
 DEFAULT_FROM_EMAIL = text(
     "DEFAULT_FROM_EMAIL", f"Valohai Registries <registries@{_base.hostname or 'localhost'}>"
 )

@@ -1,4 +1,4 @@
-"""The mails that org admins get; sent beside the request, which never waits for them."""
+"""The mails that org admins get; sent beside the request, which hardly waits for them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from django.urls import reverse
 
 from orgs.models import Membership, RegistryEntry, User
 from orgs.registries.base import LoginError
+
+# Seconds: a mail server that answers has taken it by then, and a slow one holds nobody up.
+PATIENCE = 1.0
 
 log = logging.getLogger(__name__)
 _pool = ThreadPoolExecutor(1, thread_name_prefix="notices")
@@ -47,6 +50,7 @@ def _tell(entry: RegistryEntry, subject: str, sentences: list[str]) -> None:
     sending = _pool.submit(_send, mail, str(entry.pk))
     _sending.add(sending)
     sending.add_done_callback(_sending.discard)
+    wait([sending], timeout=PATIENCE)
 
 
 def _send(mail: EmailMessage, entry_id: str) -> None:

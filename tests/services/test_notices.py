@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from django.core.mail.backends.locmem import EmailBackend
 
@@ -136,6 +138,24 @@ def test_nobody_to_tell_and_a_mail_server_that_fails(
     verifying.entry_verify(entry=other, actor=actor)
     notices.drain()
     assert not mailoutbox
+
+
+def test_a_slow_mail_server_holds_nobody_up(aws, entry, actor, internet, monkeypatch):
+    internet.name(HOST, ["127.0.0.1"])
+    sent, going_on = [], threading.Event()
+
+    def send(self, messages):
+        assert going_on.wait(30)
+        sent.extend(messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", send)
+    monkeypatch.setattr(notices, "PATIENCE", 0.1)
+    aws.remove_policy("valohai")
+    verifying.entry_verify(entry=entry, actor=actor)
+    assert not sent
+    going_on.set()
+    notices.drain()
+    assert len(sent) == 1
 
 
 def test_an_outage_and_a_disabled_entry_are_not_told(aws, entry, verify, actor, mailoutbox):
