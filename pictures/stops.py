@@ -95,7 +95,9 @@ def send_wrong_form(page: Page, cast: Cast) -> None:
 
 def _choose(kind: str, label: str) -> Do:
     def do(page: Page, cast: Cast) -> None:
-        page.get_by_label("Registry type").select_option(kind)
+        # The help beside follows the type a moment later.
+        with page.expect_response("**/registries/help/"):
+            page.get_by_label("Registry type").select_option(kind)
         page.get_by_label(label, exact=True).wait_for()
         unfold(page)
 
