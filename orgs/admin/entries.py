@@ -364,12 +364,11 @@ class EntryAdmin(ServiceAdmin):
         }
         if entry is not None:
             kind = BY_SLUG.get(entry.registry_type)
+            report, image = verifying.newest(entry, key_ids=True)
             context |= {
                 "broken": broken_sentence(entry, key_ids=True),
-                "report": verifying.report_of(entry, key_ids=True),
-                "verify": VerifyForm(
-                    entry=entry, initial={"image": verifying.image_of(entry)}, auto_id="verify_%s"
-                ),
+                "report": report,
+                "verify": VerifyForm(entry=entry, initial={"image": image}, auto_id="verify_%s"),
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,
                 "policy": policy_of(entry),
                 "usage": entries.entry_usage(entry, USAGE_DAYS),

@@ -114,22 +114,21 @@ def entry_verify(
     return report
 
 
-def report_of(entry: RegistryEntry, *, key_ids: bool) -> Report | None:
-    """What the newest verification found; None where there was none since the entry
-    changed. Members don't see key ids."""
-    found = Verification.objects.filter(entry=entry).exclude(at=None).first()
+def newest(entry: RegistryEntry, *, key_ids: bool) -> tuple[Report | None, str]:
+    """What the newest verification found, None where there was none since the entry
+    changed; and the image named for it, which stays so, "" for none. One query.
+
+    Members don't see key ids.
+    """
+    found = Verification.objects.filter(entry=entry).first()
     if found is None:
-        return None
-    key_id = "" if key_ids else entry.config.get("access_key_id", "")
+        return None, ""
+    if found.at is None:
+        return None, found.image
     steps = [Step(**step) for step in found.steps]
-    if key_id:
+    if not key_ids and (key_id := entry.config.get("access_key_id", "")):
         steps = [replace(step, what=step.what.replace(f" {key_id}", "")) for step in steps]
-    return Report(steps, found.image, found.at)
-
-
-def image_of(entry: RegistryEntry) -> str:
-    """The image that was named to be checked, and stays so; "" where none was."""
-    return Verification.objects.filter(entry=entry).values_list("image", flat=True).first() or ""
+    return Report(steps, found.image, found.at), found.image
 
 
 def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
@@ -164,7 +163,7 @@ def verify_each(
         try:
             if end is not None and time.monotonic() > end:
                 raise LoginError("busy", "It wasn't its turn in time.", "Verify it by itself.")
-            image = _still_served(entry, image_of(entry))
+            image = _still_served(entry, newest(entry, key_ids=False)[1])
             return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
         except (LoginError, Refused) as error:
             return error

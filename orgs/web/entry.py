@@ -78,7 +78,7 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
     kind = BY_SLUG.get(found.registry_type)
     context = inside(request, found.organization, "registries")
     is_admin = context["is_admin"]
-    report = verifying.report_of(found, key_ids=is_admin)
+    report, image = verifying.newest(found, key_ids=is_admin)
     # The steps say it already, beside what did work.
     told = report is not None and report.failed and report.failed.code == found.status_code
     context |= {
@@ -92,9 +92,10 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         "history": history_of(found) if is_admin else [],
     }
     if is_admin:
-        context["starts"] = form is None and (awaited := _awaited(request, found)) is not None
-        image = awaited if context["starts"] else verifying.image_of(found)
-        context["form"] = form or VerifyForm(entry=found, initial={"image": image})
+        awaited = _awaited(request, found) if form is None else None
+        named = image if awaited is None else awaited
+        context["starts"] = awaited is not None
+        context["form"] = form or VerifyForm(entry=found, initial={"image": named})
     return render(request, "registries/entry.html", context)
 
 

@@ -9,9 +9,12 @@ import pytest
 from django.test import Client
 
 from orgs.models import Project, RegistryEntry, WorkerToken
+from orgs.registries.images import ImageReference
 from orgs.services import outcomes, tokens, trying
 from orgs.services.audit import Actor
 from tests.conftest import HOST
+from tests.support.internet import HOST as REGISTRY
+from tests.support.internet import reply
 
 from .conftest import NEW, TYPED, Page, url
 
@@ -56,6 +59,33 @@ def test_in_the_form(patterns, region, field, sentence, send, alice, make_entry)
     assert page.links[sentence.removesuffix(" Open that entry")] == f"#id_{field}"
 
 
+@pytest.mark.parametrize(
+    ("changed", "field", "sentence"),
+    [
+        ({"patterns": f"https://{HOST}/*"}, "patterns",
+         f"Patterns have no scheme, so “https://” can't be part of one. Write {HOST}/*."),
+        ({"patterns": f"{HOST}/*", "region": "cn-north-1"}, "region",
+         "The pattern's host is in us-east-1, but Region says cn-north-1."),
+        ({"patterns": f"{HOST}/Upper"}, "patterns",
+         f"The path of a repository is in lower case. Write {HOST}/upper."),
+        ({"access_key_id": "AKIA short"}, "access_key_id",
+         "An Access Key ID has 16 to 128 letters, digits or underscores. Copy it from"),
+        ({"access_key_id": "ASIAIOSFODNN7EXAMPLE"}, "access_key_id",
+         "This key is temporary and will expire. Use one that begins with AKIA."),
+        ({"secret_access_key": ""}, "secret_access_key",
+         "Secret Access Key is empty. Enter it."),
+        ({"registry_type": "aws"}, "registry_type",
+         "This isn't in the list. Choose one that is."),
+    ],
+    ids=["scheme_in_pattern", "partition_mismatch", "invalid_pattern", "key_id_shape",
+         "temporary_key", "secret_required", "unknown_type"],
+)  # fmt: skip
+def test_the_contracts_other_field_codes(changed, field, sentence, send, alice) -> None:
+    page = send(alice, NEW, TYPED | changed)
+    assert page.title.startswith("Error: Add a new entry")
+    assert page.error(field).startswith(sentence)
+
+
 # --- on the entry's page --------------------------------------------------------------
 
 
@@ -97,6 +127,54 @@ def test_on_the_entrys_page(break_it, sentence, aws, make_entry, verified) -> No
     assert sentence.format(key=key_id) in page.by_id["verification"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("throttle", "AWS ECR in us-east-1 answers too many requests of this account already. "
+                     "Wait: it is asked again by itself."),
+        ("skew", "clock"),
+    ],
+    ids=["throttled", "clock_skew"],
+)  # fmt: skip
+def test_passing_faults_on_the_entrys_page(fault, sentence, aws, make_entry, verified) -> None:
+    key_id, secret = aws.create_user("valohai", aws.policy())
+    entry = make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
+    aws.fault(fault)
+    page = verified(entry)
+    assert sentence in page.by_id["verification"] and "○ Not verified" in page.by_id["state"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence", "state"),
+    [
+        (reply(302, location="https://elsewhere.example.com/v2/"),
+         "points to elsewhere.example.com, and credentials aren't taken along.", "▲ Failing"),
+        (reply(401, www_authenticate='Bearer realm="https://evil.example.com/token"'),
+         "wants the login sent to evil.example.com, which isn't known to be its own, so it "
+         "wasn't sent.", "○ Not verified"),
+        (reply(200, b"<html>hello"), "answers, but not as a registry does.", "▲ Failing"),
+        (reply(401, www_authenticate='Basic realm="r"'),
+         "doesn't accept this username and password.", "▲ Failing"),
+        (None, "leads back to this server itself, so nothing was sent there.", "○ Not verified"),
+    ],
+    ids=["redirected", "hostile_realm", "not_a_registry", "login_refused", "unsafe_address"],
+)  # fmt: skip
+def test_the_registrys_step(answer, sentence, state, internet, make_entry, verified) -> None:
+    if answer is None:
+        internet.name(REGISTRY, ["127.0.0.1"])
+    else:
+        internet.serve(lambda request: answer)
+    entry = make_entry(
+        f"{REGISTRY}/*",
+        registry_type="docker",
+        config={"username": "robot"},
+        secrets={"password": "p"},
+    )
+    page = verified(entry)
+    assert f"{REGISTRY} {sentence}" in page.by_id["verification"]
+    assert state in page.by_id["state"]
+
+
 def test_14_entry_unusable(aws, make_entry, verified, settings) -> None:
     entry = make_entry()
     settings.FERNET_KEYS = ["cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4="]
@@ -127,8 +205,6 @@ def test_12_and_13_on_the_entrys_page(
 ) -> None:
     entry = make_entry(registry_type="aws-ecr-role")
     token = WorkerToken.objects.create(organization=acme, name="gpu", key_id="k", digest="d")
-    from orgs.registries.images import ImageReference
-
     outcomes.outcome_report(
         entry=entry,
         token=token,
