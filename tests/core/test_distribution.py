@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,12 +25,6 @@ from tests.support.scripted import (
 )
 
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
-    with Internet(tmp_path, monkeypatch) as internet:
-        yield internet
 
 
 # -- A real one ------------------------------------------------------------------------

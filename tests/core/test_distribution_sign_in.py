@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,12 +22,6 @@ from tests.support.scripted import (
 )
 
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
-    with Internet(tmp_path, monkeypatch) as internet:
-        yield internet
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,6 @@ RESERVED = "is reserved"
 KINDS = (LOOPBACK, LINK_LOCAL, METADATA, PRIVATE, MULTICAST, RESERVED)
 
 
-@pytest.fixture
-def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
-    with Internet(tmp_path, monkeypatch) as internet:
-        yield internet
-
-
 def refusal(*found: str, rules: Rules = PUBLIC_ONLY) -> str:
     with pytest.raises(LoginError) as refused:
         addresses(HOST, 443, rules)

@@ -36,6 +36,8 @@
     });
   }
 
+  const copyButtons = (root) => root.querySelectorAll("[data-copy]").forEach(copyButton);
+
   // Region follows the match pattern until the person chooses one.
   const ECR_HOST = /^(?:[0-9]{12}|\*)\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\./i;
 
@@ -136,7 +138,7 @@
       unfolded = [...detail.target.querySelectorAll("details[open]")].map(({ id }) => id);
     });
     document.addEventListener("htmx:oobAfterSwap", ({ detail }) => {
-      detail.target.querySelectorAll("[data-copy]").forEach(copyButton);
+      copyButtons(detail.target);
       for (const details of detail.target.querySelectorAll("details")) {
         details.open = details.open || unfolded.includes(details.id);
       }
@@ -144,9 +146,7 @@
   }
 
   // What other scripts put into the page.
-  document.addEventListener("added", ({ target }) => {
-    target.querySelectorAll("[data-copy]").forEach(copyButton);
-  });
+  document.addEventListener("added", ({ target }) => copyButtons(target));
 
   function selectAll(heading) {
     const boxes = [...heading.closest("form").querySelectorAll("input[name=entry]")];
@@ -166,7 +166,7 @@
 
   document.querySelectorAll("[data-select-all]").forEach(selectAll);
   document.querySelectorAll("#menu").forEach(closableMenu);
-  document.querySelectorAll("[data-copy]").forEach(copyButton);
+  copyButtons(document);
   followLiveHelp();
   document.querySelectorAll("#entry-form").forEach((form) => swapFields(form, followPattern(form)));
 })();
