@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry, WorkerToken
 
+from .key_ids import without_key_ids
 from .status import BROKEN
 
 OLD = timedelta(days=90)
@@ -83,8 +84,7 @@ def broken_sentence(entry: RegistryEntry, *, key_ids: bool) -> str:
     if not _broken(entry):
         return ""
     told = entry.status_detail or "Its last login failed."
-    key_id = entry.config.get("access_key_id")
-    return told if key_ids or not key_id else told.replace(f" {key_id}", "")
+    return told if key_ids else without_key_ids(told)
 
 
 def _broken(entry: RegistryEntry) -> bool:

@@ -103,6 +103,20 @@ def _note_problems(note: str) -> list[Problem]:
     return []
 
 
+def type_of(entry: RegistryEntry) -> RegistryType:
+    """The entry's registry type; raises `Refused` where this server knows no such one."""
+    known = BY_SLUG.get(entry.registry_type)
+    if known is None:
+        what = f"This server doesn't know the registry type {entry.registry_type}."
+        raise Refused(Problem("unknown_type", what, "Edit the entry and choose another."))
+    return known
+
+
+def patterns_of(entry: RegistryEntry) -> list[pure.MatchPattern]:
+    """The entry's own, in the order given."""
+    return [pure.MatchPattern.parse(text) for text in entry.pattern_texts]
+
+
 def parse_patterns(texts: Sequence[str]) -> tuple[list[pure.MatchPattern], list[Problem]]:
     """Each pattern once, in the order given, and what is wrong with the others."""
     problems: list[Problem] = []
@@ -168,7 +182,7 @@ def _why_not_kept(secret: Field, checked: Checked, entry: RegistryEntry) -> tupl
         label = next(f.label for f in checked.type.fields if f.name == partner)
         what = f"{label} changed, so its {secret.label} is needed too."
         return what, f"Enter the {secret.label} that belongs to it."
-    old = [pure.MatchPattern.parse(text) for text in entry.pattern_texts]
+    old = patterns_of(entry)
     scope = checked.type.secret_scope
     if scope(checked.config, checked.patterns) <= scope(entry.config, old):
         return None

@@ -29,12 +29,13 @@ from orgs.registries.base import (
     Refused,
     RegistryType,
 )
-from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
 
 from . import minting, trying
+from .checking import patterns_of, type_of
+from .key_ids import without_key_ids
 from .verifying import registry_api
 
 T = TypeVar("T")
@@ -125,7 +126,7 @@ def images_of(
     """
     kind = _listable(entry)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    patterns = [MatchPattern.parse(text) for text in entry.pattern_texts]
+    patterns = patterns_of(entry)
     hosts = tuple(dict.fromkeys(p.authority for p in patterns if not p.host_is_wildcard))
     authority = host if host in hosts else next(iter(hosts), "")
     chosen = ""
@@ -137,7 +138,7 @@ def images_of(
     wild = [p for p in _on(authority, patterns) if p.has_wildcard_path]
     suggested = next((p.literal_prefix for p in wild if p.literal_prefix), "")
     empty = Listing(authority, hosts, bool(wild), chosen=chosen, suggested=suggested)
-    look = _Look(patterns, authority, "" if key_ids else entry.config.get("access_key_id", ""))
+    look = _Look(patterns, authority, key_ids)
     with trying.place():
         try:
             secrets = minting.revealed(entry)
@@ -148,10 +149,7 @@ def images_of(
 
 
 def _listable(entry: RegistryEntry) -> RegistryType:
-    kind = BY_SLUG.get(entry.registry_type)
-    if kind is None:
-        what = f"This server doesn't know the registry type {entry.registry_type}."
-        raise Refused(Problem("unknown_type", what, "Edit the entry and choose another."))
+    kind = type_of(entry)
     if kind.completed_on_worker:
         what = "Only workers can see these images: the entry uses the worker's own role."
         fix = "List them where that role works, such as on a worker."
@@ -229,15 +227,15 @@ class _OfRegistry:
 class _Look:
     """One look at a host: what the entry serves there, until when to ask, how to tell."""
 
-    def __init__(self, patterns: Sequence[MatchPattern], authority: str, hidden: str) -> None:
+    def __init__(self, patterns: Sequence[MatchPattern], authority: str, key_ids: bool) -> None:
         self.end = time.monotonic() + SECONDS
         self._patterns = patterns
         self._authority = authority
-        self._hidden = hidden
+        self._key_ids = key_ids
 
     def told(self, error: LoginError) -> Problem:
         """The error as whoever looks may read it."""
-        what = error.what.replace(f" {self._hidden}", "") if self._hidden else error.what
+        what = error.what if self._key_ids else without_key_ids(error.what)
         return Problem(error.code, what, _FIXES.get(error.code, error.fix))
 
     def through(self, lister: ImageLister, empty: Listing, page: int) -> Listing:

@@ -3,15 +3,14 @@ and the last refused."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from orgs.models import AuditEvent, AuditEventQuerySet, Organization, RegistryEntry, WorkerToken
 
+from .key_ids import without_key_ids
+
 SHOWN = 5
-# Members don't see key ids, and what AWS says of a key names it.
-_KEY_ID = re.compile(r"\bkey \w{16,128}\b", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -88,5 +87,5 @@ def _told(event: AuditEvent, key_ids: bool) -> LoginEvent:
         project=event.project,
         environment=event.properties.get("environment", ""),
         code=event.code,
-        reason=reason if key_ids else _KEY_ID.sub("key", reason),
+        reason=reason if key_ids else without_key_ids(reason),
     )

@@ -15,11 +15,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
-from orgs.registries.base import DockerLogin, InstanceRoleLogin, LoginError
-from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.base import DockerLogin, InstanceRoleLogin, LoginError, Refused
 from orgs.registries.patterns import MatchPattern
 
 from . import audit, minting
+from .checking import type_of
 from .resolve import Served, Wanted, require
 
 REFRESH_AT_MOST = timedelta(minutes=10)
@@ -118,13 +118,11 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
     """The entry's login, and whether it was waited for; raises `LoginError` and
     `minting.EntryChanged`."""
     entry = served.entry
-    registry_type = BY_SLUG.get(entry.registry_type)
-    if registry_type is None:
-        raise LoginError(
-            "entry_unusable",
-            f"This server doesn't know the registry type {entry.registry_type}.",
-            "Edit the entry and choose another.",
-        )
+    try:
+        registry_type = type_of(entry)
+    except Refused as refused:
+        told = refused.problem
+        raise LoginError("entry_unusable", told.what, told.fix) from None
     if registry_type.minted:
         return minting.minted_login(entry, image.host)
     if registry_type.secret_goes_to_host:

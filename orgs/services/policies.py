@@ -5,11 +5,12 @@ from __future__ import annotations
 from orgs.models import RegistryEntry
 from orgs.registries.base import AccessPolicy
 from orgs.registries.catalogue import BY_SLUG
-from orgs.registries.patterns import MatchPattern
+
+from .checking import patterns_of
 
 
 def policy_of(entry: RegistryEntry) -> AccessPolicy | None:
     """The policy for the entry's patterns; None where its type has none."""
     kind = BY_SLUG.get(entry.registry_type)
-    patterns = [MatchPattern.parse(text) for text in entry.pattern_texts]
+    patterns = patterns_of(entry)
     return kind.policy(entry.config, patterns) if kind and patterns else None

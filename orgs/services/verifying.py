@@ -32,13 +32,14 @@ from orgs.registries.base import (
     Refused,
     RegistryType,
 )
-from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.outbound import Rules
 from orgs.registries.patterns import MatchPattern
 
 from . import audit, minting, trying
+from .checking import patterns_of, type_of
+from .key_ids import without_key_ids
 from .status import BEYOND_LOGIN, status_mark
 
 CLAIM = timedelta(seconds=40)  # longer than a check can take
@@ -126,8 +127,8 @@ def newest(entry: RegistryEntry, *, key_ids: bool) -> tuple[Report | None, str]:
     if found.at is None:
         return None, found.image
     steps = [Step(**step) for step in found.steps]
-    if not key_ids and (key_id := entry.config.get("access_key_id", "")):
-        steps = [replace(step, what=step.what.replace(f" {key_id}", "")) for step in steps]
+    if not key_ids:
+        steps = [replace(step, what=without_key_ids(step.what)) for step in steps]
     return Report(steps, found.image, found.at), found.image
 
 
@@ -137,7 +138,7 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
     if not text.strip():
         return None
     image = ImageReference.parse(text.strip())
-    if not any(pattern.matches(image) for pattern in _patterns(entry)):
+    if not any(pattern.matches(image) for pattern in patterns_of(entry)):
         raise Refused(
             Problem(
                 "image_elsewhere",
@@ -185,10 +186,7 @@ def _still_served(entry: RegistryEntry, text: str) -> ImageReference | None:
 
 
 def _checkable(entry: RegistryEntry, image: ImageReference | None) -> RegistryType:
-    kind = BY_SLUG.get(entry.registry_type)
-    if kind is None:
-        what = f"This server doesn't know the registry type {entry.registry_type}."
-        raise Refused(Problem("unknown_type", what, "Edit the entry and choose another."))
+    kind = type_of(entry)
     if kind.completed_on_worker:
         what = "Only a worker can check an entry that uses the worker's own role."
         raise Refused(Problem("checked_on_workers", what, "Pull one of its images on a worker."))
@@ -199,10 +197,6 @@ def _checkable(entry: RegistryEntry, image: ImageReference | None) -> RegistryTy
     return kind
 
 
-def _patterns(entry: RegistryEntry) -> list[MatchPattern]:
-    return [MatchPattern.parse(text) for text in entry.pattern_texts]
-
-
 # --- the steps ----------------------------------------------------------------
 
 
@@ -210,7 +204,7 @@ def _steps(
     entry: RegistryEntry, kind: RegistryType, image: ImageReference | None
 ) -> Iterator[Step]:
     """The three of them; what comes after a failure isn't checked."""
-    patterns = _patterns(entry)
+    patterns = patterns_of(entry)
     host = image.host if image else kind.example_host(patterns[0])
     changed = entry.secrets_changed_at
     new = changed is not None and timezone.now() - changed < NEW
