@@ -1,9 +1,8 @@
 """The generated policy before an IAM that judges: what a pattern matches may be read, its
-look-alikes not.
+look-alikes not; in every partition.
 
-The fake (moto) really checks signature and policy of each call, but hands its judge the
-resource `*` for every ECR action; AWS hands it the repository's ARN, and so does `arns`.
-An allowed call to a repository that doesn't exist is answered with exactly that.
+The fake really checks signature and policy of each call, on the repository's ARN as AWS
+does. An allowed call to a repository that doesn't exist is answered with exactly that.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.session import Session
-from moto.core.authorization import ActionAuthenticatorMixin
 
+from orgs.registries.ecr_hosts import partitions
 from orgs.registries.ecr_policy import ACTIONS, user_policy
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
@@ -31,6 +30,11 @@ PARTITIONS = {
     "aws": ("us-east-1", "eu-west-1", "amazonaws.com"),
     "aws-cn": ("cn-north-1", "cn-northwest-1", "amazonaws.com.cn"),
     "aws-us-gov": ("us-gov-west-1", "us-gov-east-1", "amazonaws.com"),
+    "aws-iso": ("us-iso-east-1", "us-iso-west-1", "c2s.ic.gov"),
+    "aws-iso-b": ("us-isob-east-1", "us-isob-west-1", "sc2s.sgov.gov"),
+    "aws-eusc": ("eusc-de-east-1", "eusc-de-east-2", "amazonaws.eu"),
+    "aws-iso-e": ("eu-isoe-west-1", "eu-isoe-west-2", "cloud.adc-e.uk"),
+    "aws-iso-f": ("us-isof-east-1", "us-isof-south-1", "csp.hci.ic.gov"),
 }
 
 
@@ -82,22 +86,6 @@ SHAPES = {
         ("a-b/c",),
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def arns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ECR's actions are judged on the repository's ARN, as AWS does."""
-    judge = ActionAuthenticatorMixin._authenticate_and_authorize_action
-
-    def on_arn(self: Any, iam_request_cls: type, resource: str = "*") -> None:
-        body = self.raw_body if "AmazonEC2ContainerRegistry" in str(self.headers) else b""
-        asked = json.loads(body) if body else {}
-        if name := asked.get("repositoryName"):
-            account = asked.get("registryId", self.current_account)
-            resource = f"arn:{self.partition}:ecr:{self.region}:{account}:repository/{name}"
-        judge(self, iam_request_cls, resource)
-
-    monkeypatch.setattr(ActionAuthenticatorMixin, "_authenticate_and_authorize_action", on_arn)
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +171,10 @@ def test_what_no_pattern_matches_is_true_of_the_shapes() -> None:
             for name in names:
                 image = ImageReference.parse(f"h.example.com/{name}")
                 assert any(p.matches(image) for p in patterns) is wanted, name
+
+
+def test_these_are_all_partitions() -> None:
+    assert set(PARTITIONS) == {partition.name for partition in partitions()}
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -17,6 +17,7 @@ from moto.ecr.models import ecr_backends
 from moto.ecr.responses import ECRResponse
 from moto.iam.models import IAMBackend, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.utilities import utils
 from werkzeug.wrappers import Request, Response
 
 ACCOUNT = "123456789012"
@@ -93,6 +94,11 @@ def _resource(response: ECRResponse) -> str:
 
 
 ECRResponse._determine_resource = _resource  # type: ignore[attr-defined]
+
+# Partitions that botocore lists and moto doesn't.
+for _prefix, _partition in (("eu-isoe-", "aws-iso-e"), ("us-isof-", "aws-iso-f")):
+    utils.REGION_PREFIX_TO_PARTITION[_prefix] = _partition
+    utils.PARTITION_NAMES.append(_partition)
 
 
 @dataclasses.dataclass(frozen=True)
