@@ -68,7 +68,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
-    "orgs.web.gone.GoneMeanwhile",
+    "orgs.web.trouble.Trouble",
 ]
 ROOT_URLCONF = "valohai_registries.urls"
 WSGI_APPLICATION = "valohai_registries.wsgi.application"

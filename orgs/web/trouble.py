@@ -1,17 +1,20 @@
-"""An entry that someone deletes while another page works on it isn't an error of ours."""
+"""What no view is at fault for: an entry that someone deletes meanwhile, no free place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.defaults import page_not_found
 
 from orgs.models import RegistryEntry
+from orgs.services.places import Full
 
 
-class GoneMeanwhile:
-    """Middleware: 404, as a moment later, where the entry is gone when its row is locked."""
+class Trouble:
+    """Middleware: 404, as a moment later, where the entry is gone when its row is locked;
+    503 and when to try again where no place is free."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -22,4 +25,8 @@ class GoneMeanwhile:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, RegistryEntry.DoesNotExist):
             return page_not_found(request, Http404())
+        if isinstance(exception, Full):
+            answer = render(request, "503.html", {"busy": exception}, status=503)
+            answer["Retry-After"] = str(exception.retry_after)
+            return answer
         return None

@@ -1,4 +1,4 @@
-"""An entry that is deleted while someone else's page works on it: 404, not an error of ours."""
+"""What no view is at fault for: an entry that is deleted meanwhile, and no free place."""
 
 import json
 
@@ -8,6 +8,7 @@ from django.urls import reverse
 from orgs.models import RegistryEntry
 from orgs.services import entries, tokens
 from orgs.services.audit import Actor
+from orgs.services.places import Full
 
 pytestmark = pytest.mark.django_db
 
@@ -42,3 +43,14 @@ def test_in_the_api(client, alice, deleted_meanwhile):
     )
     assert answer.status_code == 404
     assert "code" in json.loads(answer.content)
+
+
+def test_no_free_place_is_a_page_that_says_so(client, alice, acme, monkeypatch):
+    def full(*args, **kwargs):
+        raise Full("Others are at it.", 3)
+
+    monkeypatch.setattr("orgs.web.views.inside", full)
+    client.force_login(alice)
+    answer = client.get(reverse("projects", args=["acme"]))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "3")
+    assert "Others are at it. Nothing was changed." in answer.content.decode()
