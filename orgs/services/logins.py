@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
-from orgs.registries.base import DockerLogin, InstanceRoleLogin, LoginError, Refused
+from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, Refused
 from orgs.registries.patterns import MatchPattern
 
 from . import audit, minting
@@ -127,7 +127,8 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
         return minting.minted_login(entry, image.host)
     if registry_type.secret_goes_to_host:
         _require_own_host(served, image)
-    return registry_type.login(entry.config, minting.revealed(entry), image.host), False
+    # Nothing is called for these: the login is stored, or the worker's to complete.
+    return registry_type.login(entry.config, minting.revealed(entry), Ask(image.host, 0.0)), False
 
 
 def _require_own_host(served: Served, image: Wanted) -> None:

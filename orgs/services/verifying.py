@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import RegistryEntry, Verification
+from orgs.registries.addresses import Rules
 from orgs.registries.base import (
     NO_LOGIN,
     REFUSALS,
@@ -34,10 +35,9 @@ from orgs.registries.base import (
 )
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
-from orgs.registries.outbound import Rules
 from orgs.registries.patterns import MatchPattern
 
-from . import audit, minting, trying
+from . import audit, minting, upstream
 from .checking import patterns_of, type_of
 from .key_ids import without_key_ids
 from .status import BEYOND_LOGIN, status_mark
@@ -46,7 +46,8 @@ CLAIM = timedelta(seconds=40)  # longer than a check can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
-WAIT = 20.0  # seconds for a place, where many are verified
+THREADS = 4  # where many are verified
+WAIT = 20.0  # seconds that each of them waits for a place
 Status = RegistryEntry.Status
 
 
@@ -94,15 +95,16 @@ def entry_verify(
     image: ImageReference | None = None,
     wait: float = 0.0,
 ) -> Report:
-    """Check the entry now, and store what came of it. Blocking, some 25 seconds at most,
-    and before that up to `wait` seconds while many others are checked.
+    """Check the entry now, and store what came of it. Blocking: `upstream.NEW_KEY_SECONDS`
+    for the login, `REGISTRY_SECONDS` for the rest, and before that up to `wait` seconds
+    while many others are checked.
 
     Raises `Refused` where this server can't check it, and `LoginError` busy where it is
     being checked already.
     """
     kind = _checkable(entry, image)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    with trying.place(wait):
+    with upstream.place(entry, apart=True, wait=wait):
         claim = _claim(entry)
         try:
             minting.forget_failures(entry)
@@ -174,7 +176,7 @@ def verify_each(
             connection.close()
 
     entries = list(found)
-    with ThreadPoolExecutor(trying.PLACES, thread_name_prefix="verify") as pool:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
         yield from zip(entries, pool.map(one, entries), strict=True)
 
 
@@ -209,7 +211,7 @@ def _steps(
     changed = entry.secrets_changed_at
     new = changed is not None and timezone.now() - changed < NEW
     try:
-        login = trying.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
+        login = upstream.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
         assert isinstance(login, DockerLogin)
     except LoginError as error:
         if until := minting.valid_until(entry):
@@ -220,10 +222,11 @@ def _steps(
         yield _not_checked("image", "It needs the login.")
         return
     yield Step("login", Result.OK)
-    yield from _registry_steps(kind, login, patterns, image)
+    yield from _registry_steps(entry, kind, login, patterns, image)
 
 
 def _registry_steps(
+    entry: RegistryEntry,
     kind: RegistryType,
     login: DockerLogin,
     patterns: list[MatchPattern],
@@ -236,7 +239,7 @@ def _registry_steps(
         yield _not_checked("registry", "The pattern leaves the host open. Name an image to check.")
         yield _not_checked("image", "Name an image to check.")
         return
-    apis = [registry_api(kind, authority, login, deadline) for authority in authorities]
+    apis = [registry_api(entry, kind, authority, login, deadline) for authority in authorities]
     try:
         for api in apis:
             api.answers()
@@ -259,25 +262,26 @@ def _registry_steps(
 
 
 def registry_api(
-    kind: RegistryType, authority: str, login: DockerLogin, deadline: float
+    entry: RegistryEntry, kind: RegistryType, authority: str, login: DockerLogin, deadline: float
 ) -> RegistryApi:
     """The registry of these images as a login sees it, until the deadline (monotonic)."""
     return RegistryApi(
         kind.api_host(authority),
         login,
-        rules=outbound_rules(kind),
+        rules=outbound_rules(entry, kind),
         sign_in_hosts=kind.sign_in_hosts(authority),
         deadline=deadline,
     )
 
 
-def outbound_rules(kind: RegistryType) -> Rules:
-    """Where this server may go for a type: what the operator opened is for hosts that
+def outbound_rules(entry: RegistryEntry, kind: RegistryType) -> Rules:
+    """Where this server may go for an entry: what the operator opened is for hosts that
     people write freely, not for those that are AWS's own."""
+    owner = entry.organization_id
     if kind.private_addresses:
-        return Rules(private=True)
+        return Rules(private=True, owner=owner)
     opened = tuple(ip_network(text, strict=False) for text in settings.OUTBOUND_ALLOWED_NETWORKS)
-    return Rules(allowed=opened)
+    return Rules(allowed=opened, owner=owner)
 
 
 def _failed(name: str, error: LoginError, kind: RegistryType) -> Step:

@@ -10,7 +10,7 @@ from django.test import Client
 
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import outcomes, tokens, trying
+from orgs.services import outcomes, tokens, upstream
 from orgs.services.audit import Actor
 from tests.conftest import HOST
 from tests.support.internet import HOST as REGISTRY
@@ -91,7 +91,7 @@ def test_the_contracts_other_field_codes(changed, field, sentence, send, alice) 
 
 @pytest.fixture
 def verified(client, alice, monkeypatch):
-    monkeypatch.setattr(trying, "PAUSES", {})
+    monkeypatch.setattr(upstream, "PAUSES", {})
 
     def verified(entry: RegistryEntry) -> Page:
         client.force_login(alice)
