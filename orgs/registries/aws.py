@@ -103,11 +103,11 @@ def endpoint(service: Service, region: str, *, fips: bool = False, dual_stack: b
     return _endpoints(service.name).resolve_endpoint(**given).url
 
 
-def prepare(service: Service, region: str) -> None:
+def prepare(service: Service) -> None:
     """Load what a call needs, which takes a processor a fifth of a second the first time."""
     with _preparing:  # once, not by all who come at the same moment
         _signing()
-        endpoint(service, region)
+        _endpoints(service.name)
 
 
 _preparing = threading.Lock()

@@ -165,8 +165,8 @@ class AwsEcr(_Ecr):
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return user_policy(patterns, config.get("region", ""))
 
-    def prepare(self, config: Config) -> None:
-        aws.prepare(SERVICE, config.get("region", ""))
+    def prepare(self) -> None:
+        aws.prepare(SERVICE)
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         return self.lister(config, secrets, ask).login()

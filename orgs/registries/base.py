@@ -274,7 +274,7 @@ class RegistryType(abc.ABC):
         is only the registry's. Raises `LoginError` as `login` does."""
         return None
 
-    def prepare(self, config: Config) -> None:
+    def prepare(self) -> None:
         """Load what `login` needs, where that takes long: before anyone waits for it."""
         return
 

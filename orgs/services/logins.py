@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
@@ -229,7 +230,7 @@ def _properties(pattern: str, environment: Environment | None) -> dict[str, str]
 
 def _mark_used(entry: RegistryEntry) -> None:
     """One write in five minutes at most, however large the fleet."""
-    now = timezone.now()
-    if entry.last_used_at is None or entry.last_used_at < now - USED_EVERY:
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY)
-        RegistryEntry.objects.filter(stale, pk=entry.pk).update(last_used_at=now)
+    if entry.last_used_at is None or abs(timezone.now() - entry.last_used_at) > USED_EVERY:
+        old, wrong = Q(last_used_at__lt=Now() - USED_EVERY), Q(last_used_at__gt=Now())
+        rows = RegistryEntry.objects.filter(Q(last_used_at=None) | old | wrong, pk=entry.pk)
+        rows.update(last_used_at=Now())

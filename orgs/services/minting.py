@@ -28,6 +28,7 @@ from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
 
 from . import upstream
+from .clock import database_now
 from .status import status_mark
 
 # Longer than the call that it is for, which is made at once and ends by itself.
@@ -109,7 +110,7 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
         raise _remembered(seen)
     with upstream.place(entry):
         # Before anyone holds the lease: on a busy machine it takes longer than that.
-        BY_SLUG[entry.registry_type].prepare(entry.config)
+        BY_SLUG[entry.registry_type].prepare()
         return _wait_for_login(entry, scope, host), True
 
 
@@ -336,12 +337,13 @@ def _store_failure(
     entry: RegistryEntry, row: CachedLogin, lease: _Lease, error: LoginError
 ) -> None:
     """Remember it for a while, so that a fleet doesn't repeat it; keep any login."""
-    at_hand = _Seen(row, datetime.now(UTC)).login_at_hand
+    now = database_now()
+    at_hand = _Seen(row, now).login_at_hand
     if error.transient:
         pause = RETRY_CACHED if at_hand else RETRY_COLD
     elif error.refused:
         changed = entry.secrets_changed_at
-        new = changed is not None and datetime.now(UTC) - changed < NEW_KEY
+        new = changed is not None and now - changed < NEW_KEY
         fresh_key = new and error.code == "invalid_key"
         pause = REMEMBER_NEW_KEY if fresh_key else REMEMBER_REFUSAL
     else:
@@ -385,7 +387,7 @@ class _Background:
     def _run(self, entry: RegistryEntry, row: CachedLogin, host: str, place: ExitStack) -> None:
         try:
             with place:
-                BY_SLUG[entry.registry_type].prepare(entry.config)
+                BY_SLUG[entry.registry_type].prepare()
                 if lease := _take_lease(row):
                     _refresh(entry, row, host, lease)
         except LoginError as error:

@@ -20,7 +20,6 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from orgs.models import RegistryEntry, Verification
 from orgs.registries.addresses import Rules
@@ -39,6 +38,7 @@ from orgs.registries.patterns import MatchPattern
 
 from . import audit, minting, upstream
 from .checking import patterns_of, type_of
+from .clock import database_now
 from .key_ids import without_key_ids
 from .status import BEYOND_LOGIN, status_mark
 
@@ -112,7 +112,7 @@ def entry_verify(
         except BaseException:
             Verification.objects.filter(claim_id=claim).update(claim_id=None, claim_until=None)
             raise
-        report = Report(steps, str(image or ""), timezone.now(), _status(entry, kind, steps))
+        report = Report(steps, str(image or ""), database_now(), _status(entry, kind, steps))
         _store(entry, claim, report, actor)
     return report
 
@@ -209,7 +209,7 @@ def _steps(
     patterns = patterns_of(entry)
     host = image.host if image else kind.example_host(patterns[0])
     changed = entry.secrets_changed_at
-    new = changed is not None and timezone.now() - changed < NEW
+    new = changed is not None and database_now() - changed < NEW
     try:
         login = upstream.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
         assert isinstance(login, DockerLogin)
@@ -304,7 +304,8 @@ def _claim(entry: RegistryEntry) -> uuid.UUID:
         Verification.objects.get_or_create(entry_id=entry.pk)
     except IntegrityError:
         raise RegistryEntry.DoesNotExist from None
-    free = Q(claim_id=None) | Q(claim_until__lt=Now())
+    wrong = Q(claim_until__gt=Now() + 2 * CLAIM)  # of a clock that was ahead
+    free = Q(claim_id=None) | Q(claim_until__lt=Now()) | wrong
     taken = Verification.objects.filter(free, entry_id=entry.pk).update(
         claim_id=claim, claim_until=Now() + CLAIM
     )

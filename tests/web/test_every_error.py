@@ -114,7 +114,7 @@ def verified(client, alice, monkeypatch):
          "AWS doesn't know the key {key}, or it's inactive. Check it under the IAM user's "
          "Security credentials, then enter it again"),
         (lambda aws, key: aws.fault("hang"),
-         "AWS ECR in us-east-1 didn’t answer within 5 seconds. Wait: workers can't pull until it "
+         "AWS ECR in us-east-1 didn’t answer within 7 seconds. Wait: workers can't pull until it "
          "answers; if it lasts, check this server's way to http://127.0.0.1"),
     ],
     ids=["8 access_denied", "9 signature_mismatch", "10 invalid_key", "11 registry_unreachable"],

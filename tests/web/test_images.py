@@ -170,7 +170,7 @@ def test_key_ids_are_for_admins(aws, entry_for, shown, alice, bob, staff) -> Non
     ("fault", "says"),
     [
         ("throttle", "AWS ECR in us-east-1 answers too many requests of this account already."),
-        ("hang", "AWS ECR in us-east-1 didn’t answer within 5 seconds."),
+        ("hang", "AWS ECR in us-east-1 didn’t answer within 8 seconds."),
         ("unavailable", "AWS ECR in us-east-1 has trouble of its own."),
     ],
 )
