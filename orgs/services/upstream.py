@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from django.conf import settings
 from django.db import connection
@@ -34,6 +34,21 @@ _PLACES = Places(
     most={"entry": 4},
     retry_after=1,
 )
+
+
+# Runs over many entries keep a thread each for as long as they take.
+_RUNS = Places(
+    4,
+    "Many entries are being verified already.",
+    most={"run": 1},
+    retry_after=10,
+)
+
+
+def run(organization_ids: frozenset[int]) -> AbstractContextManager[None]:
+    """The place for verifying many of these organizations' entries, one run at a time;
+    raises `places.Full`."""
+    return _RUNS.taken(organization_ids, run=organization_ids)
 
 
 @contextmanager

@@ -6,7 +6,9 @@ remembered of earlier failures is forgotten, so that the next worker tries anew.
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +51,8 @@ MOST_HOSTS = 3
 THREADS = 4  # where many are verified
 WAIT = 20.0  # seconds that each of them waits for a place
 Status = RegistryEntry.Status
+
+log = logging.getLogger(__name__)
 
 
 class Result(StrEnum):
@@ -158,7 +162,8 @@ def verify_each(
     """Verify many, some at a time, each with the image it was checked with last.
 
     Gives each entry with its report, or why there is none, in the order given. Those
-    not begun `within` so many seconds are `LoginError` busy.
+    not begun `within` so many seconds are `LoginError` busy. Raises `places.Full` where
+    the same organizations' entries are being verified like this already.
     """
     end = None if within is None else time.monotonic() + within
 
@@ -172,12 +177,31 @@ def verify_each(
             return error
         except RegistryEntry.DoesNotExist:
             return LoginError("entry_not_found", "It was deleted meanwhile.", "")
+        except Exception as error:
+            # One that makes us stumble must not end the run over all the others.
+            _log_stumble(entry, error)
+            return LoginError(
+                "server_error",
+                "Verifying it failed for a reason of this server's own.",
+                "Ask staff to look at the server's log.",
+            )
         finally:
             connection.close()
 
     entries = list(found)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
+    organizations = frozenset(entry.organization_id for entry in entries)
+    with (
+        upstream.run(organizations),
+        ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool,
+    ):
         yield from zip(entries, pool.map(one, entries), strict=True)
+
+
+def _log_stumble(entry: RegistryEntry, error: Exception) -> None:
+    """Where it happened, and not its text, which may quote what was being worked on."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    kind = type(error).__name__
+    log.error("verifying entry %s: %s at %s:%s", entry.pk, kind, at.filename, at.lineno)
 
 
 def _still_served(entry: RegistryEntry, text: str) -> ImageReference | None:

@@ -382,12 +382,24 @@ def test_members_see_no_key_id(aws, entry, verify):
     assert key_id not in str(verifying.newest(entry, key_ids=False))
 
 
-def test_many_at_once(ecr, aws, entry, make_entry, actor):
+def test_many_at_once(ecr, aws, entry, make_entry, actor, monkeypatch, caplog):
     role = make_entry(f"{HOST}/role/*", registry_type="aws-ecr-role")
     wrong = make_entry(f"{HOST}/wrong/*")
     found = [entry, role, wrong]
     told = dict(verifying.verify_each(found, actor))
     assert told[entry].holds and told[role].code == "checked_on_workers"
     assert told[wrong].failed.code == "invalid_key"
+    steps = verifying._steps
+
+    def stumble(checked, *args):
+        if checked == entry:
+            raise ZeroDivisionError(CANARY)
+        return steps(checked, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verifying, "_steps", stumble)
+        told = dict(verifying.verify_each(found, actor))
+    assert told[entry].code == "server_error" and told[wrong].failed.code == "invalid_key"
+    assert "ZeroDivisionError" in caplog.text and CANARY not in caplog.text
     late = dict(verifying.verify_each(found, actor, within=-1))
     assert {error.code for error in late.values()} == {"busy"}
