@@ -148,6 +148,7 @@ def _converse(raw: socket.socket, tls: ssl.SSLContext, server: Server, script: S
             while line := lines.readline().decode().strip():
                 name, _, value = line.partition(":")
                 headers[name.lower()] = value.strip()
+            lines.read(int(headers.get("content-length", 0)))  # unread, it would reset the answer
             request = Request(method, target, headers)
             server.requests.append(request)
             said = script(request)
