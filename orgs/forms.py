@@ -18,7 +18,7 @@ from django.http import HttpRequest, QueryDict
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries, trying
+from orgs.services import entries, upstream
 from orgs.services.audit import Actor
 
 FROM_PATTERN = "From the pattern"
@@ -245,7 +245,7 @@ class EntryForm(forms.ModelForm):
     def _key_works(self) -> bool:
         if self.entry is None or self.cleaned_data.get(ANYWAY):
             return True
-        failed = trying.replacement_error(self.entry, self.draft())
+        failed = upstream.replacement_error(self.entry, self.draft())
         if failed is None:
             return True
         what = "failed" if failed.refused else "couldn't be tested"

@@ -40,7 +40,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=100, help_text="For «Hi, <name>».")
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
-    date_joined = models.DateTimeField(auto_now_add=True)
+    date_joined = models.DateTimeField(db_default=Now(), editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -72,7 +72,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 class Organization(models.Model):
     name = models.CharField(max_length=100)
     slug = models.SlugField(max_length=60, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -112,7 +112,7 @@ class Project(models.Model):
         Organization, models.CASCADE, null=True, blank=True, related_name="projects"
     )
     user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="projects")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["name"]
@@ -188,8 +188,8 @@ class RegistryEntry(models.Model):
     secrets: Sealed | None = SealedField(null=True, editable=False)  # type: ignore[assignment]
     enabled = models.BooleanField(default=True)
     note = models.CharField(max_length=500, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     updated_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     secrets_changed_at = models.DateTimeField(null=True)
@@ -378,7 +378,7 @@ class Token(models.Model):
     digest = models.CharField(max_length=64, editable=False)
     name = models.CharField(max_length=100)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     # Written when older than five minutes, and with it the address it came from.

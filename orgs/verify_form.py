@@ -42,7 +42,7 @@ class VerifyForm(forms.Form):
     def verify(self, actor: Actor) -> bool:
         """Whether it was verified, with whatever result; else the form says why not.
 
-        Blocking, some 25 seconds at most, so never inside a transaction.
+        Blocking for as long as the registry takes, so never inside a transaction.
         """
         if not self.is_valid():
             return False

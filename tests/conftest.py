@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
-from orgs.services import entries, minting, notices, trying
+from orgs.services import entries, minting, notices, upstream
 from orgs.services.audit import Actor
 from tests.support.fake_aws import FakeAws
 from tests.support.internet import Internet
@@ -157,7 +157,7 @@ def ecr(aws: FakeAws, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def new_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS is asked whether a key that replaces another works: it does."""
-    monkeypatch.setattr(trying, "try_credentials", lambda *args: None)
+    monkeypatch.setattr(upstream, "try_credentials", lambda *args: None)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from django.urls import reverse
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import entries, logins, notices, trying
+from orgs.services import entries, logins, notices, upstream
 from orgs.services.audit import Actor
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
@@ -137,7 +137,7 @@ def test_verifying_and_looking_at_images_do_not_tell_it(
     client, aws, internet, alice, bob, make_entry, mailoutbox, monkeypatch, capsys
 ):
     """Wrong at AWS, and turned down by a registry that gives back all it was sent."""
-    monkeypatch.setattr(trying, "PAUSES", {})
+    monkeypatch.setattr(upstream, "PAUSES", {})
     key_id, _ = aws.create_user("valohai", aws.policy())
     sent = []
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from orgs.models import RegistryEntry
-from orgs.services import trying
+from orgs.services import upstream
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    monkeypatch.setattr(trying, "PAUSES", {})
+    monkeypatch.setattr(upstream, "PAUSES", {})
 
     def run(**options):
         code = 0

@@ -16,3 +16,7 @@ application = get_wsgi_application()
 _errors = [m for m in checks.run_checks() if m.is_serious()]
 if _errors:
     sys.exit("\n".join(str(message) for message in _errors))
+
+from orgs.registries import catalogue  # noqa: E402  (models have to be ready)
+
+catalogue.prepare()

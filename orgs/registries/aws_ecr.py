@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import closing
 
-from .aws_api import EcrApi
+from . import aws
 from .base import (
     AccessPolicy,
+    Ask,
     Config,
     DockerLogin,
     Field,
@@ -18,6 +18,7 @@ from .base import (
     Refused,
     RegistryType,
 )
+from .ecr_api import SERVICE, EcrApi
 from .ecr_hosts import (
     corrected_ecr_host,
     parse_ecr_host,
@@ -164,27 +165,29 @@ class AwsEcr(_Ecr):
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return user_policy(patterns, config.get("region", ""))
 
-    def login(
-        self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
-    ) -> DockerLogin:
-        with closing(self._api(config, secrets, host, endpoint_url)) as api:
-            return api.login()
+    def prepare(self) -> None:
+        aws.prepare(SERVICE)
 
-    def lister(self, config: Config, secrets: Config, host: str, endpoint_url: str = "") -> EcrApi:
-        return self._api(config, secrets, host, endpoint_url)
+    def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
+        return self.lister(config, secrets, ask).login()
 
-    def _api(self, config: Config, secrets: Config, host: str, endpoint_url: str) -> EcrApi:
-        self._refuse_login_elsewhere(config, host)
+    def lister(self, config: Config, secrets: Config, ask: Ask) -> EcrApi:
+        self._refuse_login_elsewhere(config, ask.host)
         key_id, secret = config.get("access_key_id"), secrets.get("secret_access_key")
         if not key_id or not secret:
-            # boto3 would silently sign with the server's own identity instead.
             raise LoginError(
                 "entry_unusable", "The entry has no complete key.", "Enter key and secret again."
             )
-        found = parse_ecr_host(host)
-        account = found.account if found else ""
-        scope = self.login_scope(host)
-        return EcrApi(key_id, secret, config["region"], scope, endpoint_url, account)
+        found = parse_ecr_host(ask.host)
+        return EcrApi(
+            key_id,
+            secret,
+            config["region"],
+            self.login_scope(ask.host),
+            ask.endpoint_url,
+            found.account if found else "",
+            deadline=ask.deadline,
+        )
 
 
 class AwsEcrRole(_Ecr):
@@ -239,10 +242,8 @@ class AwsEcrRole(_Ecr):
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return role_policy(patterns, config.get("role_name", ""), config.get("region", ""))
 
-    def login(
-        self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
-    ) -> InstanceRoleLogin:
-        self._refuse_login_elsewhere(config, host)
+    def login(self, config: Config, secrets: Config, ask: Ask) -> InstanceRoleLogin:
+        self._refuse_login_elsewhere(config, ask.host)
         return InstanceRoleLogin(role_name=config["role_name"], region=config["region"])
 
 

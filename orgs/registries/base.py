@@ -124,6 +124,16 @@ class Image:
     size: int | None = None
 
 
+@dataclass(frozen=True)
+class Ask:
+    """What a login is asked for: a normalized host, until when in `time.monotonic()` seconds,
+    and what stands in for the provider (CONTRACT, AWS_ENDPOINT_URL), "" for nothing."""
+
+    host: str
+    deadline: float
+    endpoint_url: str = ""
+
+
 class ImageLister(Protocol):
     """What a registry lists for a key. Blocking, usable by several threads; each method
     raises `LoginError`, and gives at most `MOST_LISTED`."""
@@ -135,9 +145,6 @@ class ImageLister(Protocol):
     def images(self, repository: str) -> list[Image]:
         """A repository's tags, newest first as far as that is known. Raises also
         `image_not_found` and `image_denied` or `listing_denied`."""
-
-    def close(self) -> None:
-        """Let go of connections."""
 
 
 MOST_LISTED = 1000
@@ -262,19 +269,18 @@ class RegistryType(abc.ABC):
         """What to attach at the provider for these patterns; None where it has none."""
         return None
 
-    def lister(
-        self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
-    ) -> ImageLister | None:
-        """What lists the images of a normalized host through the provider's own API; None
-        where there is only the registry's. Raises `LoginError` as `login` does."""
+    def lister(self, config: Config, secrets: Config, ask: Ask) -> ImageLister | None:
+        """What lists the images of a host through the provider's own API; None where there
+        is only the registry's. Raises `LoginError` as `login` does."""
         return None
 
-    @abc.abstractmethod
-    def login(
-        self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
-    ) -> DockerLogin | InstanceRoleLogin:
-        """Obtain the login for a normalized host; blocking, raises `LoginError`.
+    def prepare(self) -> None:
+        """Load what `login` needs, where that takes long: before anyone waits for it."""
+        return
 
-        Only types with `minted` call a network here: the provider's own API, or
-        what stands in for it at `endpoint_url` (CONTRACT, AWS_ENDPOINT_URL).
+    @abc.abstractmethod
+    def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin | InstanceRoleLogin:
+        """Obtain the login; blocking, raises `LoginError`.
+
+        Only types with `minted` call a network here: the provider's own API.
         """

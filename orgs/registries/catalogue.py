@@ -7,3 +7,9 @@ from .docker import DockerRegistry
 TYPES: tuple[RegistryType, ...] = (AwsEcr(), AwsEcrRole(), DockerRegistry())
 
 BY_SLUG = {registry_type.slug: registry_type for registry_type in TYPES}
+
+
+def prepare() -> None:
+    """Load what logins need; for a server to do as it starts."""
+    for registry_type in TYPES:
+        registry_type.prepare()

@@ -18,9 +18,10 @@ from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from . import outbound
+from .addresses import Rules
 from .base import DockerLogin, LoginError
 from .images import COMPONENT, MAX_PATH_LENGTH, split_authority
-from .outbound import Answer, Rules, shown
+from .outbound import Answer, shown
 
 MOST = 1000
 MANIFEST_TYPES = (

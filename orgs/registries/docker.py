@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .base import Config, DockerLogin, Field, LoginError, Problem, Refused, RegistryType
+from .base import Ask, Config, DockerLogin, Field, LoginError, Problem, Refused, RegistryType
 from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
 from .images import HUB
 from .patterns import MatchPattern
@@ -88,9 +88,7 @@ class DockerRegistry(RegistryType):
         host = _SIGN_IN_HOSTS.get(authority)
         return frozenset({host} if host else ())
 
-    def login(
-        self, config: Config, secrets: Config, host: str, endpoint_url: str = ""
-    ) -> DockerLogin:
+    def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         username, password = config.get("username"), secrets.get("password")
         if not username or not password:
             raise LoginError(
@@ -98,10 +96,10 @@ class DockerRegistry(RegistryType):
                 "The entry has no complete username and password.",
                 "Enter both again.",
             )
-        if _is_ecr(host):  # the rule of save time, held again
+        if _is_ecr(ask.host):  # the rule of save time, held again
             raise LoginError(
                 "entry_unusable",
-                f"{host} is Amazon ECR, where no password of one's own works.",
+                f"{ask.host} is Amazon ECR, where no password of one's own works.",
                 "Correct the entry's match pattern, or choose another registry type.",
             )
         return DockerLogin(username, password, expires_at=None)

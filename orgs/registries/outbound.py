@@ -2,51 +2,56 @@
 
 Hosts come from people, so this is where server-side request forgery ends: a name is
 looked up once, every address is judged, and the connection goes to one of exactly
-those. HTTPS only, no proxy, no redirect, no cookie.
+those. HTTPS only, no proxy, no redirect, no cookie. Only a provider's own service is
+asked without judging, through the proxy that the operator set for this server.
 """
 
 from __future__ import annotations
 
+import base64
 import http.client
+import os
 import queue
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from email.message import Message
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, TypeAlias
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+from .addresses import Rules, refusal
 from .base import LoginError
-
-Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = IPv4Network | IPv6Network
+from .places import Full, Places
 
 LOOKUP_SECONDS = 4.0
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 5.0
 MAX_BODY = 1_000_000
+MAX_HEADERS = 64 * 1024  # bytes, of all of an answer's together
 
-# getaddrinfo can't be stopped, only left behind: no more of them than this at once.
-_lookups = threading.BoundedSemaphore(8)
+# getaddrinfo can't be stopped, only left behind: no more of them than this at once, and
+# of no owner's so many that another's finds no place.
+_lookups = Places(32, "Too many look-ups are waiting for the DNS.", retry_after=5)
 
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
-@dataclass(frozen=True)
-class Rules:
-    """Where requests may go besides public addresses.
+class Unreachable(LoginError):
+    """No answer came; `kind` is why: "dns", "timeout", "refused", "closed", "certificate",
+    "tls", "network"."""
 
-    `private` admits private ones (VPC endpoints). `allowed` are networks that the
-    operator opened, whatever they are; a cloud's metadata stays shut even there.
-    """
-
-    private: bool = False
-    allowed: tuple[Network, ...] = ()
+    def __init__(self, kind: str, what: str, fix: str, retry_after: int | None = None) -> None:
+        super().__init__("registry_unreachable", what, fix, retry_after)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,10 @@ def addresses(
     its own sentence, `registry_unreachable` where there is none.
     """
     found: dict[str, None] = {}
-    for info in _look_up(host, port, timeout_seconds):
-        # A zone (`fe80::1%eth0`) names an interface of ours, and nothing to judge.
-        address = str(info[4][0]).partition("%")[0]
-        kind = _refused_kind(ip_address(address), rules)
-        if kind:
-            what, fix = _REFUSALS[kind]
+    for address in _look_up(host, port, rules.owner, timeout_seconds):
+        refused = refusal(ip_address(address), rules)
+        if refused:
+            what, fix = refused
             raise LoginError("unsafe_address", what.format(host=shown(host)), fix)
         found[address] = None
     return list(found)
@@ -92,16 +95,30 @@ def request(
 
     The certificate has to be the host's. `deadline` is a `time.monotonic()` value that
     holds however slowly the other side sends. Any status is an answer. Raises
-    `LoginError`: `registry_unreachable`, or `not_a_registry` where no HTTP is spoken.
+    `Unreachable`, and `LoginError` `not_a_registry` where no HTTP is spoken.
     """
-    own = {"Connection": "close", "User-Agent": "valohai-registries"}
-    try:
-        with closing(_Connection(host, port, to, deadline)) as connection:
-            connection.request(method, target, headers=own | dict(headers))
-            with connection.getresponse() as response:
-                return Answer(response.status, response.headers, response.read(MAX_BODY))
-    except (OSError, http.client.HTTPException) as error:
-        raise _network_error(shown(host), error) from None
+    with closing(_Connection(host, port, to, deadline)) as connection:
+        return _exchanged(connection, method, target, headers, b"", MAX_BODY)
+
+
+def ask_provider(
+    url: str, content: bytes, headers: Mapping[str, str], deadline: float, most: int
+) -> Answer:
+    """POST to a cloud provider's own service, or to what stands in for it, over http or https.
+
+    `most` is how much of the answer is read, in bytes. https goes through HTTPS_PROXY
+    unless NO_PROXY names the host. Deadline and errors as in `request`.
+    """
+    parts = urlsplit(url)
+    tls = parts.scheme == "https"
+    host, port = parts.hostname or "", parts.port or (443 if tls else 80)
+    proxy = _proxy(host) if tls else None
+    near = (proxy.host, proxy.port) if proxy else (host, port)
+    left = min(LOOKUP_SECONDS, deadline - time.monotonic())
+    to = _look_up(*near, "provider", left)
+    target = parts.path or "/"
+    with closing(_Connection(host, port, to, deadline, tls=tls, proxy=proxy)) as connection:
+        return _exchanged(connection, "POST", target, headers, content, most)
 
 
 def shown(host: str) -> str:
@@ -109,176 +126,93 @@ def shown(host: str) -> str:
     return host if _HOST.fullmatch(host) else "The host"
 
 
-# -- Addresses -------------------------------------------------------------------------
+# -- Looking up -------------------------------------------------------------------------
 
 
-def _networks(*texts: str) -> tuple[Network, ...]:
-    return tuple(ip_network(text) for text in texts)
-
-
-# Amazon's (EC2, ECS, EKS, and all that its instances find under fd00:ec2::), Azure's wire
-# server, Alibaba's, Oracle's, Scaleway's, Google's: their own documentation.
-_METADATA = _networks(
-    "169.254.169.254/32",
-    "169.254.170.2/32",
-    "169.254.170.23/32",
-    "fd00:ec2::/32",
-    "168.63.129.16/32",
-    "100.100.100.200/32",
-    "192.0.0.192/32",
-    "169.254.42.42/32",
-    "fd00:42::42/128",
-    "fd20:ce::254/128",
-)
-
-# IANA's special-purpose registries (RFC 6890 and its successors). Not `is_private` and
-# its like, which Python has changed between patch releases (CVE-2024-4032).
-_KINDS: tuple[tuple[str, tuple[Network, ...]], ...] = (
-    # Linux takes 0.0.0.0 and :: for itself.
-    ("loopback", _networks("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")),
-    ("link_local", _networks("169.254.0.0/16", "fe80::/10")),
-    ("multicast", _networks("224.0.0.0/4", "ff00::/8")),
-    (
-        "private",
-        # 100.64.0.0/10 is carriers' by RFC 6598, and common inside VPCs.
-        _networks(
-            "10.0.0.0/8",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "100.64.0.0/10",
-            "fc00::/7",
-            "fec0::/10",
-        ),
-    ),
-    (
-        "reserved",
-        _networks(
-            "192.0.0.0/24",
-            "192.0.2.0/24",
-            "192.88.99.0/24",
-            "198.18.0.0/15",
-            "198.51.100.0/24",
-            "203.0.113.0/24",
-            "240.0.0.0/4",
-            "2001::/23",
-            "2001:db8::/32",
-            "3fff::/20",
-        ),
-    ),
-)
-_GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")
-_IPV4_COMPATIBLE = IPv6Network("::/96")
-
-_REFUSALS = {
-    "loopback": (
-        "{host} leads back to this server itself, so nothing was sent there.",
-        "Write the host that workers reach the registry by.",
-    ),
-    "link_local": (
-        "{host} leads to a link-local address, which means another machine on every network.",
-        "Correct the host, or its DNS record.",
-    ),
-    "metadata": (
-        "{host} leads to a cloud's instance metadata, which is no registry.",
-        "Write the registry's own host.",
-    ),
-    "private": (
-        "{host} leads to a private address, and this server only goes to public ones.",
-        "If the registry is yours, ask staff to add its network to OUTBOUND_ALLOWED_NETWORKS.",
-    ),
-    "multicast": (
-        "{host} leads to a multicast address, which is no single machine's.",
-        "Correct the host, or its DNS record.",
-    ),
-    "reserved": (
-        "{host} leads to an address that is reserved, so no registry can be there.",
-        "Correct the host, or its DNS record.",
-    ),
-}
-
-
-def _refused_kind(address: Address, rules: Rules) -> str | None:
-    """Why an address is refused, a key of `_REFUSALS`; None where it isn't."""
-    for part in _led_to(address):
-        kind = _kind(part, rules)
-        if kind:
-            return kind
-    return None
-
-
-def _led_to(address: Address) -> list[Address]:
-    """The addresses where a packet may end: IPv4 can be wrapped in IPv6 in several ways."""
-    if isinstance(address, IPv4Address):
-        return [address]
-    inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-    if address.ipv4_mapped or address in _NAT64:
-        return [inner]
-    if address.sixtofour:
-        return [address.sixtofour]
-    if address.teredo:
-        return [*address.teredo, address]
-    if address in _IPV4_COMPATIBLE and int(address) > 1:
-        return [inner, address]
-    return [address]
-
-
-def _kind(address: Address, rules: Rules) -> str | None:
-    if any(address in network for network in _METADATA):
-        return "metadata"
-    if any(address in network for network in rules.allowed):
-        return None
-    for kind, networks in _KINDS:
-        if any(address in network for network in networks):
-            return None if kind == "private" and rules.private else kind
-    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
-        return "reserved"
-    return None
-
-
-def _look_up(host: str, port: int, timeout_seconds: float) -> list[Any]:
-    """What getaddrinfo finds, never empty; raise `registry_unreachable`."""
+def _look_up(host: str, port: int, owner: Hashable, timeout_seconds: float) -> list[str]:
+    """The addresses that getaddrinfo finds, never none; raises `Unreachable`."""
     deadline = time.monotonic() + timeout_seconds
-    if not _lookups.acquire(timeout=max(0.0, timeout_seconds)):
-        raise LoginError(
-            "registry_unreachable",
+    place = ExitStack()
+    try:
+        place.enter_context(_lookups.taken(owner, wait=max(0.0, timeout_seconds)))
+    except Full:
+        raise Unreachable(
+            "dns",
             f"{shown(host)} wasn't looked up, since too many look-ups are waiting for the DNS.",
             "Try again in a few seconds.",
             retry_after=5,
-        )
+        ) from None
     outcome: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:
-        try:
-            wanted = host.removeprefix("[").removesuffix("]")
-            outcome.put(
-                socket.getaddrinfo(wanted, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-            )
-        except Exception as error:  # not only OSError: UnicodeError for an overlong label
-            outcome.put(error)
-        finally:
-            _lookups.release()
+        with place:
+            try:
+                wanted = host.removeprefix("[").removesuffix("]")
+                kind, protocol = socket.SOCK_STREAM, socket.IPPROTO_TCP
+                outcome.put(socket.getaddrinfo(wanted, port, type=kind, proto=protocol))
+            except Exception as error:  # not only OSError: UnicodeError for an overlong label
+                outcome.put(error)
 
     threading.Thread(target=look_up, name="look-up", daemon=True).start()
     try:
         found = outcome.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
-        raise LoginError(
-            "registry_unreachable",
+        raise Unreachable(
+            "dns",
             f"The DNS didn't say in time where {shown(host)} is.",
             "Try again in a few seconds; if it lasts, check the name servers of this server.",
             retry_after=5,
         ) from None
     if isinstance(found, Exception) or not found:
-        raise LoginError(
-            "registry_unreachable",
+        raise Unreachable(
+            "dns",
             f"The DNS knows no address of {shown(host)}.",
             "Check its spelling, and that its name is known outside your own network too.",
         )
-    return found
+    # A zone (`fe80::1%eth0`) names an interface of ours, and nothing to judge.
+    return list(dict.fromkeys(str(info[4][0]).partition("%")[0] for info in found))
 
 
 # -- The connection --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Proxy:
+    host: str
+    port: int
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def _proxy(host: str) -> _Proxy | None:
+    """The operator's proxy for a host, from the environment as most programs read it."""
+    address = getproxies().get("https", "")
+    if not address or proxy_bypass(host):
+        return None
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    given = base64.b64encode(login.encode()).decode()
+    headers = {"Proxy-Authorization": f"Basic {given}"} if parts.username else {}
+    return _Proxy(parts.hostname or "", parts.port or 80, headers)
+
+
+def _exchanged(
+    connection: _Connection,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    content: bytes,
+    most: int,
+) -> Answer:
+    """One request and its answer; raises `LoginError`."""
+    own = {"Connection": "close", "User-Agent": "valohai-registries"}
+    try:
+        connection.request(method, target, body=content or None, headers=own | dict(headers))
+        with connection.getresponse() as response:
+            if sum(len(name) + len(text) for name, text in response.headers.items()) > MAX_HEADERS:
+                raise http.client.HTTPException("too many headers")
+            return Answer(response.status, response.headers, response.read(most))
+    except (OSError, http.client.HTTPException) as error:
+        raise _network_error(shown(connection.name), error) from None
 
 
 def _dial(address: str, port: int, timeout: float) -> socket.socket:
@@ -286,7 +220,7 @@ def _dial(address: str, port: int, timeout: float) -> socket.socket:
     return socket.create_connection((address, port), timeout)
 
 
-class _BoundedSocket(ssl.SSLSocket):
+class _Bounded(socket.socket):
     """Gives up at its deadline, even if bytes keep dripping in: a timeout restarts with each."""
 
     deadline: float
@@ -302,31 +236,59 @@ class _BoundedSocket(ssl.SSLSocket):
         self.arm()
         return super().send(*args, **kwargs)
 
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        self.arm()
+        super().sendall(*args, **kwargs)
 
-class _Connection(http.client.HTTPSConnection):
-    """HTTPS to a host at the first of the given addresses that takes the connection."""
 
-    def __init__(self, host: str, port: int, to: Sequence[str], deadline: float) -> None:
-        self._tls = ssl.create_default_context()
-        self._tls.sslsocket_class = _BoundedSocket
-        super().__init__(host.removeprefix("[").removesuffix("]"), port, context=self._tls)
+class _BoundedTls(_Bounded, ssl.SSLSocket):
+    """The same with TLS over it."""
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP to a host at the first of the given addresses that takes the connection; these
+    are the proxy's where there is one."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        to: Sequence[str],
+        deadline: float,
+        *,
+        tls: bool = True,
+        proxy: _Proxy | None = None,
+    ) -> None:
+        self.name = host
+        self.default_port = 443 if tls else 80  # type: ignore[misc]  # what Host leaves out
+        self._tls = _trusting() if tls else None
         self._to = to
         self._deadline = deadline
+        bare = host.removeprefix("[").removesuffix("]")
+        if proxy is None:
+            super().__init__(bare, port)
+        else:
+            super().__init__(proxy.host, proxy.port)
+            self.set_tunnel(bare, port, dict(proxy.headers))
+        self._server_name = bare
 
     def connect(self) -> None:
         raw = self._first_to_answer()
-        try:
-            sock = self._tls.wrap_socket(
-                raw, server_hostname=self.host, do_handshake_on_connect=False
-            )
-        except BaseException:
-            raw.close()
-            raise
-        assert isinstance(sock, _BoundedSocket)
+        sock = _Bounded(raw.family, raw.type, raw.proto, fileno=raw.detach())
         sock.deadline = self._deadline
-        self.sock = sock  # from here on, `close` closes it
-        sock.arm()
-        sock.do_handshake()
+        self.sock: socket.socket | None = sock  # from here on, `close` closes it
+        if getattr(self, "_tunnel_host", None):
+            self._tunnel()  # type: ignore[attr-defined]
+        if self._tls is not None:
+            sock.arm()
+            wrapped = self._tls.wrap_socket(
+                sock, server_hostname=self._server_name, do_handshake_on_connect=False
+            )
+            assert isinstance(wrapped, _BoundedTls)
+            wrapped.deadline = self._deadline
+            self.sock = wrapped
+            wrapped.arm()
+            wrapped.do_handshake()
 
     def _first_to_answer(self) -> socket.socket:
         failed: OSError = OSError("no address")
@@ -337,6 +299,27 @@ class _Connection(http.client.HTTPSConnection):
             except OSError as error:
                 failed = error
         raise failed
+
+
+def _trusting() -> ssl.SSLContext:
+    """What certificates are judged by: the system's authorities, or botocore's where it has
+    none, and those that AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE name."""
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+    return _trusting_these(*(os.environ.get(name, "") for name in names))
+
+
+@lru_cache(maxsize=8)  # reading them takes some hundredths of a second
+def _trusting_these(file: str, directory: str, aws: str, requests: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.sslsocket_class = _BoundedTls
+    paths = ssl.get_default_verify_paths()
+    if not (paths.cafile or (paths.capath and any(Path(paths.capath).iterdir()))):
+        import botocore
+
+        context.load_verify_locations(Path(botocore.__file__).with_name("cacert.pem"))
+    if bundle := aws or requests:
+        context.load_verify_locations(bundle)
+    return context
 
 
 def _left(deadline: float) -> float:
@@ -360,14 +343,14 @@ def _network_error(host: str, error: Exception) -> LoginError:
     """Say which way the network failed; the first that fits, so the narrower come first."""
     if isinstance(error, ssl.SSLCertVerificationError):
         fault = _CERTIFICATE_FAULTS.get(error.verify_code, "is from an issuer unknown here")
-        return LoginError(
-            "registry_unreachable",
+        return Unreachable(
+            "certificate",
             f"The certificate of {host} {fault}, so nothing was sent there.",
             "Mend the registry's certificate, or ask staff to make this server trust its issuer.",
         )
-    for kinds, what, fix, retry_after in _FAILURES:
+    for kinds, kind, what, fix, retry_after in _FAILURES:
         if isinstance(error, kinds):
-            return LoginError("registry_unreachable", what.format(host=host), fix, retry_after)
+            return Unreachable(kind, what.format(host=host), fix, retry_after)
     return LoginError(
         "not_a_registry",
         f"{host} answered, but not in HTTP.",
@@ -375,33 +358,38 @@ def _network_error(host: str, error: Exception) -> LoginError:
     )
 
 
-_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, int | None], ...] = (
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, str, int | None], ...] = (
     (
         (TimeoutError,),
+        "timeout",
         "{host} didn't answer in time.",
         "Try again in a few seconds; if it lasts, check this server's way to it.",
         5,
     ),
     (
         (ConnectionRefusedError,),
+        "refused",
         "{host} refused the connection.",
         "Check the port, and that the registry is running.",
         None,
     ),
     (
         (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError),
+        "closed",
         "{host} closed the connection without an answer.",
         "Check the port, and what stands between this server and the registry.",
         None,
     ),
     (
         (ssl.SSLError,),
+        "tls",
         "{host} doesn't speak TLS as it should, so nothing was sent there.",
         "Check the port: logins go over HTTPS only.",
         None,
     ),
     (
         (OSError,),
+        "network",
         "{host} can't be reached from this server.",
         "Check the host, and this server's way to it.",
         None,

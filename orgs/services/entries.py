@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +33,7 @@ from orgs.registries.base import Refused
 
 from .audit import Actor, event, record
 from .checking import Checked, Draft, check, check_all, conflicts, parse_patterns
+from .clock import database_now
 
 __all__ = ["Draft", "check"]
 
@@ -64,6 +65,7 @@ def write_new(
     """New entries and an event for each; already checked, and inside `one_by_one`."""
     by = actor.user.pk if actor.user else None
     made, rows, events = [], [], []
+    now = database_now()
     for draft, checked in drafts:
         entry = RegistryEntry(
             organization_id=organization.pk,
@@ -74,7 +76,7 @@ def write_new(
             created_by_id=by,
             updated_by_id=by,
         )
-        _seal(entry, checked)
+        _seal(entry, checked, now)
         made.append(entry)
         rows += _rows(entry, checked, draft.environments)
         told = _told_draft(draft, checked)
@@ -133,7 +135,7 @@ def write_change(
     entry.enabled = draft.enabled
     entry.note = draft.note
     if "type" in found or "secret" in found:
-        _seal(entry, checked)
+        _seal(entry, checked, database_now())
     if not found.keys().isdisjoint({"patterns", "environments", "enabled"}):
         entry.patterns.all().delete()
         MatchPattern.objects.bulk_create(_rows(entry, checked, draft.environments))
@@ -201,12 +203,12 @@ def locked(keys: Sequence[UUID]) -> list[RegistryEntry]:
     return found
 
 
-def _seal(entry: RegistryEntry, checked: Checked) -> None:
+def _seal(entry: RegistryEntry, checked: Checked, now: datetime) -> None:
     """Seal what was given, erasing what was there."""
     entry.secrets = (
         sealed.seal(json.dumps(checked.secrets), entry.sealed_for) if checked.secrets else None
     )
-    entry.secrets_changed_at = timezone.now() if checked.secrets else None
+    entry.secrets_changed_at = now if checked.secrets else None
 
 
 def _revealed(entry: RegistryEntry) -> dict[str, str] | None:
@@ -281,6 +283,7 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
             at=None, steps=[], claim_id=None, claim_until=None
         )
     entry.updated_by = actor.user
+    entry.updated_at = database_now()
     entry.save()
     record(
         actor=actor,

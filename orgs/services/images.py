@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -21,6 +20,7 @@ from django.db import connection
 from orgs.models import RegistryEntry
 from orgs.registries.base import (
     MOST_LISTED,
+    Ask,
     DockerLogin,
     Image,
     ImageLister,
@@ -33,13 +33,13 @@ from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
 
-from . import minting, trying
+from . import minting, upstream
 from .checking import patterns_of, type_of
 from .key_ids import without_key_ids
 from .verifying import registry_api
 
 T = TypeVar("T")
-SECONDS = 10.0  # for all that is asked together
+SECONDS = 8.0  # for all that is asked together
 THREADS = 5
 PAGE_SIZE = 10
 TAGS_EACH = 3
@@ -118,7 +118,7 @@ def images_of(
 ) -> Listing:
     """The images on one of the entry's hosts, 10 repositories a page, or of one repository.
 
-    Blocking, some 10 seconds at most. `repository` is a path, or begins with its host;
+    Blocking, `SECONDS` at most. `repository` is a path, or begins with its host;
     `host` is the host[:port] to look at, else the first that the patterns name in full.
     Raises `Refused` where there is nothing to ask (`disabled`, `checked_on_workers`,
     `unknown_type`) or the name is none of the entry's (field "repository"), and
@@ -139,11 +139,10 @@ def images_of(
     suggested = next((p.literal_prefix for p in wild if p.literal_prefix), "")
     empty = Listing(authority, hosts, bool(wild), chosen=chosen, suggested=suggested)
     look = _Look(patterns, authority, key_ids)
-    with trying.place():
+    with upstream.place(entry):
         try:
-            secrets = minting.revealed(entry)
-            with closing(_lister(kind, entry.config, secrets, authority, look.end)) as lister:
-                return look.through(lister, empty, page)
+            lister = _lister(kind, entry, minting.revealed(entry), authority, look.end)
+            return look.through(lister, empty, page)
         except LoginError as error:
             return replace(empty, problem=look.told(error))
 
@@ -192,18 +191,18 @@ def _parsed(text: str) -> ImageReference | None:
 
 def _lister(
     kind: RegistryType,
-    config: dict[str, str],
+    entry: RegistryEntry,
     secrets: dict[str, str],
     authority: str,
     deadline: float,
 ) -> ImageLister:
     """The provider's own listing where it has one, else the registry's."""
-    lister = kind.lister(config, secrets, authority, settings.AWS_ENDPOINT_URL)
+    lister = kind.lister(entry.config, secrets, Ask(authority, deadline, settings.AWS_ENDPOINT_URL))
     if lister is not None:
         return lister
-    login = trying.obtain(kind, config, secrets, authority, new=False)
+    login = upstream.ask_for_login(kind, entry.config, secrets, authority, deadline)
     assert isinstance(login, DockerLogin)
-    return _OfRegistry(registry_api(kind, authority, login, deadline))
+    return _OfRegistry(registry_api(entry, kind, authority, login, deadline))
 
 
 class _OfRegistry:
@@ -219,9 +218,6 @@ class _OfRegistry:
     def images(self, repository: str) -> list[Image]:
         """Last first: registries sort by name or by age."""
         return [Image(repository, tag) for tag in reversed(self._api.tags(repository))]
-
-    def close(self) -> None:
-        """Nothing: each request has a connection of its own."""
 
 
 class _Look:
@@ -320,7 +316,7 @@ def _together(calls: Sequence[Callable[[], T]], end: float) -> list[Future[T]]:
         wait(asked, timeout=max(0.0, end - time.monotonic()))
         return asked
     finally:
-        # A call under way ends by itself, by the time limits of its connection.
+        # A call under way ends by itself, at the same end.
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
-from orgs.registries.base import DockerLogin, InstanceRoleLogin, LoginError, Refused
+from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, Refused
 from orgs.registries.patterns import MatchPattern
 
 from . import audit, minting
@@ -127,7 +128,8 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
         return minting.minted_login(entry, image.host)
     if registry_type.secret_goes_to_host:
         _require_own_host(served, image)
-    return registry_type.login(entry.config, minting.revealed(entry), image.host), False
+    # Nothing is called for these: the login is stored, or the worker's to complete.
+    return registry_type.login(entry.config, minting.revealed(entry), Ask(image.host, 0.0)), False
 
 
 def _require_own_host(served: Served, image: Wanted) -> None:
@@ -228,7 +230,7 @@ def _properties(pattern: str, environment: Environment | None) -> dict[str, str]
 
 def _mark_used(entry: RegistryEntry) -> None:
     """One write in five minutes at most, however large the fleet."""
-    now = timezone.now()
-    if entry.last_used_at is None or entry.last_used_at < now - USED_EVERY:
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY)
-        RegistryEntry.objects.filter(stale, pk=entry.pk).update(last_used_at=now)
+    if entry.last_used_at is None or abs(timezone.now() - entry.last_used_at) > USED_EVERY:
+        old, wrong = Q(last_used_at__lt=Now() - USED_EVERY), Q(last_used_at__gt=Now())
+        rows = RegistryEntry.objects.filter(Q(last_used_at=None) | old | wrong, pk=entry.pk)
+        rows.update(last_used_at=Now())

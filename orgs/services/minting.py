@@ -2,7 +2,8 @@
 
 Across all processes and machines one caller holds the lease, calls the registry
 outside any transaction, and stores the login only while the lease and the
-entry's credentials_version are still its own. Times are the database's.
+entry's credentials_version are still its own. Times are the database's, and none that
+lies further ahead than any we write is believed: then a clock was wrong, and is right.
 """
 
 from __future__ import annotations
@@ -10,18 +11,14 @@ from __future__ import annotations
 import json
 import logging
 import random
-import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.conf import settings
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -30,9 +27,13 @@ from orgs.models import CachedLogin, RegistryEntry, cached_login_context
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
 
+from . import upstream
+from .clock import database_now
 from .status import status_mark
 
+# Longer than the call that it is for, which is made at once and ends by itself.
 LEASE = timedelta(seconds=8)
+CALL_SOON = 3.0  # seconds from taking the lease to the call; later it had too little time
 WAIT = 9.0  # seconds a caller without a login waits for the one who refreshes
 POLL = 0.15
 # A login that ends sooner isn't worth giving: the pull it is for may take longer.
@@ -42,14 +43,19 @@ RETRY_COLD = timedelta(seconds=5)
 REMEMBER_REFUSAL = timedelta(seconds=60)
 REMEMBER_NEW_KEY = timedelta(seconds=5)
 NEW_KEY = timedelta(minutes=2)
-# Callers blocked at once in this process: on one entry, one organization, in all.
-PLACES = {"entry": 4, "organization": 8, "process": 24}
+# The longest that we write, with room for two clocks that differ.
+MOST_PAUSE = timedelta(minutes=2)
+MOST_LIFE = timedelta(hours=12, minutes=5)
 
 log = logging.getLogger(__name__)
 
 
 class EntryChanged(Exception):
     """The entry isn't what it was when it was resolved: resolve again."""
+
+
+class _LeaseLost(Exception):
+    """The lease was taken, and its time was as good as over before the call could be made."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,27 @@ class _Seen:
         return (
             row.login is not None
             and row.expires_at is not None
-            and row.expires_at - self.now >= LEAST_LEFT
+            and LEAST_LEFT <= row.expires_at - self.now <= MOST_LIFE
         )
 
     @property
     def may_try(self) -> bool:
-        return self.row.next_try_at is None or self.row.next_try_at <= self.now
+        return not _ahead(self.row.next_try_at, self.now, MOST_PAUSE)
+
+    @property
+    def lease_free(self) -> bool:
+        return self.row.lease_id is None or not _ahead(self.row.lease_until, self.now, 2 * LEASE)
 
     @property
     def due(self) -> bool:
         after = self.row.refresh_after
-        return self.may_try and after is not None and after <= self.now
+        soon = after is not None and not _ahead(after, self.now, MOST_LIFE / 2)
+        return soon and self.may_try and self.lease_free
+
+
+def _ahead(moment: datetime | None, now: datetime, most: timedelta) -> bool:
+    """Whether it is still to come, and no further ahead than it can be."""
+    return moment is not None and now < moment <= now + most
 
 
 def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
@@ -88,11 +104,13 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
     seen = _look(entry, scope)
     if seen is not None and seen.login_at_hand:
         if seen.due:
-            _refresh_in_background(entry, seen.row, host)
+            background.start(entry, seen.row, host)
         return _opened(seen.row), False
     if seen is not None and not seen.may_try:
         raise _remembered(seen)
-    with _places.taken(entry):
+    with upstream.place(entry):
+        # Before anyone holds the lease: on a busy machine it takes longer than that.
+        BY_SLUG[entry.registry_type].prepare()
         return _wait_for_login(entry, scope, host), True
 
 
@@ -121,6 +139,7 @@ def valid_until(entry: RegistryEntry) -> datetime | None:
         entry=entry,
         credentials_version=entry.credentials_version,
         expires_at__gt=Now() + LEAST_LEFT,
+        expires_at__lt=Now() + MOST_LIFE,
     )
     return rows.order_by("-expires_at").values_list("expires_at", flat=True).first()
 
@@ -199,39 +218,9 @@ def _busy() -> LoginError:
 # --- waiting ------------------------------------------------------------------
 
 
-class _Places:
-    """How many callers may be blocked at once, so that a cold or hanging entry
-    never takes the threads that answer everyone else."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken: Counter[tuple[str, object]] = Counter()
-
-    @contextmanager
-    def taken(self, entry: RegistryEntry) -> Iterator[None]:
-        keys = [("entry", entry.pk), ("organization", entry.organization_id), ("process", None)]
-        with self._lock:
-            if any(self._taken[key] >= PLACES[key[0]] for key in keys):
-                raise _busy()
-            self._taken.update(keys)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._taken.subtract(keys)
-                for key in keys:
-                    if not self._taken[key]:
-                        del self._taken[key]
-
-    def blocked(self, organization_id: int) -> int:
-        """How many callers of an organization are blocked in this process now."""
-        return self._taken[("organization", organization_id)]
-
-
-_places = _Places()
-
-
 def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
+    """The login once someone has obtained it, within `WAIT` seconds; the caller does so
+    itself where nobody else does."""
     deadline = time.monotonic() + WAIT
     while True:
         seen = _look(entry, scope)
@@ -247,40 +236,61 @@ def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
             return _opened(seen.row)
         if not seen.may_try:
             raise _remembered(seen)
-        lease = _take_lease(seen.row)
-        if lease is not None:
-            return _refresh(entry, seen.row, host, lease)
-        if time.monotonic() >= deadline:
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise _busy()
+        if seen.lease_free and left < upstream.CALL_SECONDS:
+            # Whoever had the lease is gone, and this caller is told before a call may end.
+            background.start(entry, seen.row, host)
+        elif seen.lease_free and (lease := _take_lease(seen.row)):
+            try:
+                return _refresh(entry, seen.row, host, lease)
+            except _LeaseLost:
+                continue
         time.sleep(POLL * random.uniform(0.7, 1.3))  # noqa: S311
 
 
 # --- refreshing ---------------------------------------------------------------
 
 
-def _take_lease(row: CachedLogin) -> uuid.UUID | None:
+@dataclass(frozen=True)
+class _Lease:
+    """The right to call the registry; `taken` is from before it was taken, monotonic."""
+
+    id: uuid.UUID
+    taken: float
+
+
+def _take_lease(row: CachedLogin) -> _Lease | None:
     """One conditional UPDATE, committed; None where another has the lease, or has
     brought an outcome since `row` was read."""
-    lease = uuid.uuid4()
-    free = Q(lease_id=None) | Q(lease_until__lt=Now())
+    lease = _Lease(uuid.uuid4(), time.monotonic())
+    # Twice the lease: an UPDATE that waited for its row has an older clock than that row.
+    wrong = Q(lease_until__gt=Now() + 2 * LEASE)
+    free = Q(lease_id=None) | Q(lease_until__lt=Now()) | wrong
     taken = CachedLogin.objects.filter(free, pk=row.pk, outcomes=row.outcomes).update(
-        lease_id=lease, lease_until=Now() + LEASE
+        lease_id=lease.id, lease_until=Now() + LEASE
     )
     return lease if taken else None
 
 
-def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: uuid.UUID) -> DockerLogin:
-    """Call the registry and store what came of it; raises what it told."""
-    assert not connection.in_atomic_block
-    registry_type = BY_SLUG[entry.registry_type]
+def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: _Lease) -> DockerLogin:
+    """Call the registry and store what came of it; raises what it told, `EntryChanged` and
+    `_LeaseLost`."""
+    kind = BY_SLUG[entry.registry_type]
     try:
-        login = registry_type.login(entry.config, revealed(entry), host, settings.AWS_ENDPOINT_URL)
+        secrets = revealed(entry)
+        if time.monotonic() - lease.taken > CALL_SOON:
+            # This thread didn't get the processor; what is left may not do for a call.
+            raise _LeaseLost
+        deadline = lease.taken + upstream.CALL_SECONDS
+        login = upstream.ask_for_login(kind, entry.config, secrets, host, deadline)
         assert isinstance(login, DockerLogin)
     except LoginError as error:
         _store_failure(entry, row, lease, error)
         raise
     except BaseException:
-        CachedLogin.objects.filter(pk=row.pk, lease_id=lease).update(lease_id=None)
+        CachedLogin.objects.filter(pk=row.pk, lease_id=lease.id).update(lease_id=None)
         raise
     if not _store(entry, row, lease, login):
         raise EntryChanged
@@ -288,19 +298,20 @@ def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: uuid.UUID
     return login
 
 
-def _still_mine(entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID):
+def _still_mine(entry: RegistryEntry, row: CachedLogin, lease: _Lease):
     """The row, while nobody took the lease over and nobody changed the entry."""
     return CachedLogin.objects.filter(
         pk=row.pk,
-        lease_id=lease,
+        lease_id=lease.id,
         entry__credentials_version=entry.credentials_version,
         entry__enabled=True,
     )
 
 
-def _store(entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID, login: DockerLogin) -> bool:
-    now = datetime.now(UTC)
+def _store(entry: RegistryEntry, row: CachedLogin, lease: _Lease, login: DockerLogin) -> bool:
     assert login.expires_at is not None
+    # What is left by this machine's clock, counted from the database's.
+    life = min(login.expires_at - datetime.now(UTC), MOST_LIFE)
     text = json.dumps([login.username, login.password])
     with transaction.atomic():
         # The entry's row is locked against an edit between this check and the write.
@@ -309,8 +320,8 @@ def _store(entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID, login: Dock
             _still_mine(entry, row, lease).update(
                 login=sealed.seal(text, cached_login_context(entry.pk, row.scope)),
                 credentials_version=entry.credentials_version,
-                expires_at=login.expires_at,
-                refresh_after=now + (login.expires_at - now) / 2,
+                expires_at=Now() + life,
+                refresh_after=Now() + life / 2,
                 next_try_at=None,
                 error_code="",
                 error_what="",
@@ -323,15 +334,16 @@ def _store(entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID, login: Dock
 
 
 def _store_failure(
-    entry: RegistryEntry, row: CachedLogin, lease: uuid.UUID, error: LoginError
+    entry: RegistryEntry, row: CachedLogin, lease: _Lease, error: LoginError
 ) -> None:
     """Remember it for a while, so that a fleet doesn't repeat it; keep any login."""
-    at_hand = _Seen(row, datetime.now(UTC)).login_at_hand
+    now = database_now()
+    at_hand = _Seen(row, now).login_at_hand
     if error.transient:
         pause = RETRY_CACHED if at_hand else RETRY_COLD
     elif error.refused:
         changed = entry.secrets_changed_at
-        new = changed is not None and datetime.now(UTC) - changed < NEW_KEY
+        new = changed is not None and now - changed < NEW_KEY
         fresh_key = new and error.code == "invalid_key"
         pause = REMEMBER_NEW_KEY if fresh_key else REMEMBER_REFUSAL
     else:
@@ -353,49 +365,44 @@ def _store_failure(
 
 
 class _Background:
-    """Refreshes ahead of expiry: a few threads, and no queue behind them."""
+    """Refreshes beside the askers: a few threads, and no queue behind them."""
 
     def __init__(self, threads: int) -> None:
-        self._free = threading.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="refresh")
-        self._running: set = set()
+        self._running: dict[int, Future[None]] = {}
 
     def start(self, entry: RegistryEntry, row: CachedLogin, host: str) -> None:
-        """Refresh unless another does or every thread is busy; the next asker tries."""
-        if not self._free.acquire(blocking=False):
+        """Refresh unless that is done already or no place is free; then the next asker tries."""
+        if row.pk in self._running:
             return
-        try:
-            lease = _take_lease(row)
-        except DatabaseError:
-            lease = None
-        if lease is None:
-            self._free.release()
-            return
-        task = self._pool.submit(self._run, entry, row, host, lease)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        with ExitStack() as place:
+            try:
+                place.enter_context(upstream.place(entry, apart=True))
+            except LoginError:
+                return
+            task = self._pool.submit(self._run, entry, row, host, place.pop_all())
+        self._running[row.pk] = task
+        task.add_done_callback(lambda _: self._running.pop(row.pk, None))
 
-    def _run(self, entry: RegistryEntry, row: CachedLogin, host: str, lease: uuid.UUID) -> None:
+    def _run(self, entry: RegistryEntry, row: CachedLogin, host: str, place: ExitStack) -> None:
         try:
-            _refresh(entry, row, host, lease)
+            with place:
+                BY_SLUG[entry.registry_type].prepare()
+                if lease := _take_lease(row):
+                    _refresh(entry, row, host, lease)
         except LoginError as error:
             log.warning("refreshing the login of entry %s: %s", entry.pk, error.code)
-        except EntryChanged:
+        except (EntryChanged, _LeaseLost):
             pass
         except Exception as error:
             # Its text might quote what it was working on; its kind is enough.
             log.error("refreshing the login of entry %s: %s", entry.pk, type(error).__name__)
         finally:
             connection.close()
-            self._free.release()
 
     def drain(self) -> None:
         """Wait until nothing is being refreshed (tests, shutdown)."""
-        wait(list(self._running))
+        wait(list(self._running.values()))
 
 
-background = _Background(threads=4)
-
-
-def _refresh_in_background(entry: RegistryEntry, row: CachedLogin, host: str) -> None:
-    background.start(entry, row, host)
+background = _Background(threads=12)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
-from django.utils import timezone
 
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 
 from .audit import Actor, record
+from .clock import database_now
 from .status import status_mark
 
 WRITTEN_EVERY = timedelta(minutes=5)
@@ -69,9 +69,8 @@ def outcome_report(
             subject=str(image),
             code=code,
         )
-        now = timezone.now()
         same = entry.status_code == ("" if code == OK else code) and entry.status_reporter
-        if same and entry.status_at and entry.status_at > now - WRITTEN_EVERY:
+        if same and entry.status_at and abs(database_now() - entry.status_at) < WRITTEN_EVERY:
             return
         error = _error(code, entry.config.get("role_name", ""))
         status = RegistryEntry.Status.FAILING if error else RegistryEntry.Status.VERIFIED

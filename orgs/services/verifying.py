@@ -6,7 +6,9 @@ remembered of earlier failures is forgotten, so that the next worker tries anew.
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +22,9 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from orgs.models import RegistryEntry, Verification
+from orgs.registries.addresses import Rules
 from orgs.registries.base import (
     NO_LOGIN,
     REFUSALS,
@@ -34,11 +36,11 @@ from orgs.registries.base import (
 )
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
-from orgs.registries.outbound import Rules
 from orgs.registries.patterns import MatchPattern
 
-from . import audit, minting, trying
+from . import audit, minting, upstream
 from .checking import patterns_of, type_of
+from .clock import database_now
 from .key_ids import without_key_ids
 from .status import BEYOND_LOGIN, status_mark
 
@@ -46,8 +48,11 @@ CLAIM = timedelta(seconds=40)  # longer than a check can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
-WAIT = 20.0  # seconds for a place, where many are verified
+THREADS = 4  # where many are verified
+WAIT = 20.0  # seconds that each of them waits for a place
 Status = RegistryEntry.Status
+
+log = logging.getLogger(__name__)
 
 
 class Result(StrEnum):
@@ -94,15 +99,16 @@ def entry_verify(
     image: ImageReference | None = None,
     wait: float = 0.0,
 ) -> Report:
-    """Check the entry now, and store what came of it. Blocking, some 25 seconds at most,
-    and before that up to `wait` seconds while many others are checked.
+    """Check the entry now, and store what came of it. Blocking: `upstream.NEW_KEY_SECONDS`
+    for the login, `REGISTRY_SECONDS` for the rest, and before that up to `wait` seconds
+    while many others are checked.
 
     Raises `Refused` where this server can't check it, and `LoginError` busy where it is
     being checked already.
     """
     kind = _checkable(entry, image)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    with trying.place(wait):
+    with upstream.place(entry, apart=True, wait=wait):
         claim = _claim(entry)
         try:
             minting.forget_failures(entry)
@@ -110,7 +116,7 @@ def entry_verify(
         except BaseException:
             Verification.objects.filter(claim_id=claim).update(claim_id=None, claim_until=None)
             raise
-        report = Report(steps, str(image or ""), timezone.now(), _status(entry, kind, steps))
+        report = Report(steps, str(image or ""), database_now(), _status(entry, kind, steps))
         _store(entry, claim, report, actor)
     return report
 
@@ -156,7 +162,8 @@ def verify_each(
     """Verify many, some at a time, each with the image it was checked with last.
 
     Gives each entry with its report, or why there is none, in the order given. Those
-    not begun `within` so many seconds are `LoginError` busy.
+    not begun `within` so many seconds are `LoginError` busy. Raises `places.Full` where
+    the same organizations' entries are being verified like this already.
     """
     end = None if within is None else time.monotonic() + within
 
@@ -170,12 +177,31 @@ def verify_each(
             return error
         except RegistryEntry.DoesNotExist:
             return LoginError("entry_not_found", "It was deleted meanwhile.", "")
+        except Exception as error:
+            # One that makes us stumble must not end the run over all the others.
+            _log_stumble(entry, error)
+            return LoginError(
+                "server_error",
+                "Verifying it failed for a reason of this server's own.",
+                "Ask staff to look at the server's log.",
+            )
         finally:
             connection.close()
 
     entries = list(found)
-    with ThreadPoolExecutor(trying.PLACES, thread_name_prefix="verify") as pool:
+    organizations = frozenset(entry.organization_id for entry in entries)
+    with (
+        upstream.run(organizations),
+        ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool,
+    ):
         yield from zip(entries, pool.map(one, entries), strict=True)
+
+
+def _log_stumble(entry: RegistryEntry, error: Exception) -> None:
+    """Where it happened, and not its text, which may quote what was being worked on."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    kind = type(error).__name__
+    log.error("verifying entry %s: %s at %s:%s", entry.pk, kind, at.filename, at.lineno)
 
 
 def _still_served(entry: RegistryEntry, text: str) -> ImageReference | None:
@@ -207,9 +233,9 @@ def _steps(
     patterns = patterns_of(entry)
     host = image.host if image else kind.example_host(patterns[0])
     changed = entry.secrets_changed_at
-    new = changed is not None and timezone.now() - changed < NEW
+    new = changed is not None and database_now() - changed < NEW
     try:
-        login = trying.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
+        login = upstream.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
         assert isinstance(login, DockerLogin)
     except LoginError as error:
         if until := minting.valid_until(entry):
@@ -220,10 +246,11 @@ def _steps(
         yield _not_checked("image", "It needs the login.")
         return
     yield Step("login", Result.OK)
-    yield from _registry_steps(kind, login, patterns, image)
+    yield from _registry_steps(entry, kind, login, patterns, image)
 
 
 def _registry_steps(
+    entry: RegistryEntry,
     kind: RegistryType,
     login: DockerLogin,
     patterns: list[MatchPattern],
@@ -236,7 +263,7 @@ def _registry_steps(
         yield _not_checked("registry", "The pattern leaves the host open. Name an image to check.")
         yield _not_checked("image", "Name an image to check.")
         return
-    apis = [registry_api(kind, authority, login, deadline) for authority in authorities]
+    apis = [registry_api(entry, kind, authority, login, deadline) for authority in authorities]
     try:
         for api in apis:
             api.answers()
@@ -259,25 +286,26 @@ def _registry_steps(
 
 
 def registry_api(
-    kind: RegistryType, authority: str, login: DockerLogin, deadline: float
+    entry: RegistryEntry, kind: RegistryType, authority: str, login: DockerLogin, deadline: float
 ) -> RegistryApi:
     """The registry of these images as a login sees it, until the deadline (monotonic)."""
     return RegistryApi(
         kind.api_host(authority),
         login,
-        rules=outbound_rules(kind),
+        rules=outbound_rules(entry, kind),
         sign_in_hosts=kind.sign_in_hosts(authority),
         deadline=deadline,
     )
 
 
-def outbound_rules(kind: RegistryType) -> Rules:
-    """Where this server may go for a type: what the operator opened is for hosts that
+def outbound_rules(entry: RegistryEntry, kind: RegistryType) -> Rules:
+    """Where this server may go for an entry: what the operator opened is for hosts that
     people write freely, not for those that are AWS's own."""
+    owner = entry.organization_id
     if kind.private_addresses:
-        return Rules(private=True)
+        return Rules(private=True, owner=owner)
     opened = tuple(ip_network(text, strict=False) for text in settings.OUTBOUND_ALLOWED_NETWORKS)
-    return Rules(allowed=opened)
+    return Rules(allowed=opened, owner=owner)
 
 
 def _failed(name: str, error: LoginError, kind: RegistryType) -> Step:
@@ -300,7 +328,8 @@ def _claim(entry: RegistryEntry) -> uuid.UUID:
         Verification.objects.get_or_create(entry_id=entry.pk)
     except IntegrityError:
         raise RegistryEntry.DoesNotExist from None
-    free = Q(claim_id=None) | Q(claim_until__lt=Now())
+    wrong = Q(claim_until__gt=Now() + 2 * CLAIM)  # of a clock that was ahead
+    free = Q(claim_id=None) | Q(claim_until__lt=Now()) | wrong
     taken = Verification.objects.filter(free, entry_id=entry.pk).update(
         claim_id=claim, claim_until=Now() + CLAIM
     )

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.defaults import page_not_found
 
 from orgs.models import RegistryEntry
-from orgs.services.places import Full
+from orgs.registries.places import Full
 
 
 class Trouble:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from orgs.models import AuditEvent, ImportDraft, RegistryEntry
-from orgs.services import entries, trying
+from orgs.services import entries, upstream
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.once
@@ -100,7 +100,7 @@ def test_narrow_and_many(visit, alice, make_entry, write) -> None:
 
 @with_and_without
 def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) -> None:
-    monkeypatch.setattr(trying, "PAUSES", {})
+    monkeypatch.setattr(upstream, "PAUSES", {})
     entry = make_entry()
     alices = visit(java_script_enabled=scripts)
     page = alices.sign_in("alice@example.com")

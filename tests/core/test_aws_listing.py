@@ -1,19 +1,22 @@
-"""What ECR lists, asked of a fake AWS that judges by policy, and of botocore's stub."""
+"""What ECR lists, asked of a fake AWS that judges by policy, and of one that is scripted."""
 
 from __future__ import annotations
 
-from contextlib import closing
+import base64
+import json
+import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from threading import Thread
 
 import pytest
-from botocore.stub import ANY, Stubber
 
-from orgs.registries.aws_api import EcrApi
 from orgs.registries.aws_ecr import AwsEcr, AwsEcrRole
-from orgs.registries.base import Image, LoginError
+from orgs.registries.base import Ask, Image, LoginError
 from orgs.registries.docker import DockerRegistry
+from orgs.registries.ecr_api import EcrApi
 from tests.conftest import CANARY, HOST
 from tests.support.fake_aws import ACCOUNT, FakeAws
 
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.once
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 DAY = 86400
+NUMBERS = count()
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 
 
@@ -38,16 +42,13 @@ def aws():
 
 @pytest.fixture
 def api_for(aws):
-    opened = []
 
     def api(policy, account=ACCOUNT):
-        key_id, secret = aws.create_user(f"user-{len(opened)}-{id(policy)}", policy)
-        opened.append(EcrApi(key_id, secret, "us-east-1", "", aws.url, account))
-        return opened[-1]
+        key_id, secret = aws.create_user(f"user-{next(NUMBERS)}", policy)
+        deadline = time.monotonic() + 30
+        return EcrApi(key_id, secret, "us-east-1", "", aws.url, account, deadline=deadline)
 
-    yield api
-    for each in opened:
-        each.close()
+    return api
 
 
 def told(call) -> LoginError:
@@ -97,8 +98,7 @@ def test_a_repository_that_is_not_there(name, aws, api_for):
 
 def test_no_policy_and_no_such_key(aws, api_for):
     assert told(api_for(None).repositories).code == "listing_denied"
-    with closing(EcrApi(KEY, CANARY, "us-east-1", "", aws.url, ACCOUNT)) as api:
-        error = told(api.repositories)
+    error = told(ecr(aws.url).repositories)
     assert error.code == "invalid_key" and CANARY not in str(error)
 
 
@@ -136,13 +136,33 @@ def test_denied_in_xml(aws, api_for):
 # --- pages, by what is sent -----------------------------------------------------
 
 
-def stubbed(*answers):
-    api = EcrApi(KEY, CANARY, "us-east-1", account=ACCOUNT)
-    stub = Stubber(api._client)
-    for operation, content, asked in answers:
-        stub.add_response(operation, content, {"registryId": ACCOUNT, "maxResults": 1000, **asked})
-    stub.activate()
-    return api, stub
+@contextmanager
+def scripted(*answers):
+    """An ECR that gives these answers, one each, and the list of what it was asked."""
+    left, asked = list(answers), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append((self.headers["X-Amz-Target"].rpartition(".")[2], body))
+            content = left.pop(0)
+            content = content if isinstance(content, bytes) else json.dumps(content).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield ecr(f"http://127.0.0.1:{server.server_port}"), asked
+        server.shutdown()
+
+
+def ecr(url, account=ACCOUNT):
+    return EcrApi(KEY, CANARY, "us-east-1", "", url, account, deadline=time.monotonic() + 7)
 
 
 def repositories(*names):
@@ -150,43 +170,55 @@ def repositories(*names):
 
 
 def test_all_pages_are_read():
-    api, stub = stubbed(
-        ("describe_repositories", {**repositories("b1"), "nextToken": "next"}, {}),
-        ("describe_repositories", repositories("a1"), {"nextToken": "next"}),
-    )
-    assert api.repositories() == ["a1", "b1"]
-    stub.assert_no_pending_responses()
+    with scripted({**repositories("b1"), "nextToken": "next"}, repositories("a1")) as (api, asked):
+        assert api.repositories() == ["a1", "b1"]
+    page = {"maxResults": 1000, "registryId": ACCOUNT}
+    assert asked == [
+        ("DescribeRepositories", page),
+        ("DescribeRepositories", page | {"nextToken": "next"}),
+    ]
 
 
 def test_no_more_than_a_thousand():
-    names = [f"r{number}" for number in range(700)]
-    page = {**repositories(*names), "nextToken": "next"}
-    api, stub = stubbed(
-        ("describe_repositories", page, {}),
-        ("describe_repositories", page, {"nextToken": "next"}),
-    )
-    assert len(api.repositories()) == 1000
-    stub.assert_no_pending_responses()
+    page = {**repositories(*(f"r{number}" for number in range(700))), "nextToken": "next"}
+    with scripted(page, page) as (api, asked):
+        assert len(api.repositories()) == 1000
+    assert len(asked) == 2
 
 
 def test_pages_that_never_end():
-    page = {"imageDetails": [], "nextToken": "next"}
-    about = {"repositoryName": "my-repo", "filter": ANY}
-    first, *rest = [("describe_images", page, {**about, "nextToken": "next"})] * 5
-    api, stub = stubbed((*first[:2], about), *rest)
-    assert api.images("my-repo") == []
-    stub.assert_no_pending_responses()
+    with scripted(*[{"imageDetails": [], "nextToken": "next"}] * 5) as (api, asked):
+        assert api.images("my-repo") == []
+    assert len(asked) == 5
 
 
-def test_details_may_be_missing():
-    about = {"repositoryName": "my-repo", "filter": {"tagStatus": "TAGGED"}}
+def test_details_may_be_missing_or_odd():
     details = [
         {"imageTags": ["old"]},
         {"imageDigest": "x"},
-        {"imageTags": ["v1"], "imagePushedAt": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"imageTags": ["v1"], "imagePushedAt": datetime(2026, 1, 1, tzinfo=UTC).timestamp()},
+        {"imageTags": ["older", 7, None], "imagePushedAt": 1e300, "imageSizeInBytes": "big"},
+        {"imageTags": "v9"},
+        "none",
     ]
-    api, _ = stubbed(("describe_images", {"imageDetails": details}, about))
-    assert [(i.tag, i.size) for i in api.images("my-repo")] == [("v1", None), ("old", None)]
+    with scripted({"imageDetails": details}) as (api, asked):
+        found = [(image.tag, image.size) for image in api.images("my-repo")]
+    assert found == [("v1", None), ("older", None), ("old", None)]
+    assert asked[0][1]["filter"] == {"tagStatus": "TAGGED"}
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ([{"repositoryName": 7}, "x", None, {"repositoryName": "a1"}], ["a1"]),
+        ("a1", []),
+        ({"a1": 1}, []),
+        (None, []),
+    ],
+)
+def test_lists_that_are_none(names, wanted):
+    with scripted({"repositories": names}) as (api, _):
+        assert api.repositories() == wanted
 
 
 # --- which types list -----------------------------------------------------------
@@ -197,10 +229,12 @@ def test_who_has_a_listing_of_its_own():
         {"access_key_id": KEY, "region": "us-east-1"},
         {"secret_access_key": CANARY},
     )
-    with closing(AwsEcr().lister(config, secrets, HOST)) as lister:
-        assert (lister.account, lister.region) == (ACCOUNT, "us-east-1")
-    assert AwsEcrRole().lister({"role_name": "r", "region": "us-east-1"}, {}, HOST) is None
-    assert DockerRegistry().lister({"username": "u"}, {"password": "p"}, "quay.io") is None
+    ask = Ask(HOST, 0.0)
+    lister = AwsEcr().lister(config, secrets, ask)
+    assert (lister.account, lister.region) == (ACCOUNT, "us-east-1")
+    assert AwsEcrRole().lister({"role_name": "r", "region": "us-east-1"}, {}, ask) is None
+    ask = Ask("quay.io", 0.0)
+    assert DockerRegistry().lister({"username": "u"}, {"password": "p"}, ask) is None
 
 
 @pytest.mark.parametrize(
@@ -216,26 +250,39 @@ def test_no_key_goes_elsewhere_and_none_is_borrowed(host, secrets, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ambient")
     config = {"access_key_id": KEY, "region": "us-east-1"}
-    error = told(lambda: AwsEcr().lister(config, secrets, host))
+    error = told(lambda: AwsEcr().lister(config, secrets, Ask(host, 0.0)))
     assert error.code == "entry_unusable"
 
 
-@pytest.mark.parametrize("content", [b"<html>a proxy's page</html>", b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>a proxy's page</html>",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        {"authorizationData": []},
+        {"authorizationData": [{"authorizationToken": 7}]},
+        {"authorizationData": [{"authorizationToken": "é"}]},
+        {"authorizationData": [{"authorizationToken": "QVdTOg=="}]},
+        {"authorizationData": "none"},
+    ],
+)
 def test_an_answer_that_is_not_ecrs(content):
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    with scripted(content) as (api, _):
+        assert told(api.login).code == "registry_unreachable"
 
-        def log_message(self, *args):
-            pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        with closing(EcrApi(KEY, CANARY, "us-east-1", "", url)) as api:
-            assert told(api.login).code == "registry_unreachable"
-        server.shutdown()
+@pytest.mark.parametrize(
+    ("expires_at", "hours"),
+    [(1e300, 0.25), ("soon", 0.25), (None, 0.25), (-1, 0.25), (4e9, 12), (True, 0.25)],
+)
+def test_no_expiry_is_believed_that_cannot_be(expires_at, hours):
+    token = base64.b64encode(b"AWS:password:with:colons").decode()
+    given = {"authorizationToken": token, "expiresAt": expires_at}
+    with scripted({"authorizationData": [given]}) as (api, _):
+        login = api.login()
+    assert (login.username, login.password) == ("AWS", "password:with:colons")
+    left = (login.expires_at - datetime.now(UTC)).total_seconds()
+    assert hours * 3600 - 60 < left <= hours * 3600

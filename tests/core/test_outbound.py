@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from orgs.registries import outbound
+from orgs.registries.addresses import Rules
 from orgs.registries.base import LoginError
-from orgs.registries.outbound import Rules, addresses
+from orgs.registries.outbound import addresses
+from orgs.registries.places import Places
 from tests.support.certificates import make_certificates
 from tests.support.internet import HOST, Internet, Request, reply
 
@@ -218,12 +220,12 @@ def test_a_dns_that_hangs_holds_nobody_longer_and_few_threads(
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    monkeypatch.setattr(outbound, "_lookups", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(outbound, "_lookups", Places(2, "Full."))
     began = time.monotonic()
     sentences = []
-    for _ in range(3):
+    for owner in range(3):
         with pytest.raises(LoginError) as refused:
-            addresses(HOST, 443, PUBLIC_ONLY, timeout_seconds=0.1)
+            addresses(HOST, 443, Rules(owner=owner), timeout_seconds=0.1)
         assert (refused.value.code, refused.value.retry_after) == ("registry_unreachable", 5)
         sentences.append(refused.value.what)
     assert time.monotonic() - began < 2

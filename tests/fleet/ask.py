@@ -12,7 +12,7 @@ import time
 
 import django
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 90.0  # seconds: how long it takes is told, and depends on what else runs here
 
 
 def main(project_id: str, image_text: str, threads: int) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from orgs.models import AuditEvent, MatchPattern, RegistryEntry
-from orgs.registries.base import DockerLogin, LoginError, Refused
+from orgs.registries.base import Ask, DockerLogin, LoginError, Refused
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
@@ -88,7 +88,8 @@ def test_a_username_is_stripped_and_may_hold_what_registries_use():
 
 
 def test_login_is_the_stored_one_and_does_not_expire():
-    login = TYPE.login({"username": "robot"}, {"password": CANARY}, "registry.example.com")
+    ask = Ask("registry.example.com", 0.0)
+    login = TYPE.login({"username": "robot"}, {"password": CANARY}, ask)
     assert login == DockerLogin("robot", CANARY, None)
     assert CANARY not in repr(login)
 
@@ -104,7 +105,7 @@ def test_login_is_the_stored_one_and_does_not_expire():
 )
 def test_login_refuses_again_what_saving_refuses(config, secrets, host):
     with pytest.raises(LoginError) as error:
-        TYPE.login(config, secrets, host)
+        TYPE.login(config, secrets, Ask(host, 0.0))
     assert error.value.code == "entry_unusable"
     assert CANARY not in str(error.value)
 

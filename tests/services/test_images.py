@@ -11,7 +11,8 @@ from django.db import transaction
 
 from orgs.models import AuditEvent, CachedLogin
 from orgs.registries.base import Image, LoginError, Refused
-from orgs.services import images, trying
+from orgs.registries.places import Places
+from orgs.services import images, upstream
 from orgs.services.images import images_of
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as ELSEWHERE
@@ -203,7 +204,6 @@ class Lister:
         self.content = content
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
-        self.closed = False
 
     def repositories(self):
         return sorted(self.content)
@@ -225,9 +225,6 @@ class Lister:
             with self.lock:
                 self.at_once -= 1
 
-    def close(self):
-        self.closed = True
-
 
 @pytest.fixture
 def listing_of(entry_for, monkeypatch):
@@ -243,10 +240,10 @@ def listing_of(entry_for, monkeypatch):
     return listing_of
 
 
-def test_asked_five_at_a_time_and_closed(listing_of):
+def test_asked_five_at_a_time(listing_of):
     lister = Lister({f"r{n}": ["v1"] for n in range(10)})
     assert len(listing_of(lister).repositories) == 10
-    assert lister.most_at_once == 5 and lister.closed
+    assert lister.most_at_once == 5
 
 
 def test_more_than_can_be_read(listing_of):
@@ -338,9 +335,9 @@ def test_who_isnt_asked_at_all(make_entry, actor, monkeypatch):
 
 
 def test_few_look_at_once(entry_for, monkeypatch):
-    monkeypatch.setattr(trying, "_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(upstream, "_PLACES", Places(1, "Full."))
     entry = entry_for()
-    with trying.place(), pytest.raises(LoginError) as busy:
+    with upstream.place(entry), pytest.raises(LoginError) as busy:
         images_of(entry)
     assert busy.value.code == "busy"
 

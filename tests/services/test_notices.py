@@ -9,7 +9,7 @@ from django.core.mail.backends.locmem import EmailBackend
 
 from orgs.models import Membership, RegistryEntry, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import entries, logins, minting, notices, outcomes, trying, verifying
+from orgs.services import entries, logins, minting, notices, outcomes, upstream, verifying
 from orgs.services.audit import Actor
 from tests.conftest import CANARY, HOST, make_user
 
@@ -20,7 +20,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(trying, "PAUSES", {})
+    monkeypatch.setattr(upstream, "PAUSES", {})
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -15,7 +14,8 @@ from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError, Refused
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
-from orgs.services import entries, minting, trying, verifying
+from orgs.registries.places import Places
+from orgs.services import entries, minting, upstream, verifying
 from orgs.services.status import status_mark
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
@@ -30,7 +30,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 def pauses(monkeypatch):
     paused = []
     monkeypatch.setattr(
-        trying, "time", SimpleNamespace(sleep=paused.append, monotonic=time.monotonic)
+        upstream, "time", SimpleNamespace(sleep=paused.append, monotonic=time.monotonic)
     )
     return paused
 
@@ -322,14 +322,14 @@ def test_one_at_a_time(aws, entry, verify):
 
 
 def test_a_few_in_a_process(aws, entry, verify, monkeypatch):
-    monkeypatch.setattr(trying, "_places", threading.BoundedSemaphore(1))
-    with trying.place(), pytest.raises(LoginError) as busy:
+    monkeypatch.setattr(upstream, "_PLACES", Places(1, "Full."))
+    with upstream.place(entry), pytest.raises(LoginError) as busy:
         verify(entry)
     assert busy.value.code == "busy" and not aws.calls
 
 
 def test_a_change_meanwhile_is_not_written_over(aws, entry, verify, actor, monkeypatch):
-    def login(self, config, secrets, host, endpoint_url=""):
+    def login(self, config, secrets, ask):
         other = RegistryEntry.objects.get(pk=entry.pk)
         entries.entry_set_enabled(entry=other, actor=actor, enabled=False)
         return DockerLogin("AWS", "p", None)
@@ -382,12 +382,24 @@ def test_members_see_no_key_id(aws, entry, verify):
     assert key_id not in str(verifying.newest(entry, key_ids=False))
 
 
-def test_many_at_once(ecr, aws, entry, make_entry, actor):
+def test_many_at_once(ecr, aws, entry, make_entry, actor, monkeypatch, caplog):
     role = make_entry(f"{HOST}/role/*", registry_type="aws-ecr-role")
     wrong = make_entry(f"{HOST}/wrong/*")
     found = [entry, role, wrong]
     told = dict(verifying.verify_each(found, actor))
     assert told[entry].holds and told[role].code == "checked_on_workers"
     assert told[wrong].failed.code == "invalid_key"
+    steps = verifying._steps
+
+    def stumble(checked, *args):
+        if checked == entry:
+            raise ZeroDivisionError(CANARY)
+        return steps(checked, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verifying, "_steps", stumble)
+        told = dict(verifying.verify_each(found, actor))
+    assert told[entry].code == "server_error" and told[wrong].failed.code == "invalid_key"
+    assert "ZeroDivisionError" in caplog.text and CANARY not in caplog.text
     late = dict(verifying.verify_each(found, actor, within=-1))
     assert {error.code for error in late.values()} == {"busy"}

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from orgs.registries.addresses import Rules
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.distribution import RegistryApi
-from orgs.registries.outbound import Rules
 from tests.conftest import CANARY
 from tests.support.internet import HOST, Request, Script, reply
 

@@ -10,7 +10,7 @@ from django.test import Client
 
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import outcomes, tokens, trying
+from orgs.services import outcomes, tokens, upstream
 from orgs.services.audit import Actor
 from tests.conftest import HOST
 from tests.support.internet import HOST as REGISTRY
@@ -91,7 +91,7 @@ def test_the_contracts_other_field_codes(changed, field, sentence, send, alice) 
 
 @pytest.fixture
 def verified(client, alice, monkeypatch):
-    monkeypatch.setattr(trying, "PAUSES", {})
+    monkeypatch.setattr(upstream, "PAUSES", {})
 
     def verified(entry: RegistryEntry) -> Page:
         client.force_login(alice)
@@ -114,7 +114,7 @@ def verified(client, alice, monkeypatch):
          "AWS doesn't know the key {key}, or it's inactive. Check it under the IAM user's "
          "Security credentials, then enter it again"),
         (lambda aws, key: aws.fault("hang"),
-         "AWS ECR in us-east-1 didn’t answer within 5 seconds. Wait: workers can't pull until it "
+         "AWS ECR in us-east-1 didn’t answer within 7 seconds. Wait: workers can't pull until it "
          "answers; if it lasts, check this server's way to http://127.0.0.1"),
     ],
     ids=["8 access_denied", "9 signature_mismatch", "10 invalid_key", "11 registry_unreachable"],

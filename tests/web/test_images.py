@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from orgs.services import trying
+from orgs.services import upstream
 from tests.conftest import CANARY, HOST
 
 from .conftest import url
@@ -169,7 +170,7 @@ def test_key_ids_are_for_admins(aws, entry_for, shown, alice, bob, staff) -> Non
     ("fault", "says"),
     [
         ("throttle", "AWS ECR in us-east-1 answers too many requests of this account already."),
-        ("hang", "AWS ECR in us-east-1 didn’t answer within 5 seconds."),
+        ("hang", "AWS ECR in us-east-1 didn’t answer within 8 seconds."),
         ("unavailable", "AWS ECR in us-east-1 has trouble of its own."),
     ],
 )
@@ -198,14 +199,10 @@ def test_where_there_is_nothing_to_ask(make_entry, look, shown, bob, monkeypatch
 
 def test_busy_is_said(aws, entry_for, shown, bob) -> None:
     entry = entry_for()
-    held = [trying.place() for _ in range(trying.PLACES)]
-    for one in held:
-        one.__enter__()
-    try:
-        assert "Other entries are being checked at this moment." in shown(bob, entry).text
-    finally:
-        for one in held:
-            one.__exit__(None, None, None)
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(upstream.place(entry))
+        assert "Many registries are being asked at this moment" in shown(bob, entry).text
 
 
 def test_only_to_look_at(client, aws, entry_for, alice) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from django.db import connection, transaction
 
 from orgs.models import AuditEvent, RegistryEntry
 from orgs.registries.base import DockerLogin, LoginError
-from orgs.services import entries, trying
+from orgs.registries.places import Places
+from orgs.services import entries, upstream
 from tests.conftest import CANARY, HOST
 
 from .conftest import NEW, TYPED, Page, url
@@ -42,7 +41,7 @@ def key(aws):
 @pytest.fixture
 def no_pauses(monkeypatch):
     paused = []
-    monkeypatch.setattr(trying.time, "sleep", paused.append)
+    monkeypatch.setattr(upstream.time, "sleep", paused.append)
     return paused
 
 
@@ -81,14 +80,14 @@ def test_a_secret_that_is_not_the_keys(replace, aws, key, make_entry, no_pauses)
 def test_an_unknown_key_is_tried_three_times(replace, aws, make_entry, no_pauses) -> None:
     page = replace(make_entry(), key_id="AKIAI44QH8DHBEXAMPLE")
     assert "AWS doesn't know the key AKIAI44QH8DHBEXAMPLE" in page.error("secret_access_key")
-    assert len(aws.calls) == 3 and sum(no_pauses) < trying.DEADLINE
+    assert len(aws.calls) == 3 and sum(no_pauses) < upstream.NEW_KEY_SECONDS
 
 
 def test_a_key_that_comes_to_be_known(replace, make_entry, no_pauses, monkeypatch) -> None:
     """IAM tells its regions of a new key with a delay."""
     entry, tried = make_entry(), []
 
-    def login(self, config, secrets, host, endpoint_url=""):
+    def login(self, config, secrets, ask):
         tried.append(secrets["secret_access_key"])
         if len(tried) < 3:
             raise LoginError("invalid_key", "AWS doesn't know the key.", "Check it.")
@@ -174,18 +173,18 @@ def test_never_inside_a_transaction(replace, make_entry, monkeypatch) -> None:
     assert replace(entry).status_code == 302
     assert inside == [False]
     with transaction.atomic(), pytest.raises(AssertionError, match="never called inside"):
-        trying.replacement_error(entry, draft())
+        upstream.replacement_error(entry, draft())
 
 
 def test_only_a_few_at_once(make_entry, monkeypatch) -> None:
-    monkeypatch.setattr(trying, "_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(upstream, "_PLACES", Places(1, "Full."))
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", lambda *args: None)
     entry = make_entry()
-    assert trying.replacement_error(entry, draft()) is None
-    with trying._places:
-        error = trying.replacement_error(entry, draft())
+    assert upstream.replacement_error(entry, draft()) is None
+    with upstream.place(entry):
+        error = upstream.replacement_error(entry, draft())
     assert error is not None and error.code == "busy"
-    assert trying.replacement_error(entry, draft()) is None
+    assert upstream.replacement_error(entry, draft()) is None
 
 
 def draft() -> entries.Draft:

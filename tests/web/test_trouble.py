@@ -6,9 +6,9 @@ import pytest
 from django.urls import reverse
 
 from orgs.models import RegistryEntry
+from orgs.registries.places import Full
 from orgs.services import entries, tokens
 from orgs.services.audit import Actor
-from orgs.services.places import Full
 
 pytestmark = pytest.mark.django_db
 

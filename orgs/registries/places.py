@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 
-from orgs.registries.base import LoginError
+from .base import LoginError
 
 
 class Full(LoginError):
@@ -79,4 +79,5 @@ class Places:
         free = self.total - self._taken[("", None)]
         if free <= 0 or self._taken[keys[1]] >= max(1, free / 2):
             return False
-        return all(self._taken[key] < self.most[key[0]] for key in keys[2:])
+        bounded = (key for key in keys[2:] if key[0] in self.most)
+        return all(self._taken[key] < self.most[key[0]] for key in bounded)

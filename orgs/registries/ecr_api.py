@@ -1,25 +1,22 @@
-"""AWS's own API of ECR, asked with one explicit key and nothing of the server's.
-
-The only importer of botocore's client; imported inside functions, since it costs a
-tenth of a second that most commands never need.
-"""
+"""AWS's own API of ECR, as one key sees it, in our words."""
 
 from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
+from . import aws
 from .base import MOST_LISTED, NO_LOGIN, DockerLogin, Image, LoginError
+from .outbound import Unreachable
 
-CONNECT_TIMEOUT = 2.0  # seconds; with READ_TIMEOUT and ATTEMPTS below the 8 s lease
-READ_TIMEOUT = 2.5
-ATTEMPTS = 2
-# AWS says 12 hours. An expiry that isn't in the future can't be true of a token
-# just given (fakes say 2015); then we count on no more than this.
+SERVICE = aws.Service("ecr", "AmazonEC2ContainerRegistry_V20150921")
+# AWS says 12 hours, and no more is believed. An expiry that isn't in the future can't be
+# true of a token just given (fakes say 2015); then we count on no more than this.
+MOST_LIFE = timedelta(hours=12)
 UNSTATED_LIFE = timedelta(minutes=15)
 
 _MOST_PAGES = 5  # filtered ones may be far from full
@@ -27,14 +24,15 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # The length that ECR's own model wants (RepositoryName); the rest is the path's grammar.
 _REPOSITORY = re.compile(r"[a-z0-9._/-]{2,256}")
 _ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
-_XML_CODE = re.compile(r"<Code>([A-Za-z.]+)</Code>")
 
 
 class EcrApi:
-    """ECR in one region, as one key sees it. Blocking; each method raises `LoginError`.
+    """ECR in one region, as one key sees it. Blocking, usable by several threads; each
+    method raises `LoginError`, at `deadline` (`time.monotonic()` seconds) at the latest.
 
     `scope` is that of `RegistryType.login_scope`: which of the region's endpoints.
-    `account` is whose registry is listed; "" for the key's own.
+    `account` is whose registry is listed; "" for the key's own. `endpoint_url` stands in
+    for AWS where it isn't "".
     """
 
     def __init__(
@@ -45,29 +43,32 @@ class EcrApi:
         scope: str = "",
         endpoint_url: str = "",
         account: str = "",
+        *,
+        deadline: float,
     ) -> None:
-        self.key_id = key_id
         self.region = region
         self.account = account
-        self._client = _client(key_id, secret, region, scope, endpoint_url)
-
-    def close(self) -> None:
-        self._client.close()
+        self.url = endpoint_url or aws.endpoint(
+            SERVICE, region, fips="fips" in scope, dual_stack="dual-stack" in scope
+        )
+        self._key = aws.Key(key_id, secret)
+        self._began = time.monotonic()
+        self._deadline = deadline
 
     def login(self) -> DockerLogin:
-        """GetAuthorizationToken; 8 seconds at most."""
+        """GetAuthorizationToken."""
+        answer = self._ask("GetAuthorizationToken", {})
         try:
-            (given, *_) = self._ask("get_authorization_token")["authorizationData"]
-            token = base64.b64decode(given["authorizationToken"]).decode()
+            (given, *_) = answer["authorizationData"]
+            token = base64.b64decode(given["authorizationToken"], validate=True).decode()
             username, _, password = token.partition(":")
-            expires_at = given["expiresAt"].astimezone(UTC)
         except (KeyError, IndexError, TypeError, ValueError):
             raise self._unreachable("answered with no login") from None
         if not username or not password:
             raise self._unreachable("answered with no login")
-        now = datetime.now(UTC)
-        later = expires_at if expires_at > now else now + UNSTATED_LIFE
-        return DockerLogin(username, password, later)
+        now, expires_at = datetime.now(UTC), _moment(given.get("expiresAt"))
+        life = expires_at - now if expires_at and expires_at > now else UNSTATED_LIFE
+        return DockerLogin(username, password, now + min(life, MOST_LIFE))
 
     def repositories(self) -> list[str]:
         """DescribeRepositories: the account's repositories, sorted; at most 1,000.
@@ -83,8 +84,9 @@ class EcrApi:
                 "Look at one by its name.",
             )
 
-        found = self._listed("describe_repositories", "repositories", {"AccessDenied": denied})
-        return sorted(each["repositoryName"] for each in found if "repositoryName" in each)
+        found = self._listed("DescribeRepositories", "repositories", {"AccessDenied": denied})
+        names = (each.get("repositoryName") for each in found)
+        return sorted(name for name in names if isinstance(name, str))
 
     def images(self, repository: str) -> list[Image]:
         """DescribeImages: the tags of a repository, newest first, of at most 1,000 images.
@@ -111,18 +113,19 @@ class EcrApi:
             )
 
         if not _REPOSITORY.fullmatch(repository):
-            raise unknown()  # boto3 wouldn't send it
+            raise unknown()  # ECR's own model wouldn't take it
         found = self._listed(
-            "describe_images",
+            "DescribeImages",
             "imageDetails",
             {"AccessDenied": denied, "RepositoryNotFound": unknown},
             repositoryName=repository,
             filter={"tagStatus": "TAGGED"},
         )
         images = [
-            Image(repository, tag, _in_utc(each.get("imagePushedAt")), each.get("imageSizeInBytes"))
+            Image(repository, tag, _moment(each.get("imagePushedAt")), _size(each))
             for each in found
-            for tag in each.get("imageTags", ())
+            for tag in _list(each.get("imageTags"))
+            if isinstance(tag, str)
         ]
         return sorted(images, key=lambda image: (image.pushed_at or _LONG_AGO, image.tag))[::-1]
 
@@ -132,11 +135,12 @@ class EcrApi:
         """Page after page; `told` has the errors, by code, that mean something else here."""
         if self.account:
             about["registryId"] = self.account
-        found: list[Any] = []
+        found: list[dict[str, Any]] = []
         token: dict[str, str] = {}
         for _ in range(_MOST_PAGES):
-            answer = self._ask(operation, told, maxResults=MOST_LISTED, **about, **token)
-            found += answer.get(key, ())
+            asked = {"maxResults": MOST_LISTED, **about, **token}
+            answer = self._ask(operation, asked, told)
+            found += [each for each in _list(answer.get(key)) if isinstance(each, dict)]
             token = {"nextToken": answer["nextToken"]} if answer.get("nextToken") else {}
             if not token or len(found) >= MOST_LISTED:
                 break
@@ -145,46 +149,47 @@ class EcrApi:
     def _ask(
         self,
         operation: str,
+        content: dict[str, Any],
         told: dict[str, Callable[[], LoginError]] | None = None,
-        **arguments: Any,
-    ) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-
-        ask = getattr(self._client, operation)
+    ) -> dict[str, Any]:
         try:
-            return ask(**arguments)
-        except ClientError as error:
-            code = _code(error).removesuffix("Exception")
-            if told and code in told:
-                raise told[code]() from None
-            raise self._told(error) from None
-        except BotoCoreError:
-            raise self._unreachable() from None
-        except (ResponseParserError, AttributeError, TypeError, ValueError):
-            # botocore expects JSON of the right shape, and trips over anything else.
+            return aws.ask(
+                SERVICE,
+                operation,
+                content,
+                key=self._key,
+                region=self.region,
+                url=self.url,
+                deadline=self._deadline,
+            )
+        except aws.Fault as fault:
+            if told and (meant := told.get(fault.code.removesuffix("Exception"))):
+                raise meant() from None
+            raise self._told(fault) from None
+        except aws.NotAws:
             raise self._unreachable("answered what isn't ECR's language") from None
+        except Unreachable as error:
+            how = None if error.kind == "timeout" else error.what
+            raise self._unreachable(told=how) from None
 
-    def _unreachable(self, how: str | None = None) -> LoginError:
-        seconds = ATTEMPTS * READ_TIMEOUT
+    def _unreachable(self, how: str = "", *, told: str | None = None) -> LoginError:
+        seconds = max(1.0, time.monotonic() - self._began)
+        how = how or f"didn’t answer within {seconds:.0f} seconds"
         return LoginError(
             "registry_unreachable",
-            f"AWS ECR in {self.region} {how or f'didn’t answer within {seconds:.0f} seconds'}.",
-            f"Wait: {NO_LOGIN}; if it lasts, check this server's way to "
-            f"{self._client.meta.endpoint_url}.",
+            told or f"AWS ECR in {self.region} {how}.",
+            f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {self.url}.",
             retry_after=5,
         )
 
-    def _told(self, error: Any) -> LoginError:
+    def _told(self, fault: aws.Fault) -> LoginError:
         """AWS's error in our words. Its own text never travels: only the action's name."""
-        code = _code(error)
-        text = str(error.response.get("Error", {}).get("Message", ""))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code, text = fault.code, fault.text
         if code in {"AccessDeniedException", "AccessDenied"}:
             action = _ACTION.search(text)
             return LoginError(
                 "access_denied",
-                f"AWS accepts the key {self.key_id}, but its user may not call "
+                f"AWS accepts the key {self._key.id}, but its user may not call "
                 f"{action[1] if action else 'ecr:GetAuthorizationToken'}.",
                 "Attach the policy valohai-ecr-policy to that user, wait a few seconds, and try "
                 "again.",
@@ -202,7 +207,7 @@ class EcrApi:
         if code in {"InvalidSignatureException", "SignatureDoesNotMatch"}:
             return LoginError(
                 "signature_mismatch",
-                f"AWS knows the key {self.key_id}, but this secret isn't its own.",
+                f"AWS knows the key {self._key.id}, but this secret isn't its own.",
                 "Replace the secret; if it's lost, create a new key in IAM, since AWS shows "
                 "a secret only once.",
             )
@@ -216,70 +221,35 @@ class EcrApi:
         }:
             return LoginError(
                 "invalid_key",
-                f"AWS doesn't know the key {self.key_id}, or it's inactive.",
+                f"AWS doesn't know the key {self._key.id}, or it's inactive.",
                 "Check it under the IAM user's Security credentials, then enter it again; "
                 f"if it is right, check that the account has the region {self.region} enabled.",
             )
-        if status == 429 or "Throttl" in code or code in {"TooManyRequestsException", "SlowDown"}:
+        if fault.throttled:
             return LoginError(
                 "throttled",
                 f"AWS ECR in {self.region} answers too many requests of this account already.",
                 "Wait: it is asked again by itself.",
                 retry_after=5,
             )
-        what = "has trouble of its own" if status >= 500 else f"refused the request ({status})"
-        return self._unreachable(what)
+        broken = "has trouble of its own"
+        return self._unreachable(
+            broken if fault.status >= 500 else f"refused the request ({fault.status})"
+        )
 
 
-def _code(error: Any) -> str:
-    """What AWS calls the error; a body that isn't JSON arrives as the message's text."""
-    told = error.response.get("Error", {})
-    in_xml = _XML_CODE.search(str(told.get("Message", "")))
-    return in_xml[1] if in_xml else str(told.get("Code", ""))
+def _list(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else []
 
 
-def _in_utc(moment: Any) -> datetime | None:
-    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
+def _size(image: dict[str, Any]) -> int | None:
+    size = image.get("imageSizeInBytes")
+    return size if isinstance(size, int) else None
 
 
-@cache
-def _loader() -> Any:
-    """botocore's own data and no other (~/.aws/models), parsed once a process."""
-    from botocore.loaders import Loader
-
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-
-
-def _client(key_id: str, secret: str, region: str, scope: str, endpoint_url: str) -> Any:
-    """An ECR client that knows this key and nothing of the server's surroundings.
-
-    Every session variable loses its environment name and config file entry, so
-    no ambient profile, region, retry or endpoint setting has a say; the CA
-    bundle and proxies stay, as they belong to the network.
-    """
-    import botocore.session
-    from botocore.config import Config as BotoConfig
-
-    variables = {
-        name: (None, None, default, convert)
-        for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
-        if name != "ca_bundle"
-    }
-    variables["config_file"] = variables["credentials_file"] = (None, None, "/dev/null", None)
-    session = botocore.session.Session(session_vars=variables)
-    session.register_component("data_loader", _loader())
-    return session.create_client(
-        "ecr",
-        region_name=region,
-        aws_access_key_id=key_id,
-        aws_secret_access_key=secret,
-        endpoint_url=endpoint_url or None,
-        config=BotoConfig(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-            use_fips_endpoint="fips" in scope,
-            use_dualstack_endpoint="dual-stack" in scope,
-            ignore_configured_endpoint_urls=True,
-        ),
-    )
+def _moment(seconds: Any) -> datetime | None:
+    """A time as AWS's JSON has it, in seconds since the epoch; None for anything else."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from orgs.services.places import Full, Places
+from orgs.registries.places import Full, Places
 
 pytestmark = pytest.mark.once
 

@@ -1,0 +1,188 @@
+"""One call of an AWS service, signed with exactly the key given and nothing of the server's.
+
+botocore's client is left out: it has no bound on a whole call (an answer that drips a
+byte a second held one for half a minute), costs a tenth of a second of work each time,
+and looks for profiles, endpoints and credentials around it. Its signature and its
+endpoints are used; what goes out goes out by `outbound`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from . import outbound
+from .base import LoginError
+
+ATTEMPTS = 2
+FIRST_ATTEMPT = 3.2  # seconds; the second has what is left
+MAX_ANSWER = 8_000_000  # bytes: a thousand images with their tags stay far below
+
+_XML_CODE = re.compile(r"<Code>([A-Za-z.]{1,100})</Code>")
+_XML_MESSAGE = re.compile(r"<Message>([^<]{1,2000})</Message>")
+
+
+@dataclass(frozen=True)
+class Key:
+    """An access key; `secret` is shown nowhere."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of AWS that speaks JSON: its name as endpoints and signatures have it, and
+    what its operations' names begin with."""
+
+    name: str
+    target: str
+
+
+class Fault(Exception):
+    """What AWS refused: its error code ("" where none was told), its text, which never
+    travels further, and the HTTP status."""
+
+    def __init__(self, code: str, text: str, status: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.text = text
+        self.status = status
+
+    @property
+    def throttled(self) -> bool:
+        return self.status == 429 or "Throttl" in self.code or self.code in _TOO_MANY
+
+
+_TOO_MANY = frozenset({"TooManyRequestsException", "SlowDown", "RequestLimitExceeded"})
+
+
+class NotAws(Exception):
+    """An answer came, and isn't in AWS's language."""
+
+
+def ask(
+    service: Service,
+    operation: str,
+    content: Mapping[str, Any],
+    *,
+    key: Key,
+    region: str,
+    url: str,
+    deadline: float,
+) -> dict[str, Any]:
+    """Call an operation at `url` (see `endpoint`) and give its answer; blocking, until
+    `deadline` (`time.monotonic()` seconds) at most.
+
+    An outage is tried once more. Raises `Fault`, `NotAws`, `outbound.Unreachable`.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        last = attempt == ATTEMPTS
+        until = deadline if last else min(deadline, time.monotonic() + FIRST_ATTEMPT)
+        try:
+            return _attempt(service, operation, content, key, region, url, until)
+        except (outbound.Unreachable, Fault) as error:
+            passing = not isinstance(error, Fault) or error.throttled or error.status >= 500
+            pause = random.uniform(0.1, 0.4)  # noqa: S311
+            if last or not passing or time.monotonic() + pause >= deadline:
+                raise
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def endpoint(service: Service, region: str, *, fips: bool = False, dual_stack: bool = False) -> str:
+    """The address of a service's API in a region, by botocore's own data."""
+    given = {"Region": region, "UseFIPS": fips, "UseDualStack": dual_stack}
+    return _endpoints(service.name).resolve_endpoint(**given).url
+
+
+def prepare(service: Service) -> None:
+    """Load what a call needs, which takes a processor a fifth of a second the first time."""
+    with _preparing:  # once, not by all who come at the same moment
+        _signing()
+        _endpoints(service.name)
+
+
+_preparing = threading.Lock()
+
+
+def _attempt(
+    service: Service,
+    operation: str,
+    content: Mapping[str, Any],
+    key: Key,
+    region: str,
+    url: str,
+    deadline: float,
+) -> dict[str, Any]:
+    body = json.dumps(content).encode()
+    headers = _signed(service, operation, body, key, region, url)
+    try:
+        answer = outbound.ask_provider(url, body, headers, deadline, MAX_ANSWER)
+    except outbound.Unreachable:
+        raise
+    except LoginError:
+        raise NotAws from None
+    try:
+        told = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        told = None
+    if answer.status == 200:
+        if not isinstance(told, dict):
+            raise NotAws
+        return told
+    raise _fault(answer, told)
+
+
+def _signed(
+    service: Service, operation: str, body: bytes, key: Key, region: str, url: str
+) -> dict[str, str]:
+    auth, request_class, credentials_class = _signing()
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": f"{service.target}.{operation}",
+    }
+    request = request_class(method="POST", url=url, data=body, headers=headers)
+    auth(credentials_class(key.id, key.secret), service.name, region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def _fault(answer: outbound.Answer, told: Any) -> Fault:
+    """AWS's error, in JSON with `__type`, or in XML as its older services have it."""
+    if isinstance(told, dict):
+        code = str(told.get("__type") or told.get("code") or "")
+        text = str(told.get("message") or told.get("Message") or "")
+        return Fault(code.rpartition("#")[2].partition(":")[0], text, answer.status)
+    xml = answer.body[:10_000].decode("utf-8", "replace")
+    in_code, in_message = _XML_CODE.search(xml), _XML_MESSAGE.search(xml)
+    return Fault(in_code[1] if in_code else "", in_message[1] if in_message else "", answer.status)
+
+
+@cache
+def _signing() -> tuple[Any, Any, Any]:
+    """Imported late, since they cost most commands a tenth of a second for nothing."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    return SigV4Auth, AWSRequest, Credentials
+
+
+@cache
+def _endpoints(service: str) -> Any:
+    """botocore's own rules and no other (~/.aws/models), parsed once a process."""
+    from botocore.endpoint_provider import EndpointProvider
+    from botocore.loaders import Loader
+
+    loader = Loader(
+        extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
+    )
+    rules = loader.load_service_model(service, "endpoint-rule-set-1")
+    return EndpointProvider(rules, loader.load_data("partitions"))

@@ -1,0 +1,135 @@
+"""All that calls a registry or a cloud: its place, its deadline, a key that is tried.
+
+Logins, verifying, images and replaced keys take places of the same kind, so that no
+organization takes another's, and no hanging registry the threads that answer workers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from django.conf import settings
+from django.db import connection
+
+from orgs.models import RegistryEntry
+from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, RegistryType
+from orgs.registries.places import Places
+
+from .checking import Draft, check
+
+CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
+# Seconds to wait before each further try of a new key. IAM is eventually consistent:
+# a key or a policy may take seconds to be known to ECR (AWS: «Changes that I make are
+# not always immediately visible»).
+PAUSES: Mapping[str, tuple[float, ...]] = {"invalid_key": (3.0, 5.0), "access_denied": (3.0,)}
+NEW_KEY_SECONDS = 15.0  # for all tries together
+
+# Each holds one of the threads that answer everyone (gunicorn.conf.py); of one entry, a
+# few wait for its login or list its images.
+_PLACES = Places(
+    24,
+    "Many registries are being asked at this moment, and some take their time.",
+    most={"entry": 4},
+    retry_after=1,
+)
+
+
+# Runs over many entries keep a thread each for as long as they take.
+_RUNS = Places(
+    4,
+    "Many entries are being verified already.",
+    most={"run": 1},
+    retry_after=10,
+)
+
+
+def run(organization_ids: frozenset[int]) -> AbstractContextManager[None]:
+    """The place for verifying many of these organizations' entries, one run at a time;
+    raises `places.Full`."""
+    return _RUNS.taken(organization_ids, run=organization_ids)
+
+
+@contextmanager
+def place(entry: RegistryEntry, *, apart: bool = False, wait: float = 0.0) -> Iterator[None]:
+    """One of the places for what may take seconds; raises `places.Full` where none of this
+    organization's comes free within `wait` seconds.
+
+    `apart` doesn't count against the entry's own: for what mends one that hangs.
+    """
+    things = {} if apart else {"entry": entry.pk}
+    with _PLACES.taken(entry.organization_id, wait=wait, **things):
+        yield
+
+
+def held(organization_id: int) -> int:
+    """How many places an organization holds in this process now."""
+    return _PLACES.held(organization_id)
+
+
+def ask_for_login(
+    kind: RegistryType,
+    config: Mapping[str, str],
+    secrets: Mapping[str, str],
+    host: str,
+    deadline: float,
+) -> DockerLogin | InstanceRoleLogin:
+    """One login of these credentials, by `deadline` (monotonic); raises `LoginError`."""
+    assert not connection.in_atomic_block, "a registry is never called inside a transaction"
+    return kind.login(config, secrets, Ask(host, deadline, settings.AWS_ENDPOINT_URL))
+
+
+def obtain(
+    kind: RegistryType,
+    config: Mapping[str, str],
+    secrets: Mapping[str, str],
+    host: str,
+    *,
+    new: bool,
+) -> DockerLogin | InstanceRoleLogin:
+    """A login of these credentials; blocking, raises `LoginError`.
+
+    `new` ones that are refused are tried again, within `NEW_KEY_SECONDS`.
+    """
+    end = time.monotonic() + NEW_KEY_SECONDS
+    tries = 0
+    while True:
+        deadline = min(end, time.monotonic() + CALL_SECONDS)
+        try:
+            return ask_for_login(kind, config, secrets, host, deadline)
+        except LoginError as error:
+            pauses = PAUSES.get(error.code, ()) if new else ()
+            # a try needs a moment beside its pause
+            if tries >= len(pauses) or time.monotonic() + pauses[tries] + 1 > end:
+                raise
+        time.sleep(pauses[tries])
+        tries += 1
+
+
+def replacement_error(entry: RegistryEntry, draft: Draft) -> LoginError | None:
+    """Why the draft's new secret shouldn't replace the entry's; None where it may.
+
+    Also where there is nothing to try: no new secret, another type than before, one
+    whose logins aren't minted here, or a disabled entry, which nobody relies on.
+    Raises `Refused` for what saving would refuse as well.
+    """
+    if not (entry.enabled and draft.enabled and entry.registry_type == draft.registry_type):
+        return None
+    checked = check(draft, entry)
+    if not (checked.type.minted and checked.secrets):
+        return None
+    host = checked.type.example_host(checked.patterns[0])
+    try:
+        with place(entry, apart=True):
+            try_credentials(checked.type, checked.config, checked.secrets, host)
+    except LoginError as error:
+        return error
+    return None
+
+
+def try_credentials(
+    kind: RegistryType, config: Mapping[str, str], secrets: Mapping[str, str], host: str
+) -> None:
+    """Obtain one login with these new ones and drop it; raises `LoginError`."""
+    obtain(kind, config, secrets, host, new=True)

@@ -1,0 +1,114 @@
+"""Whatever calls a registry takes a place, and no organization takes another's."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from orgs.models import Project
+from orgs.registries.base import LoginError
+from orgs.registries.images import ImageReference
+from orgs.registries.places import Full, Places
+from orgs.services import entries, images, logins, upstream, verifying
+from orgs.services.audit import Actor
+from tests.conftest import HOST
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+IMAGE = ImageReference.parse(f"{HOST}/my-ml-image:v1")
+
+
+def login(entry):
+    project, _ = Project.objects.get_or_create(name="p", organization=entry.organization)
+    logins.login_for(project=project, image=IMAGE, actor=Actor("tests"))
+
+
+def verify(entry):
+    verifying.entry_verify(entry=entry, actor=Actor("tests"))
+
+
+def look(entry):
+    images.images_of(entry)
+
+
+def replace_key(entry):
+    draft = entries.Draft(
+        "aws-ecr",
+        [f"{HOST}/*"],
+        {"access_key_id": entry.config["access_key_id"]},
+        {"secret_access_key": "b" * 40},
+    )
+    if error := upstream.replacement_error(entry, draft):
+        raise error
+
+
+DOORS = [login, verify, look, replace_key]
+
+
+@pytest.fixture
+def no_places(monkeypatch):
+    monkeypatch.setattr(upstream, "_PLACES", Places(0, "Full.", most={"entry": 4}))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_without_a_place_nothing_is_asked(door, aws, make_entry, no_places):
+    with pytest.raises(LoginError) as told:
+        door(make_entry())
+    assert told.value.code == "busy" and told.value.retry_after
+    assert not aws.calls
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_place_is_given_back(door, aws, make_entry):
+    entry = make_entry()  # AWS doesn't know its key
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upstream, "PAUSES", {})
+        try:
+            door(entry)
+        except LoginError as error:
+            assert error.code == "invalid_key"
+    assert upstream.held(entry.organization_id) == 0
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_others_hanging_registries_take_no_place_of_ours(door, aws, make_entry, monkeypatch):
+    """Two organizations hold all that they may; a third comes in at each door at once."""
+    monkeypatch.setattr(upstream, "PAUSES", {})
+    entry = make_entry()
+    with ExitStack() as held:
+        for stranger in (-1, -2):
+            with pytest.raises(Full):
+                while True:
+                    held.enter_context(upstream._PLACES.taken(stranger))
+        try:
+            door(entry)
+        except LoginError as error:
+            assert error.code == "invalid_key"
+    assert upstream.held(entry.organization_id) == 0
+
+
+def test_an_entry_that_hangs_can_still_be_mended(aws, make_entry, monkeypatch):
+    """Its waiting workers hold all of its places; verifying and a new key need none of them."""
+    monkeypatch.setattr(upstream, "PAUSES", {})
+    entry = make_entry()
+    with ExitStack() as held:
+        with pytest.raises(Full):
+            while True:
+                held.enter_context(upstream.place(entry))
+        verify(entry)
+        with pytest.raises(LoginError) as told:
+            replace_key(entry)
+        assert told.value.code == "invalid_key"
+        with pytest.raises(Full):
+            look(entry)
+
+
+def test_one_run_over_many_at_a_time(make_entry, actor, monkeypatch):
+    entry = make_entry()
+    running = verifying.verify_each([entry], actor, within=-1)
+    next(running)
+    with pytest.raises(Full):
+        next(verifying.verify_each([entry], actor, within=-1))
+    running.close()
+    assert len(list(verifying.verify_each([entry], actor, within=-1))) == 1
