@@ -63,4 +63,6 @@ def test_what_runs_is_what_is_checked():
 
 @pytest.mark.parametrize("name", [name for pair in PAIRS for name in pair])
 def test_no_file_names_an_index(name):
-    assert not re.search(r"://|--(extra-)?index-url|--find-links", (PROJECT_ROOT / name).read_text())
+    assert not re.search(
+        r"://|--(extra-)?index-url|--find-links", (PROJECT_ROOT / name).read_text()
+    )

@@ -21,7 +21,9 @@ from django.utils import timezone
 from orgs.models import ApiToken, Environment, Membership, Organization, User, WorkerToken
 from orgs.registries.base import LoginError, Problem, Refused
 
-from .audit import Actor, record
+from . import repeats
+from .attempts import source_of
+from .audit import Actor, event, record
 
 AnyToken: TypeAlias = WorkerToken | ApiToken
 Kind = TypeVar("Kind", WorkerToken, ApiToken)
@@ -178,7 +180,6 @@ def _tell(
     actor: Actor,
     organization: Organization | None,
     properties: dict[str, Any],
-    code: str = "",
 ) -> None:
     record(
         actor=actor,
@@ -187,7 +188,6 @@ def _tell(
         subject_id=token.begins_with,
         subject=token.name,
         properties=properties,
-        code=code,
     )
 
 
@@ -238,11 +238,21 @@ def mark_used(token: AnyToken, source_address: str | None) -> None:
 
 
 def use_refused(ended: TokenEnded, source_address: str | None) -> None:
-    """Tell that someone came with a token that has ended: it may have leaked."""
+    """Tell that someone came with a token that has ended: it may have leaked.
+
+    For each address at once, and from then on how often, once a minute.
+    """
     token = ended.token
-    actor = Actor(f"token {token.name}", source_address=source_address)
+    told = event(
+        actor=Actor(f"token {token.name}", source_address=source_address),
+        action="token.refused",
+        organization=token.organization,
+        subject_id=token.begins_with,
+        subject=token.name,
+        code=ended.code,
+    )
     try:
-        _tell("token.refused", token, actor, token.organization, {}, ended.code)
+        repeats.record(("token", token.key_id, source_of(source_address), ended.code), [told])
     except DatabaseError:
         pass
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 
 from orgs.management.base import Command as Base
-from orgs.services import auditlog, drafts
+from orgs.services import auditlog, drafts, repeats
 
 
 class Command(Base):
@@ -14,6 +14,8 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         # Previews that nobody came back to; the web drops them when the next one is looked at.
         drafts.expire()
+        while repeats.write_due() >= repeats.BEFORE_READING:
+            pass
         dropped = auditlog.prune()
         self.stdout.write(
             f"{dropped} events older than {settings.AUDIT_RETENTION_DAYS} days are dropped."
