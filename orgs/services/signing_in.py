@@ -85,10 +85,10 @@ def _authenticated(email: str, password: str) -> User:
 
 
 def _tell_refused(person: User | None, account: str, address: str | None, code: str) -> None:
-    """One event a minute for an account; for those that don't exist, for an address.
+    """One event a minute for an account, whether there is one or not.
 
     What a stranger typed stands nowhere: it may be a password in the wrong field.
     """
     actor = Actor("not signed in", source_address=address)
     events = people.events("user.sign_in_refused", person, actor, code=code)
-    repeats.record(("sign_in", account if person else source_of(address), code), events)
+    repeats.record(("sign_in", account, code), events)
