@@ -91,14 +91,15 @@ def test_sqlite_overwrites_what_is_deleted(acme, alice):
         user=alice,
         file_name="f.csv",
         format="csv",
-        content=b"x" * 20_000,
+        content=secrets.token_bytes(20_000),  # so that packing it changes nothing
         update=False,
     )
     name = connection.settings_dict["NAME"]
     with closing(sqlite3.connect(name)) as reader:
         (sealed,) = reader.execute("SELECT content FROM orgs_importdraft").fetchone()
     parts = [sealed[at : at + 60] for at in range(0, len(sealed) - 60, 3000)]
-    assert len(parts) > 5 and all(part in kept_in(name) for part in parts)
+    # but for those that lie across two pages of the file
+    assert sum(part in kept_in(name) for part in parts) > 5
     ImportDraft.objects.filter(pk=draft.pk).delete()
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
