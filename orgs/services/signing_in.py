@@ -29,8 +29,8 @@ def sign_in(*, email: str, password: str, address: str | None) -> User:
     """Who has this e-mail and password; raises `SignInRefused` and `places.Full`."""
     email = email.strip().lower()
     account, source = account_of(email), source_of(address)
-    person = User.objects.filter(email=email).first()
     with passwords.place(account=account):
+        person = User.objects.filter(email=email).first()
         try:
             _count(account, source)
             user = _authenticated(email, password)

@@ -74,6 +74,8 @@ class SignIn(auth.LoginView):
         if form.refused is not None and form.refused.retry_after:
             answer.status_code = 503 if isinstance(form.refused, Full) else 429
             answer["Retry-After"] = str(form.refused.retry_after)
+            # Not a line each in the log: a flood would fill it.
+            answer._has_been_logged = True
         return answer
 
 
