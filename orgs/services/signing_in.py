@@ -66,9 +66,9 @@ def _count(account: str, source: str) -> None:
 def _refused(code: str, what: str, fix: str, pause: Pause) -> SignInRefused:
     seconds = max(1, math.ceil(pause.left.total_seconds()))
     minutes = math.ceil(seconds / 60)
-    until = f"{pause.until:%H:%M} UTC, in {minutes} minute{'s' if minutes > 1 else ''}"
+    until = f"{pause.until:%H:%M} UTC (in {minutes} minute{'s' if minutes > 1 else ''})"
     return SignInRefused(
-        code, f"{what}, so none is let in until {until}, not even with the right password.", fix,
+        code, f"{what}, so none is let in until {until}, even with the right password.", fix,
         seconds,
     )  # fmt: skip
 

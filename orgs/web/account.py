@@ -44,7 +44,7 @@ class SignInForm(AuthenticationForm):
             self.user_cache = signing_in.sign_in(email=email, password=password, address=address)
         except (signing_in.SignInRefused, Full) as refused:
             self.refused = refused
-            raise ValidationError(str(refused), code=refused.code) from None
+            raise ValidationError(refused.detail, code=refused.code) from None
         return self.cleaned_data
 
 
@@ -75,7 +75,7 @@ class SignIn(auth.LoginView):
             answer.status_code = 503 if isinstance(form.refused, Full) else 429
             answer["Retry-After"] = str(form.refused.retry_after)
             # Not a line each in the log: a flood would fill it.
-            answer._has_been_logged = True
+            answer._has_been_logged = True  # type: ignore[attr-defined]
         return answer
 
 

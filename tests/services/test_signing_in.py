@@ -67,7 +67,7 @@ def test_the_eleventh_is_refused_even_with_the_right_password(email, alice, hash
     assert paused.code == "account_paused" and len(hashed) == MOST
     assert 890 < paused.retry_after <= 900
     assert paused.what.startswith("Too many sign-ins with this e-mail failed, so none is let in")
-    assert "UTC, in 15 minutes, not even with the right password." in paused.what
+    assert "UTC (in 15 minutes), even with the right password." in paused.what
     assert "ask staff for a new password link" in paused.fix
 
 

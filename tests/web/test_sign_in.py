@@ -41,7 +41,7 @@ def test_a_pause_is_told(email, attempt, alice):
     page = Page(answer)
     assert page.title.startswith("Error: Sign in")
     assert "Too many sign-ins with this e-mail failed" in page.by_id["errors"]
-    assert "in 15 minutes" in page.by_id["errors"]
+    assert "in 15 minutes" in page.by_id["errors"] and "account_paused" not in page.text
     assert page.fields["username"]["value"] == email
     assert "value" not in page.fields["password"] and PASSWORD not in page.html
     assert "_auth_user_id" not in answer.wsgi_request.session
@@ -66,6 +66,7 @@ def test_no_place_is_told_at_once_and_keeps_the_e_mail(attempt, alice):
     assert (answer.status_code, answer["Retry-After"]) == (503, "2")
     page = Page(answer)
     assert "Too many passwords are being checked right now. Try again" in page.by_id["errors"]
+    assert "busy" not in page.text
     assert page.fields["username"]["value"] == "alice@example.com"
     assert "value" not in page.fields["password"]
     assert not Tally.objects.exists() and not AuditEvent.objects.exists()

@@ -18,7 +18,7 @@ class Command(Base):
         while repeats.write_due() >= repeats.BEFORE_READING:
             pass
         dropped = auditlog.prune()
-        if connection.vendor == "sqlite":
+        if connection.vendor == "sqlite" and not connection.in_atomic_block:
             # What was deleted is overwritten, but stands in the log of changes until that ends.
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
