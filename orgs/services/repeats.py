@@ -2,8 +2,8 @@
 
 Audit events are append-only, so what repeats is counted beside them (`Repeat`), and
 written as one event with `times` once its minute is over: with the next event of any
-kind that is counted so, when a log is read, or by `prune_audit_log`. Nothing is lost
-where a process ends; a database that is lost takes at most what wasn't written yet.
+kind that is counted so, when a log is read, or by `prune_audit_log`. A process
+that ends loses none.
 """
 
 from __future__ import annotations
