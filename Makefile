@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PORT ?= 8000
 
-.PHONY: run test demo lint bench pictures clean
+.PHONY: run test demo lint bench pictures lock clean
 
 run: .venv/run
 	@$(BIN)/python -m valohai_registries.first_env
@@ -37,6 +37,12 @@ bench: .venv/dev
 pictures: .venv/dev
 	$(BIN)/python -m pictures
 
+# After a change of requirements*.in, with uv at hand: what is pinned already stays as it is.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --annotation-style line
+lock:
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache var/static
 
@@ -45,10 +51,10 @@ clean:
 	@echo "Setting up .venv, once; this takes about half a minute."
 	@$(PYTHON) -m venv .venv
 
-.venv/run: .venv/bin/python requirements.txt constraints.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+.venv/run: .venv/bin/python requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@

@@ -8,7 +8,7 @@ the same every time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import models
+from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
@@ -31,13 +32,25 @@ from orgs.models import (
     Organization,
     Project,
     RegistryEntry,
+    Repeat,
     User,
     Verification,
     WorkerToken,
 )
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import drafts, entries, logins, organizations, outcomes, people, tokens
+from orgs.services import (
+    attempts,
+    drafts,
+    entries,
+    logins,
+    organizations,
+    outcomes,
+    people,
+    repeats,
+    tallies,
+    tokens,
+)
 from orgs.services.audit import COMMAND_LINE, Actor
 from orgs.services.status import status_mark
 from orgs.services.verifying import Result, Step
@@ -347,6 +360,7 @@ def _happenings(cast: Cast, acme: Organization) -> None:
         except LoginError as error:
             if error.code == "access_denied":
                 _refused(cast.entries["denied"], error)
+    _over_and_over(churn, worker)
     reports = (("role", "train/segment:v1", "role_not_attached"), ("reported", "tool:v2", "ok"))
     for name, path, code in reports:
         entry = cast.entries[name]
@@ -359,6 +373,20 @@ def _happenings(cast: Cast, acme: Organization) -> None:
             code=code,
             actor=worker,
         )
+
+
+def _over_and_over(project: Project, worker: Actor) -> None:
+    """A login that is refused again and again, and an account that is paused."""
+    image = ImageReference.parse("999999999999.dkr.ecr.us-east-1.amazonaws.com/report:v1")
+    for _ in range(5):
+        with suppress(LoginError):
+            logins.login_for(project=project, image=image, actor=worker)
+    Repeat.objects.update(until=Now())
+    repeats.write_due()
+    paused = attempts.account_of("paused@example.com")
+    tallies.prepare([attempts.ACCOUNT.key(paused)])
+    for _ in range(attempts.ACCOUNT.most):
+        tallies.take(attempts.ACCOUNT, paused)
 
 
 def _imports(cast: Cast, acme: Organization) -> None:

@@ -125,10 +125,13 @@ def _open_menu(page: Page, cast: Cast) -> None:
     page.locator("#menu > summary").click()
 
 
-def _fail_to_sign_in(page: Page, cast: Cast) -> None:
-    page.get_by_label("E-mail").fill("nobody@example.com")
-    page.get_by_label("Password").fill("wrong")
-    page.get_by_role("button", name="Sign in").click()
+def _fail_to_sign_in(email: str) -> Do:
+    def do(page: Page, cast: Cast) -> None:
+        page.get_by_label("E-mail").fill(email)
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+
+    return do
 
 
 def _check_yaml(page: Page, cast: Cast) -> None:
@@ -168,7 +171,8 @@ NO_IMAGE = "?image=999999999999.dkr.ecr.us-east-1.amazonaws.com/report"
 
 WEB = (
     Stop("sign-in", "login", ""),
-    Stop("sign-in-refused", "login", "", do=_fail_to_sign_in),
+    Stop("sign-in-refused", "login", "", do=_fail_to_sign_in("nobody@example.com")),
+    Stop("sign-in-paused", "login", "", do=_fail_to_sign_in("paused@example.com")),
     Stop("set-password", "set_password", "", chosen={"token": "token-of-dora"}),
     Stop("set-password-wrong", "set_password", "", do=_press("Set password"),
          chosen={"token": "token-of-dora"}),

@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from orgs.services import drafts, tokens
-from tests.conftest import make_user
+from tests.conftest import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -155,6 +155,27 @@ def test_access(client, cast, arguments, name, method):
     assert dict(zip(VISITORS, found, strict=True)) == dict(zip(VISITORS, expected, strict=True))
 
 
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_no_cache_keeps_what_signed_in_people_see(client, cast, arguments, name, method):
+    wanted = get_resolver().reverse_dict.getlist(name)[0][0][0][1]
+    address = reverse(name, kwargs={key: arguments[key] for key in wanted})
+    for visitor in ("admin", "stranger"):
+        client.force_login(cast[visitor])
+        response = getattr(client, method)(address)
+        assert response["Cache-Control"] == "no-store", (visitor, response.status_code)
+
+
+@pytest.mark.parametrize("address", ["/accounts/login/", "/guide/", "/nowhere/"])
+def test_pages_for_everyone_say_nothing_of_it(client, address):
+    assert "no-store" not in client.get(address).get("Cache-Control", "") or "login" in address
+
+
+def test_signing_in_is_kept_by_no_cache(client, cast):
+    typed = {"username": "alice@example.com", "password": PASSWORD}
+    assert client.post(reverse("login"), typed)["Cache-Control"] == "no-store"
+
+
 def admin_addresses() -> list[str]:
     """Every page of the Django admin, with made-up ids: who may is settled before what."""
     resolver = get_resolver().namespace_dict["admin"][1]
@@ -179,6 +200,7 @@ def test_the_admin_is_for_staff(client, cast, address):
         if visitor == "staff":
             # 403: the autocomplete view, asked for nothing
             assert response.status_code in {200, 302, 403, 404, 405}
+            assert response["Cache-Control"] == "no-store"
         else:
             assert response.status_code == 302, visitor
             assert "/login/" in response["Location"], visitor

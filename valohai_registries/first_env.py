@@ -6,6 +6,7 @@ them would otherwise seal under other keys, and nothing would open any more.
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -18,12 +19,19 @@ def main() -> None:
         return
     fernet_keys = os.environ.get("FERNET_KEYS", "").strip() or Fernet.generate_key().decode()
     secret_key = os.environ.get("SECRET_KEY", "").strip() or secrets.token_urlsafe(50)
-    descriptor = os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:  # noqa: PTH123  (created as 0600, never wider)
+    descriptor, name = tempfile.mkstemp(dir=ENV_FILE.parent, prefix=".env.")  # is 0600
+    with open(descriptor, "w") as file:  # noqa: PTH123
         file.write(
             "# Made on the first start. Keep FERNET_KEYS safe: without them no secret opens.\n"
             f"SECRET_KEY={secret_key}\nFERNET_KEYS={fernet_keys}\n"
         )
+    # It is there whole or not at all; of two that start at once, one makes it.
+    try:
+        ENV_FILE.hardlink_to(name)
+    except FileExistsError:
+        pass
+    finally:
+        Path(name).unlink()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
 from orgs.models import AuditEvent
+from orgs.services import repeats
 from orgs.templatetags.registries import exact
 
 MOST_COUNTED = 10_000
@@ -26,7 +27,7 @@ class BoundedPaginator(Paginator):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(admin.ModelAdmin):
-    list_display = ["time", "who", "action", "subject", "organization", "project", "code"]
+    list_display = ["time", "who", "action", "subject", "organization", "project", "code", "more"]
     list_filter = ["staff"]
     list_per_page = 50
     search_fields = ["actor"]
@@ -51,6 +52,7 @@ class AuditEventAdmin(admin.ModelAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        repeats.before_reading()
         return super().changelist_view(request, {"title": "Audit log", **(extra_context or {})})
 
     @admin.display(ordering="at")
@@ -60,6 +62,10 @@ class AuditEventAdmin(admin.ModelAdmin):
     @admin.display(ordering="actor")
     def who(self, event: AuditEvent) -> str:
         return f"{event.actor} (staff)" if event.staff else event.actor
+
+    @admin.display(description="Times more")
+    def more(self, event: AuditEvent) -> str:
+        return str(event.properties.get("times", ""))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import password_validation
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -151,8 +152,14 @@ class PersonAdmin(ServiceAdmin):
         return shown.exact(person.date_joined)
 
     @method_decorator(sensitive_post_parameters())
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().changeform_view(request, *args, **kwargs)
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        password = request.POST.get("password")
+        if object_id is None and password and self.has_add_permission(request):
+            # Before the transaction in which all the rest is done.
+            request.encoded = make_password(password)  # type: ignore[attr-defined]
+        return super().changeform_view(request, object_id, *args, **kwargs)
 
     def write(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> User:
         given, actor = form.cleaned_data, staff_actor(request)
@@ -160,7 +167,7 @@ class PersonAdmin(ServiceAdmin):
             return people.person_create(
                 email=given["email"],
                 name=given["name"],
-                password=given["password"] or None,
+                encoded=request.encoded if given["password"] else "",  # type: ignore[attr-defined]
                 actor=actor,
             )
         values = {name: getattr(obj, name) for name in given if name != "user_permissions"}

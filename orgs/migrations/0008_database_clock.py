@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orgs", "0006_verification"),
+        ("orgs", "0007_sign_in_limits_and_bursts"),
     ]
 
     operations = [

@@ -51,6 +51,9 @@ ACTIONS = {
     "user.created": "Person added",
     "user.updated": "Person changed",
     "user.link_issued": "Password link made",
+    "user.password_changed": "Password changed",
+    "user.signed_in": "Signed in",
+    "user.sign_in_refused": "Sign-in refused",
     "user.deleted": "Person deleted",
     "secrets.rotated": "Secrets re-sealed",
 }

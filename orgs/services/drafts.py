@@ -12,10 +12,12 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from orgs import sealed
 from orgs.models import ImportDraft, Organization, User
+
+from .clock import database_now
 
 LIFE = timedelta(minutes=15)
 MAX_BYTES = 10_000_000
@@ -40,7 +42,7 @@ def draft_store(
         file_name=file_name[-200:],
         format=format,
         update=update,
-        created_at=timezone.now(),
+        created_at=database_now(),
     )
     # Packed first: tables shrink to a tenth, and sealing adds a third twice.
     text = base64.b64encode(zlib.compress(content, 1)).decode()
@@ -78,7 +80,7 @@ def draft_discard(draft: ImportDraft) -> None:
 
 def expire() -> int:
     """Erase every draft past its time, whoever's; how many went."""
-    late = ImportDraft.objects.filter(created_at__lte=timezone.now() - LIFE)
+    late = ImportDraft.objects.filter(created_at__lte=Now() - LIFE)
     # Looked for first: a DELETE waits for SQLite's only writer even if it finds nothing.
     return late.delete()[0] if late.exists() else 0
 

@@ -25,6 +25,8 @@ class LoginEvent:
     environment: str
     code: str
     reason: str
+    # How often it was repeated, where this is the event of the repeats.
+    times: int = 0
 
     @property
     def is_image(self) -> bool:
@@ -88,4 +90,5 @@ def _told(event: AuditEvent, key_ids: bool) -> LoginEvent:
         environment=event.properties.get("environment", ""),
         code=event.code,
         reason=reason if key_ids else without_key_ids(reason),
+        times=event.properties.get("times", 0),
     )

@@ -19,7 +19,7 @@ from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, Refused
 from orgs.registries.patterns import MatchPattern
 
-from . import audit, minting
+from . import audit, minting, repeats
 from .checking import type_of
 from .resolve import Served, Wanted, require
 
@@ -203,22 +203,25 @@ def record_refusal(
 ) -> None:
     """Commit the event of a refusal; one that can't be written is still a refusal.
 
+    Where a token asks the same over and over, the repeats are one event a minute.
     `served` where an entry serves the image, and the refusal is that entry's.
     """
+    event = audit.event(
+        actor=actor,
+        action="login.refused",
+        organization=organization,
+        project=project,
+        subject_id=served.entry.pk if served else "",
+        subject=str(image or ""),
+        code=error.code,
+        properties={
+            **_properties(served.pattern if served else "", environment),
+            "reason": error.what[:500],
+        },
+    )
+    same = (actor.name, actor.token, event.organization_id, event.project_id, event.subject_id)
     try:
-        audit.record(
-            actor=actor,
-            action="login.refused",
-            organization=organization,
-            project=project,
-            subject_id=served.entry.pk if served else "",
-            subject=str(image or ""),
-            code=error.code,
-            properties={
-                **_properties(served.pattern if served else "", environment),
-                "reason": error.what[:500],
-            },
-        )
+        repeats.record(("login", *same, event.subject, environment, event.code), [event])
     except DatabaseError:
         pass
 

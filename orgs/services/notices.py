@@ -1,19 +1,27 @@
-"""The mails that org admins get; sent beside the request, which hardly waits for them."""
+"""The mails that org admins get; sent beside the request, which hardly waits for them.
+
+An organization gets so many in an hour, and then one that says that there is more.
+"""
 
 from __future__ import annotations
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.urls import reverse
 
-from orgs.models import Membership, RegistryEntry, User
+from orgs.models import Membership, Organization, RegistryEntry, User
 from orgs.registries.base import LoginError
+
+from . import tallies
 
 # Seconds: a mail server that answers has taken it by then, and a slow one holds nobody up.
 PATIENCE = 1.0
+MOST = 20
+WINDOW = timedelta(hours=1)
 
 log = logging.getLogger(__name__)
 _pool = ThreadPoolExecutor(1, thread_name_prefix="notices")
@@ -36,26 +44,48 @@ def drain() -> None:
 
 
 def _tell(entry: RegistryEntry, subject: str, sentences: list[str]) -> None:
-    admins = User.objects.filter(
-        is_active=True,
-        memberships__organization=entry.organization_id,
-        memberships__role=Membership.Role.ADMIN,
-    )
-    addresses = list(admins.order_by("email").values_list("email", flat=True))
+    organization = entry.organization
+    addresses = _admins_of(organization)
     if not addresses:
         return
-    address = reverse("entry", args=[entry.organization.slug, entry.pk])
+    mails = tallies.count(f"mails:{organization.pk}", WINDOW)
+    if mails <= MOST:
+        address = reverse("entry", args=[organization.slug, entry.pk])
+        _mail(subject, sentences, address, addresses, f"entry {entry.pk}")
+    elif mails == MOST + 1:
+        address = reverse("organization", args=[organization.slug])
+        more = [
+            f"You got {MOST} e-mails about entries of {organization} within an hour, so the "
+            "others of this hour aren't sent.",
+            "See under “Needs attention” which entries fail.",
+        ]
+        about = f"organization {organization.pk}"
+        _mail(f"More entries of {organization} changed", more, address, addresses, about)
+
+
+def _admins_of(organization: Organization) -> list[str]:
+    admins = User.objects.filter(
+        is_active=True,
+        memberships__organization=organization,
+        memberships__role=Membership.Role.ADMIN,
+    )
+    return list(admins.order_by("email").values_list("email", flat=True))
+
+
+def _mail(
+    subject: str, sentences: list[str], address: str, addresses: list[str], about: str
+) -> None:
     lines = [*filter(None, sentences), "", f"{settings.BASE_URL}{address}"]
     mail = EmailMessage(subject, "\n".join(lines), to=addresses)
-    sending = _pool.submit(_send, mail, str(entry.pk))
+    sending = _pool.submit(_send, mail, about)
     _sending.add(sending)
     sending.add_done_callback(_sending.discard)
     wait([sending], timeout=PATIENCE)
 
 
-def _send(mail: EmailMessage, entry_id: str) -> None:
+def _send(mail: EmailMessage, about: str) -> None:
     try:
         mail.send()
     except Exception as error:
         # Its text may hold addresses and what the mail server said.
-        log.error("the mail about entry %s wasn't sent: %s", entry_id, type(error).__name__)
+        log.error("the mail about %s wasn't sent: %s", about, type(error).__name__)

@@ -11,12 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.conf import settings
-from django.contrib.auth.tokens import default_token_generator
 from django.db import models, transaction
-from django.urls import reverse
-from django.utils.encoding import force_bytes
-from django.utils.http import urlsafe_base64_encode
 from django.utils.text import slugify
 
 from orgs.models import (
@@ -44,13 +39,6 @@ def person(email: str, *, name: str = "") -> tuple[User, bool]:
         return found, False
     name = name or email.partition("@")[0].replace(".", " ").title()
     return User.objects.create_user(email, None, name=name), True
-
-
-def password_link(user: User) -> str:
-    """A one-time address where a new person sets their password."""
-    uid = urlsafe_base64_encode(force_bytes(user.pk))
-    token = default_token_generator.make_token(user)
-    return settings.BASE_URL + reverse("set_password", args=[uid, token])
 
 
 def organization_create(

@@ -14,7 +14,8 @@ from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 
-from .audit import Actor, record
+from . import repeats
+from .audit import Actor, event
 from .clock import database_now
 from .status import status_mark
 
@@ -57,10 +58,11 @@ def outcome_report(
 ) -> None:
     """Store one of `CODES` on an entry that workers complete, with its event.
 
-    A fleet that reports the same again and again writes the entry once in five minutes.
+    A fleet that reports the same again and again writes the entry once in five minutes,
+    and an event once a minute.
     """
     with transaction.atomic():
-        record(
+        told = event(
             actor=actor,
             action="login.reported",
             organization=entry.organization,
@@ -69,6 +71,8 @@ def outcome_report(
             subject=str(image),
             code=code,
         )
+        repeated = (token.key_id, entry.pk, project.pk, told.subject, code)
+        repeats.record(("reported", *repeated), [told])
         same = entry.status_code == ("" if code == OK else code) and entry.status_reporter
         if same and entry.status_at and abs(database_now() - entry.status_at) < WRITTEN_EVERY:
             return

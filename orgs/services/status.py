@@ -1,12 +1,16 @@
 """What is known of an entry: the newest real result, from a check or a worker's login.
 
 Org admins get one mail when an entry turns failing and one when it works again; what
-they were told last stands in the row, so that no two processes tell it twice.
+they were told last stands in the row, so that no two processes tell it twice. An entry
+that goes up and down is told of once in half an hour, not at each turn.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
@@ -16,6 +20,7 @@ from . import notices
 
 Status = RegistryEntry.Status
 BROKEN = (Status.FAILING, Status.UNREADABLE)
+MAILED_EVERY = timedelta(minutes=30)
 # Found out by a check only, after the login: that a login was obtained proves nothing
 # against them.
 BEYOND_LOGIN = frozenset({"login_refused", "image_denied", "not_a_registry", "redirected"})
@@ -46,7 +51,10 @@ def status_mark(
     }
     if status in BROKEN and error is not None:
         told, untold = error, rows.filter(failure_told_at=None, enabled=True)
-        if untold.update(failure_told_at=Now(), **result):
+        # Or the last mail is from a clock that has been set right since.
+        long_ago = Q(failure_mailed_at__lte=Now() - MAILED_EVERY) | Q(failure_mailed_at__gt=Now())
+        untold = untold.filter(long_ago | Q(failure_mailed_at=None))
+        if untold.update(failure_told_at=Now(), failure_mailed_at=Now(), **result):
             transaction.on_commit(lambda: notices.entry_stopped(entry, told), robust=True)
             return
     elif status == Status.VERIFIED and rows.exclude(failure_told_at=None).update(

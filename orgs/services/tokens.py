@@ -16,12 +16,16 @@ from typing import Any, TypeAlias, TypeVar
 
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import ApiToken, Environment, Membership, Organization, User, WorkerToken
 from orgs.registries.base import LoginError, Problem, Refused
 
-from .audit import Actor, record
+from . import repeats
+from .attempts import source_of
+from .audit import Actor, event, record
+from .clock import database_now
 
 AnyToken: TypeAlias = WorkerToken | ApiToken
 Kind = TypeVar("Kind", WorkerToken, ApiToken)
@@ -118,7 +122,7 @@ def token_revoke(*, token: AnyToken, actor: Actor) -> None:
     """End a token now; revoking it again changes and tells nothing."""
     with transaction.atomic():
         standing = type(token)._default_manager.filter(pk=token.pk, revoked_at=None)
-        if not standing.update(revoked_at=timezone.now()):
+        if not standing.update(revoked_at=Now()):
             return
         _tell("token.revoked", token, actor, token.organization, {})
 
@@ -140,7 +144,7 @@ def _checked(name: str, expires_in: timedelta | None) -> datetime | None:
             "Give the days in between, or none for a token without an end.",
             "expires_in",
         )
-    return timezone.now() + expires_in
+    return database_now() + expires_in
 
 
 def _issue(
@@ -178,7 +182,6 @@ def _tell(
     actor: Actor,
     organization: Organization | None,
     properties: dict[str, Any],
-    code: str = "",
 ) -> None:
     record(
         actor=actor,
@@ -187,7 +190,6 @@ def _tell(
         subject_id=token.begins_with,
         subject=token.name,
         properties=properties,
-        code=code,
     )
 
 
@@ -225,24 +227,33 @@ def still_valid(token: Kind) -> Kind:
 
 def mark_used(token: AnyToken, source_address: str | None) -> None:
     """One write in five minutes at most; one that fails stops nobody."""
-    now = timezone.now()
-    if token.last_used_at is not None and token.last_used_at > now - USED_EVERY:
+    used = token.last_used_at
+    if used is not None and abs(timezone.now() - used) < USED_EVERY:
         return
-    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - USED_EVERY)
+    old, wrong = Q(last_used_at__lte=Now() - USED_EVERY), Q(last_used_at__gt=Now())
+    rows = type(token)._default_manager.filter(Q(last_used_at=None) | old | wrong, pk=token.pk)
     try:
-        type(token)._default_manager.filter(stale, pk=token.pk).update(
-            last_used_at=now, last_address=source_address
-        )
+        rows.update(last_used_at=Now(), last_address=source_address)
     except DatabaseError:
         pass
 
 
 def use_refused(ended: TokenEnded, source_address: str | None) -> None:
-    """Tell that someone came with a token that has ended: it may have leaked."""
+    """Tell that someone came with a token that has ended: it may have leaked.
+
+    For each address at once, and from then on how often, once a minute.
+    """
     token = ended.token
-    actor = Actor(f"token {token.name}", source_address=source_address)
+    told = event(
+        actor=Actor(f"token {token.name}", source_address=source_address),
+        action="token.refused",
+        organization=token.organization,
+        subject_id=token.begins_with,
+        subject=token.name,
+        code=ended.code,
+    )
     try:
-        _tell("token.refused", token, actor, token.organization, {}, ended.code)
+        repeats.record(("token", token.key_id, source_of(source_address), ended.code), [told])
     except DatabaseError:
         pass
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, Q
+from django.db.models import Case, IntegerField, Q, Sum, Value, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from orgs.models import RegistryEntry
@@ -15,6 +17,9 @@ from .login_events import LoginEvent, last_of, of_entry
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
 SHOWN = 10
 _ACTIONS = ("login.issued", "login.refused")
+# An event of repeats stands for as many refusals (services/repeats.py).
+_REPEATS = Coalesce(Cast(KT("properties__times"), IntegerField()), Value(1))
+_OFTEN = Case(When(action="login.refused", then=_REPEATS), default=Value(1))
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def usage_of(entry: RegistryEntry, *, key_ids: bool) -> EntryUsage:
         of_entry(entry)
         .filter(action__in=_ACTIONS, at__gte=now - MONTH)
         .values_list("action", "project")
-        .annotate(week=Count("pk", filter=Q(at__gte=now - WEEK)), month=Count("pk"))
+        .annotate(week=Sum(_OFTEN, filter=Q(at__gte=now - WEEK), default=0), month=Sum(_OFTEN))
         .order_by("-month", "project")
     )
     projects, refused = [], Counted()

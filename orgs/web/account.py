@@ -6,15 +6,22 @@ from typing import Any
 
 from django.contrib.auth import views as auth
 from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
+
+from orgs import access
+from orgs.models import User
+from orgs.registries.base import LoginError
+from orgs.registries.places import Full
+from orgs.services import people, signing_in
+from orgs.services.audit import Actor
 
 
 class SignInForm(AuthenticationForm):
-    error_messages = {
-        "invalid_login": "This e-mail and password don't belong together. Check both and try "
-        "again.",
-        "inactive": "This account is switched off. Ask staff to switch it on.",
-    }
+    request: HttpRequest
+    # Why nobody was signed in, where both fields were filled in.
+    refused: LoginError | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,12 +35,32 @@ class SignInForm(AuthenticationForm):
     def clean_username(self) -> str:
         return self.cleaned_data["username"].strip().lower()
 
+    def clean(self) -> dict[str, Any]:
+        email, password = (self.cleaned_data.get(name) for name in ("username", "password"))
+        if not email or not password:
+            return self.cleaned_data
+        address = access.source_address(self.request)
+        try:
+            self.user_cache = signing_in.sign_in(email=email, password=password, address=address)
+        except (signing_in.SignInRefused, Full) as refused:
+            self.refused = refused
+            raise ValidationError(refused.detail, code=refused.code) from None
+        return self.cleaned_data
+
 
 class NewPasswordForm(SetPasswordForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, address: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.address = address
         self.fields["new_password2"].label = "New password, again"
         self.fields["new_password2"].help_text = ""
+
+    def save(self, commit: bool = True) -> User:
+        actor = Actor(self.user.email, self.user, source_address=self.address)
+        people.password_set(
+            person=self.user, password=self.cleaned_data["new_password1"], actor=actor
+        )
+        return self.user
 
 
 class SignIn(auth.LoginView):
@@ -41,12 +68,26 @@ class SignIn(auth.LoginView):
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
+    def form_invalid(self, form: Any) -> HttpResponse:
+        """The form with what was typed; 503 where there is no place, 429 in a pause."""
+        answer = super().form_invalid(form)
+        if form.refused is not None and form.refused.retry_after:
+            answer.status_code = 503 if isinstance(form.refused, Full) else 429
+            answer["Retry-After"] = str(form.refused.retry_after)
+            # Not a line each in the log: a flood would fill it.
+            answer._has_been_logged = True  # type: ignore[attr-defined]
+        return answer
+
 
 class SetPassword(auth.PasswordResetConfirmView):
     template_name = "accounts/set_password.html"
     form_class = NewPasswordForm
     success_url = reverse_lazy("home")
     post_reset_login = True
+    token_generator = people.link_tokens
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"address": access.source_address(self.request)}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return {**super().get_context_data(**kwargs), "person": self.user}

@@ -8,7 +8,7 @@ from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 
 from orgs import access
-from orgs.services import auditlog
+from orgs.services import auditlog, repeats
 from orgs.services.auditlog import Filters
 from orgs.services.history import changes_of
 
@@ -19,6 +19,7 @@ from .context import SignedIn, inside
 def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_auditor(request.user, slug)
     filters = Filters.of(request.GET)
+    repeats.before_reading()
     page = auditlog.page_of(
         auditlog.events_of(organization, filters), request.GET.get("before", "")
     )
@@ -37,6 +38,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
 @login_required
 def export(request: SignedIn, slug: str) -> HttpResponseBase:
     organization = access.organization_for_auditor(request.user, slug)
+    repeats.before_reading()
     events = auditlog.events_of(organization, Filters.of(request.GET))
     headers = {"Content-Disposition": f'attachment; filename="{slug}-audit.csv"'}
     return StreamingHttpResponse(auditlog.export(events), content_type="text/csv", headers=headers)

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import connection
+from django.db.models.functions import Now
 
-from orgs.models import Membership, RegistryEntry, WorkerToken
+from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import entries, logins, minting, notices, outcomes, upstream, verifying
+from orgs.services import (
+    entries,
+    logins,
+    minting,
+    notices,
+    outcomes,
+    status,
+    tallies,
+    upstream,
+    verifying,
+)
 from orgs.services.audit import Actor
 from tests.conftest import CANARY, HOST, make_user
 
@@ -27,6 +41,12 @@ def no_pauses(monkeypatch):
 def entry(aws, make_entry, alice, bob):
     key_id, secret = aws.create_user("valohai", aws.policy())
     return make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
+
+
+def long_ago(entry):
+    """The last mail of its failure was sent so long ago that another may follow."""
+    before = Now() - status.MAILED_EVERY
+    RegistryEntry.objects.filter(pk=entry.pk).update(failure_mailed_at=before)
 
 
 @pytest.fixture
@@ -65,6 +85,9 @@ def test_one_mail_for_a_failure_and_one_for_its_end(aws, entry, verify, acme, ma
     verify(entry)
     assert [mail.subject for mail in mailoutbox[1:]] == [f"{HOST}/* works again"]
     aws.remove_policy("valohai")
+    verify(entry)
+    assert len(mailoutbox) == 2  # it was told of just now
+    long_ago(entry)
     verify(entry)
     assert len(mailoutbox) == 3
 
@@ -170,3 +193,78 @@ def test_an_outage_and_a_disabled_entry_are_not_told(aws, entry, verify, actor, 
     )
     notices.drain()
     assert not mailoutbox
+
+
+# --- bursts -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def flap(acme, project):
+    """Workers that tell of a role's entry that it works, and that it doesn't, in turn."""
+    token = WorkerToken.objects.create(organization=acme, name="gpu", key_id="k", digest="d")
+
+    def flap(entry, times):
+        for n in range(times):
+            outcomes.outcome_report(
+                entry=RegistryEntry.objects.get(pk=entry.pk),
+                token=token,
+                project=project,
+                image=ImageReference.parse(IMAGE),
+                code=("role_not_attached", "ok")[n % 2],
+                actor=Actor("gpu"),
+            )
+        notices.drain()
+
+    return flap
+
+
+def test_one_that_goes_up_and_down_is_told_of_once(make_entry, alice, flap, mailoutbox):
+    entry = make_entry(registry_type="aws-ecr-role")
+    flap(entry, 100)
+    told = [mail.subject for mail in mailoutbox]
+    assert told == [f"{HOST}/* stopped working", f"{HOST}/* works again"]
+    long_ago(entry)
+    flap(entry, 100)
+    assert len(mailoutbox) == 4
+    # and its reports are an event each minute for each thing that they say
+    assert AuditEvent.objects.filter(action="login.reported").count() == 2
+
+
+def test_a_clock_set_right_silences_nothing(make_entry, alice, flap, mailoutbox):
+    entry = make_entry(registry_type="aws-ecr-role")
+    RegistryEntry.objects.update(failure_mailed_at=Now() + timedelta(days=9))
+    flap(entry, 1)
+    assert len(mailoutbox) == 1
+
+
+def test_an_organization_gets_so_many_in_an_hour(
+    make_entry, alice, charlie, umbrella, mailoutbox, monkeypatch
+):
+    monkeypatch.setattr(notices, "MOST", 3)
+    error = logins.LoginError("access_denied", "No.", "Do.")
+    made = [make_entry(f"{HOST}/{n}") for n in range(6)]
+    for entry in [*made, make_entry(organization=umbrella)]:
+        status.status_mark(entry, RegistryEntry.Status.FAILING, error)
+    notices.drain()
+    told = [mail.subject for mail in mailoutbox if mail.to == [alice.email]]
+    assert [subject.split()[-2:] for subject in told[:3]] == [["stopped", "working"]] * 3
+    assert told[3:] == ["More entries of Acme changed"]
+    assert "You got 3 e-mails about entries of Acme within an hour" in mailoutbox[3].body
+    assert mailoutbox[3].body.endswith("/organizations/acme/")
+    assert [mail.subject for mail in mailoutbox[4:]] == [f"{HOST}/* stopped working"]
+    hour = Tally.objects.filter(key=f"mails:{alice.memberships.get().organization_id}")
+    hour.update(window_until=Now())
+    status.status_mark(make_entry(f"{HOST}/7"), RegistryEntry.Status.FAILING, error)
+    notices.drain()
+    assert mailoutbox[-1].subject == f"{HOST}/7 stopped working"
+
+
+def test_processes_count_together(acme):
+    def count(n):
+        try:
+            return tallies.count("mails:1", notices.WINDOW)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(count, range(40))) == list(range(1, 41))

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from orgs.management.base import Command as Base
 from orgs.registries.base import Refused
-from orgs.services import organizations
+from orgs.services import organizations, people
 from orgs.services.audit import COMMAND_LINE
 
 
@@ -37,4 +37,4 @@ class Command(Base):
         self.stdout.write(f"Organization {made.name} ({made.slug}); {admin.email} is org admin.")
         if new:
             self.stdout.write("To set a password, once, within three days:")
-            self.stdout.write(organizations.password_link(admin))
+            self.stdout.write(people.person_link(person=admin, actor=COMMAND_LINE))

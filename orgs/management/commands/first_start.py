@@ -6,9 +6,10 @@ import socket
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.urls import reverse
 
+from orgs.management.alone import alone
 from orgs.management.base import Command as Base
 from orgs.models import User
 from orgs.services import organizations
@@ -20,7 +21,7 @@ class Command(Base):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.require_port(int(os.environ.get("PORT", "8000")))
-        with transaction.atomic():
+        with alone(connection), transaction.atomic():
             if User.objects.exists():
                 return
             email = os.environ.get("ADMIN_EMAIL", "").strip() or "admin@example.com"

@@ -3,9 +3,10 @@
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from orgs.management.base import Command as Base
-from orgs.services import auditlog, drafts
+from orgs.services import auditlog, drafts, repeats
 
 
 class Command(Base):
@@ -14,7 +15,13 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         # Previews that nobody came back to; the web drops them when the next one is looked at.
         drafts.expire()
+        while repeats.write_due() >= repeats.BEFORE_READING:
+            pass
         dropped = auditlog.prune()
+        if connection.vendor == "sqlite" and not connection.in_atomic_block:
+            # What was deleted is overwritten, but stands in the log of changes until that ends.
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.stdout.write(
             f"{dropped} events older than {settings.AUDIT_RETENTION_DAYS} days are dropped."
         )

@@ -1,0 +1,25 @@
+"""password_link EMAIL"""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from orgs.management.base import Command as Base
+from orgs.models import User
+from orgs.services import people
+from orgs.services.audit import COMMAND_LINE
+
+
+class Command(Base):
+    help = "Print a one-time link where a person sets a new password; it ends their pause too."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("email")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        email = options["email"].strip().lower()
+        person = User.objects.filter(email=email, is_active=True).first()
+        if person is None:
+            self.fail(f"There is no active user {email}.")
+        # Alone, so that scripts can take it.
+        self.stdout.write(people.person_link(person=person, actor=COMMAND_LINE))

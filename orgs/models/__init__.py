@@ -1,0 +1,50 @@
+"""Tables, their constraints, and querysets that carry the tenant in the query."""
+
+from .audit import AppendOnly, AuditEvent, AuditEventQuerySet
+from .counting import Repeat, Tally
+from .entries import (
+    CachedLogin,
+    ImportDraft,
+    MatchPattern,
+    RegistryEntry,
+    RegistryEntryQuerySet,
+    Verification,
+    cached_login_context,
+    entry_title,
+)
+from .people import (
+    Environment,
+    Membership,
+    Organization,
+    OrganizationQuerySet,
+    Project,
+    User,
+    UserManager,
+)
+from .tokens import ApiToken, Token, WorkerToken
+
+__all__ = [
+    "ApiToken",
+    "AppendOnly",
+    "AuditEvent",
+    "AuditEventQuerySet",
+    "CachedLogin",
+    "Environment",
+    "ImportDraft",
+    "MatchPattern",
+    "Membership",
+    "Organization",
+    "OrganizationQuerySet",
+    "Project",
+    "RegistryEntry",
+    "RegistryEntryQuerySet",
+    "Repeat",
+    "Tally",
+    "Token",
+    "User",
+    "UserManager",
+    "Verification",
+    "WorkerToken",
+    "cached_login_context",
+    "entry_title",
+]

@@ -1,0 +1,94 @@
+"""Signing in: who comes with an e-mail and a password, and how often they may try.
+
+Every try is counted before its password is looked at, so that however many come at
+once no more reach the hash than the limits let through. Whether somebody has an
+account makes no difference: the same rows are counted, the same queries asked, the
+same hash computed, the same sentences told (docs/decisions/0013-sign-in-limits.md).
+"""
+
+from __future__ import annotations
+
+import math
+
+from django.contrib.auth import authenticate
+
+from orgs.models import User
+from orgs.registries.base import LoginError
+
+from . import passwords, people, repeats, tallies
+from .attempts import ACCOUNT, ADDRESS, account_of, source_of
+from .audit import Actor
+from .tallies import Pause
+
+
+class SignInRefused(LoginError):
+    """Nobody is signed in; `code` is wrong_password, account_paused or address_paused."""
+
+
+def sign_in(*, email: str, password: str, address: str | None) -> User:
+    """Who has this e-mail and password; raises `SignInRefused` and `places.Full`."""
+    email = email.strip().lower()
+    account, source = account_of(email), source_of(address)
+    with passwords.place(account=account):
+        person = User.objects.filter(email=email).first()
+        try:
+            _count(account, source)
+            user = _authenticated(email, password)
+        except SignInRefused as refused:
+            _tell_refused(person, account, address, refused.code)
+            raise
+        tallies.clear(ACCOUNT, account)
+        tallies.give_back(ADDRESS, source)
+    actor = Actor(user.email, user, source_address=address)
+    people.tell("user.signed_in", user, actor, code="ok")
+    return user
+
+
+def _count(account: str, source: str) -> None:
+    """Raises `SignInRefused`. The address first: a paused one adds to nobody's account."""
+    tallies.prepare([ADDRESS.key(source), ACCOUNT.key(account)])
+    if pause := tallies.take(ADDRESS, source):
+        raise _refused(
+            "address_paused",
+            "Too many sign-ins from your address failed",
+            "Wait, or sign in from another network.",
+            pause,
+        )
+    if pause := tallies.take(ACCOUNT, account):
+        raise _refused(
+            "account_paused",
+            "Too many sign-ins with this e-mail failed",
+            "Wait, or ask staff for a new password link, which ends the pause.",
+            pause,
+        )
+
+
+def _refused(code: str, what: str, fix: str, pause: Pause) -> SignInRefused:
+    seconds = max(1, math.ceil(pause.left.total_seconds()))
+    minutes = math.ceil(seconds / 60)
+    until = f"{pause.until:%H:%M} UTC (in {minutes} minute{'s' if minutes > 1 else ''})"
+    return SignInRefused(
+        code, f"{what}, so none is let in until {until}, even with the right password.", fix,
+        seconds,
+    )  # fmt: skip
+
+
+def _authenticated(email: str, password: str) -> User:
+    user = authenticate(None, username=email, password=password)
+    if isinstance(user, User):
+        return user
+    raise SignInRefused(
+        "wrong_password",
+        "This e-mail and password don't belong together.",
+        "Check both and try again.",
+    )
+
+
+def _tell_refused(person: User | None, account: str, address: str | None, code: str) -> None:
+    """One event a minute for an account, whether there is one or not.
+
+    What a stranger typed stands nowhere: it may be a password in the wrong field.
+    """
+    actor = Actor("not signed in", source_address=address)
+    events = people.events("user.sign_in_refused", person, actor, code=code)
+    repeats.record(("sign_in", account, code), events)
