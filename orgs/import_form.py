@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from io import BytesIO, StringIO
+from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +20,9 @@ from django.http import StreamingHttpResponse
 from orgs.models import ImportDraft, Organization, User
 from orgs.registries.catalogue import TYPES
 from orgs.services import drafts, files, importing
-from orgs.services.drafts import MAX_BYTES, MAX_ROWS
+from orgs.services.files import apart
 from orgs.services.files.columns import COLUMNS, FIELDS, CellError, escape
+from orgs.services.files.rows import MAX_BYTES, MAX_ROWS
 from orgs.services.importing import Outcome, Report
 
 PAGE_SIZE = 200
@@ -78,22 +80,31 @@ class UploadForm(forms.Form):
         )
 
 
+@contextmanager
 def work(
     organization: Organization, user: User, draft_id: UUID
-) -> tuple[ImportDraft, dict[str, Any]] | None:
-    """The person's draft, and what `plan` and `apply` take of it; None if it is gone."""
-    found = drafts.draft_load(organization=organization, user=user, draft_id=draft_id)
-    if found is None:
-        return None
-    draft, content = found
-    draft.organization = organization
-    return draft, {
-        "organization": organization,
-        "file": BytesIO(content),
-        "format": draft.format,
-        "update": draft.update,
-        "limit": MAX_ROWS,
-    }
+) -> Iterator[tuple[ImportDraft, dict[str, Any]] | None]:
+    """The person's draft, and what `plan` and `apply` take of it; None if it is gone.
+
+    An organization's place for reading files is held meanwhile; raises `Full`.
+    """
+    with apart.PLACES.taken(organization.pk, organization=organization.pk):
+        found = drafts.draft_load(organization=organization, user=user, draft_id=draft_id)
+        if found is None:
+            yield None
+            return
+        draft, content = found
+        draft.organization = organization
+        yield (
+            draft,
+            {
+                "organization": organization,
+                # Read before anything is locked.
+                "rows": apart.ReadRows(content, draft.format),
+                "update": draft.update,
+                "limit": MAX_ROWS,
+            },
+        )
 
 
 def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dict[str, Any]:

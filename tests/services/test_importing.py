@@ -11,6 +11,7 @@ from django.db import IntegrityError
 
 from orgs.models import AuditEvent, CachedLogin, Environment, MatchPattern, RegistryEntry
 from orgs.services import checking, entries, importing
+from orgs.services.files import Rows
 from orgs.services.importing import apply, plan
 from tests.conftest import CANARY, HOST
 
@@ -42,7 +43,7 @@ def do(acme, actor):
     """Plan and apply; both must say the same. Nothing they say may hold the canary."""
 
     def do(*rows, organization=acme, **options):
-        work = {"organization": organization, "file": csv_file(*rows), "format": "csv", **options}
+        work = {"organization": organization, "rows": Rows(csv_file(*rows), "csv"), **options}
         before = list(RegistryEntry.objects.order_by("pk").values())
         planned = plan(**work)
         assert list(RegistryEntry.objects.order_by("pk").values()) == before
@@ -322,13 +323,13 @@ def test_events_that_cannot_be_written_undo_the_import(acme, actor, monkeypatch)
 
     monkeypatch.setattr(type(AuditEvent.objects), "bulk_create", fail)
     with pytest.raises(IntegrityError):
-        apply(organization=acme, actor=actor, file=csv_file(csv_row()), format="csv")
+        apply(organization=acme, actor=actor, rows=Rows(csv_file(csv_row()), "csv"))
     assert not RegistryEntry.objects.exists()
 
 
 def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
     entry = make_entry()
-    work = {"organization": acme, "file": csv_file(csv_row(note="x")), "format": "csv"}
+    work = {"organization": acme, "rows": Rows(csv_file(csv_row(note="x")), "csv")}
     planned = plan(**work, update=True)
     draft = entries.Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
     entries.entry_update(entry=entry, actor=actor, draft=draft)
@@ -340,10 +341,10 @@ def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
 
 
 def test_more_rows_than_asked_for_are_refused(acme):
-    work = {"organization": acme, "format": "csv"}
+    work = {"organization": acme}
     rows = [csv_row(f"{HOST}/r{number}") for number in range(3)]
-    assert not plan(file=csv_file(*rows), limit=3, **work).errors
-    report = plan(file=csv_file(*rows), limit=2, **work)
+    assert not plan(rows=Rows(csv_file(*rows), "csv"), limit=3, **work).errors
+    report = plan(rows=Rows(csv_file(*rows), "csv"), limit=2, **work)
     assert codes(report) == [(4, "", "too_many_rows")]
 
 
@@ -450,7 +451,7 @@ def test_a_row_tells_column_problem_and_fix(do, gpu, row, expected, says):
 def test_a_secret_in_any_column_is_never_repeated(acme, column, type, secret):
     cells = {"pattern": "registry.example.com/*", "type": type}
     cells["pattern" if column == "image_pattern" else column] = secret
-    report = plan(organization=acme, file=csv_file(csv_row(**cells)), format="csv")
+    report = plan(organization=acme, rows=Rows(csv_file(csv_row(**cells)), "csv"))
     assert secret not in repr(report)
     assert secret.lower() not in repr(report).lower()
     assert not any(secret[at : at + 8].lower() in repr(report).lower() for at in range(8))

@@ -11,7 +11,7 @@ from django.utils import timezone
 from orgs.api.errors import _help
 from orgs.models import AuditEvent, RegistryEntry
 from orgs.services.audit import Actor, record
-from orgs.services.yaml_check import MAX_BYTES
+from orgs.services.files.valohai_yaml import MAX_BYTES
 from tests.conftest import HOST
 
 from .conftest import Page
