@@ -94,7 +94,7 @@ def test_elsewhere_only_the_secrets_are_missing(full, acme, umbrella, actor, for
         text = buffer.getvalue()
     else:
         text = json.dumps(filled) if format == "json" else yaml.safe_dump(filled)
-    report = importing.apply(actor=actor, file=io.BytesIO(text.encode()), **work)
+    report = importing.apply(actor=actor, rows=Rows(io.BytesIO(text.encode()), format), **work)
     assert (report.errors, report.created) == ([], RegistryEntry.objects.count() // 2)
     ours, theirs = (
         sorted(
