@@ -26,7 +26,7 @@ from .files.columns import (
     longest,
     shown,
 )
-from .files.rows import NearMisses, Row
+from .files.rows import NearMisses, Row, broken
 
 _ENABLED = {"": True, "true": True, "yes": True, "1": True}
 _ENABLED |= {"false": False, "no": False, "0": False}
@@ -76,13 +76,22 @@ class Drafted:
 
 
 class Drafter:
-    """Reads the rows of a file; `environments` are the organization's, by slug."""
+    """Reads the rows of a file; `environments` are the organization's, by slug.
 
-    def __init__(self, environments: Mapping[str, Environment]) -> None:
+    `places` bounds the patterns of all rows, counted once for each of their environments;
+    None for no bound.
+    """
+
+    def __init__(
+        self, environments: Mapping[str, Environment], places: int | None = None
+    ) -> None:
         self.environments = environments
         self.near = NearMisses(environments)
+        self._places_left = places
+        self._some = ", ".join(sorted(environments)[:10])
 
     def draft(self, row: Row) -> Drafted:
+        """The row's draft; raises `BrokenFile` where this and earlier rows are too many."""
         problems: list[Problem] = []
         texts = {name: _text(name, value, problems) for name, value in row.cells.items()}
         slug = texts.get(TYPE, "").strip().lower()
@@ -98,6 +107,7 @@ class Drafter:
             enabled=_enabled(texts.get(ENABLED, ""), problems),
             note=texts.get(NOTE, ""),
         )
+        self._count(row, len(draft.patterns) * max(1, len(draft.environments)))
         cells = {name: value for name, value in row.cells.items() if isinstance(value, str)}
         if row.errors:
             return Drafted(row.number, cells, draft, None, list(row.errors))
@@ -111,6 +121,15 @@ class Drafter:
             drafted.refuse(*drafted.found.problems)
         return drafted
 
+    def _count(self, row: Row, places: int) -> None:
+        if self._places_left is None:
+            return
+        self._places_left -= places
+        if self._places_left < 0:
+            what = "The rows have too many patterns, counted once for each of their environments."
+            fix = "Use wider patterns, or split the file."
+            raise broken("too_many_places", what, fix, row.number)
+
     def _unknown_environment(self, row: Drafted, slugs: list[str]) -> CellError:
         """Names what the organization has, and never the cell: it may be a secret."""
         near = [self.near.of(slug) for slug in slugs if slug not in self.environments]
@@ -118,8 +137,7 @@ class Drafter:
         if meant:
             fix = f"Write {', '.join(meant[:10])}."
         elif self.environments:
-            known = ", ".join(sorted(self.environments)[:10])
-            fix = f"Write slugs out of {known}, or leave it empty for all."
+            fix = f"Write slugs out of {self._some}, or leave it empty for all."
         else:
             fix = "Leave the cell empty for all environments."
         value = shown(ENVIRONMENTS, row.cells.get(ENVIRONMENTS, ""))
@@ -129,7 +147,7 @@ class Drafter:
 
 def _patterns(cell: str, problems: list[Problem]) -> list[str]:
     """The cell's patterns; none, and a problem, where they are more than an entry has."""
-    words = cell.split()
+    words = list(dict.fromkeys(cell.split()))
     if len(words) <= MAX_PATTERNS:
         return words
     what = f"There are {len(words):,} patterns in this cell, and an entry has at most {MAX_PATTERNS}."

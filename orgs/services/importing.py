@@ -25,9 +25,10 @@ from .standing import Standing, chunks, claims_of, key_of
 
 CHUNK = 500  # rows looked up and written together
 MAX_PLACES = 20_000  # of those, patterns in each of their environments
-PLACES_A_ROW = 20  # on average, where the rows are limited
+PLACES_A_ROW = 5  # on average, where the rows are limited
 MAX_CANDIDATES = 20  # entries with the same patterns that a row is compared with
 MAX_TOLD = 10_000  # errors; more are counted only
+MAX_ERRORS = 20_000  # where there are more, the rest isn't looked at
 
 Kind: TypeAlias = Literal["created", "updated", "unchanged", "refused"]
 
@@ -68,6 +69,12 @@ class Report:
         room = MAX_TOLD - len(self.errors)
         self.errors += errors[:room]
         self.untold += len(errors[room:])
+
+    def end(self, errors: Sequence[CellError]) -> None:
+        """Tell of where reading ended, also after `MAX_TOLD` others."""
+        room = max(0, MAX_TOLD - len(errors))
+        self.untold += len(self.errors[room:])
+        self.errors = [*self.errors[:room], *errors]
 
     def refuse_row(self, row: Drafted) -> None:
         """Tell of a row; with `MAX_TOLD` told already, only its errors' number is known."""
@@ -162,9 +169,11 @@ def _run(
                     entry = judged.entry.pk if judged.entry else ""
                     digest.update(f"{report.rows} {kind} {entry} {judged.changes}\n".encode())
                 on_row(judged.outcome)
+            if report.untold > MAX_ERRORS - MAX_TOLD:
+                raise _too_many_errors(chunk[-1].drafted.row)
             yield chunk
     except BrokenFile as found:
-        report.refuse(found.errors)
+        report.end(found.errors)
     report.fingerprint = digest.hexdigest()
 
 
@@ -196,9 +205,9 @@ class _Judge:
 
     def __init__(self, organization: Organization, update: bool, limit: int | None) -> None:
         self.standing = Standing(organization)
-        self.drafter = Drafter(self.standing.environments)
+        places = None if limit is None else limit * PLACES_A_ROW
+        self.drafter = Drafter(self.standing.environments, places)
         self.update = update
-        self.places_left = None if limit is None else limit * PLACES_A_ROW
         # Entries that an earlier row changes; no other row may mean them too.
         self.claimed: set[object] = set()
 
@@ -211,15 +220,11 @@ class _Judge:
 
     def _together(self, rows: Sequence[Drafted]) -> Iterator[list[Drafted]]:
         """The rows, no more at once than name `MAX_PLACES` patterns in an environment, but
-        for a single one; raises `BrokenFile` where all of them are too many."""
+        for a single one."""
         some: list[Drafted] = []
         count = 0
         for row in rows:
             places = len(row.draft.patterns) * max(1, len(row.draft.environments))
-            if self.places_left is not None:
-                self.places_left -= places
-                if self.places_left < 0:
-                    raise _too_many_places(row.row)
             if some and count + places > MAX_PLACES:
                 yield some
                 some, count = [], 0
@@ -338,9 +343,9 @@ def _ambiguous(count: int) -> Problem:
     )
 
 
-def _too_many_places(row: int) -> BrokenFile:
-    what = "The rows have too many patterns, counted once for each of their environments."
-    return broken("too_many_places", what, "Use wider patterns, or split the file.", row)
+def _too_many_errors(row: int) -> BrokenFile:
+    what = f"There are more than {MAX_ERRORS:,} errors, so what follows wasn't looked at."
+    return broken("too_many_errors", what, "Mend these first.", row)
 
 
 def _changed_meanwhile() -> CellError:

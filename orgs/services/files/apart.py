@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import NoReturn
 
 from orgs.registries.base import Problem, Refused
 from orgs.services.places import Places
@@ -80,6 +81,12 @@ def _run(format: str, content: bytes) -> bytes:
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         # Neither's text has anything of the file.
-        log.error("Reading a file of the format %s ended: %s", format, type(error).__name__)
-        raise TooMuch from None
+        _give_up(format, type(error).__name__)
+    if not wire.is_whole(ended.stdout):
+        _give_up(format, "too early")
     return ended.stdout
+
+
+def _give_up(format: str, how: str) -> NoReturn:
+    log.error("Reading a file of the format %s ended: %s", format, how)
+    raise TooMuch from None

@@ -83,6 +83,12 @@ def _mention(line: int, where: str, text: str, problem: list[str] | None) -> Men
     return Mention(line, where, text, problem=Problem("invalid_image", *problem))
 
 
+def is_whole(told: bytes) -> bool:
+    """Whether the last line is there, by which what was told ends."""
+    last = told[told.rfind(b"\n", 0, -1) + 1 :]
+    return last.startswith((b"[null,", b'["end"', b'["refused"')) and last.endswith(b"]\n")
+
+
 def _plain(value: Any) -> Any:
     """The value; of what no cell can be only that it's there."""
     is_list = type(value) is list and all(type(item) is str for item in value)

@@ -22,11 +22,11 @@ from .tables import table
 
 # Of all parts that are read together.
 MAX_UNPACKED = 60_000_000
-MAX_ELEMENTS = 500_000
+MAX_ELEMENTS = 400_000
 # Of elements and attributes; a workbook has some hundred, a parser keeps each for ever.
 MAX_NAMES = 500
 # Characters of all cells together, a shared text counted wherever it's used.
-MAX_TEXT = 20_000_000
+MAX_TEXT = 10_000_000
 # Bytes at once: the zip file's own directory, and what one tag may have.
 _MAX_READ = 300_000
 _MAX_TOKEN = 200_000
@@ -235,8 +235,10 @@ class _Workbook:
             fed += len(chunk)
             parser.Parse(chunk)
             # expat reads what isn't whole yet anew with every chunk.
-            if fed - parser.CurrentByteIndex > _MAX_TOKEN or len(texts) > 10_000:
+            if fed - parser.CurrentByteIndex > _MAX_TOKEN:
                 raise _NotOne
+            if sum(map(len, texts)) > _MAX_TOKEN:
+                raise too_large()
         parser.Parse(b"", True)
 
     def _chunks(self, part: str) -> Iterator[bytes]:
