@@ -82,9 +82,7 @@ class Drafter:
     None for no bound.
     """
 
-    def __init__(
-        self, environments: Mapping[str, Environment], places: int | None = None
-    ) -> None:
+    def __init__(self, environments: Mapping[str, Environment], places: int | None = None) -> None:
         self.environments = environments
         self.near = NearMisses(environments)
         self._places_left = places
@@ -150,7 +148,9 @@ def _patterns(cell: str, problems: list[Problem]) -> list[str]:
     words = list(dict.fromkeys(cell.split()))
     if len(words) <= MAX_PATTERNS:
         return words
-    what = f"There are {len(words):,} patterns in this cell, and an entry has at most {MAX_PATTERNS}."
+    what = (
+        f"There are {len(words):,} patterns in this cell, and an entry has at most {MAX_PATTERNS}."
+    )
     problems.append(Problem("too_many", what, "Use wider patterns, or further entries.", PATTERN))
     return []
 

@@ -6,6 +6,7 @@ The API has its own bounds (`orgs.api.middleware`).
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from orgs import access
 from orgs.services.files.rows import MAX_BYTES
 from orgs.services.files.valohai_yaml import MAX_BYTES as MAX_YAML
 from orgs.services.places import Full, Places
@@ -33,8 +35,12 @@ FILES = {
 # Requests larger than `FORMS` that are received at once in this process, with their files
 # in memory several times over.
 PLACES = Places(4, "Other files are being received at the moment.")
-# Bytes that the server may throw away to keep the connection; of more it's closed.
-_MOST_SKIPPED = 50_000_000
+# A browser shows no answer before all is sent. So what is refused is received and thrown
+# away, where it's so many bytes, takes so many seconds, and isn't done for too many at once;
+# else the connection is closed.
+MOST_SKIPPED = 50_000_000
+SKIPPING = 10.0
+SKIPPED = Places(4, "Other requests are being thrown away.")
 
 _API = "/api/v0/"
 
@@ -84,6 +90,19 @@ def _most(request: HttpRequest) -> int:
 def _refused(request: HttpRequest, status: int, size: int) -> HttpResponse:
     told = {"status": status, "most": _most(request)}
     answer = render(request, "413.html", told, status=status)
-    if status == 411 or size > _MOST_SKIPPED:
+    if status == 411 or not _skipped(request, size):
         answer["Connection"] = "close"
     return answer
+
+
+def _skipped(request: HttpRequest, size: int) -> bool:
+    """Receive the body, a little at a time, and keep nothing; whether that was all of it."""
+    until = time.monotonic() + SKIPPING
+    try:
+        with SKIPPED.taken(access.source_address(request)):
+            while size <= MOST_SKIPPED and time.monotonic() < until:
+                if not request.read(65_536):
+                    return True
+    except (Full, OSError):
+        pass
+    return False

@@ -113,21 +113,15 @@ def claiming(size: int) -> bytes:
     start = made.index(b"xl/worksheets/one.xml") - 30
     central = made.rindex(b"xl/worksheets/one.xml") - 46
     few = struct.pack("<I", 400)
-    return (
-        made[: start + 22] + few + made[start + 26 : central + 24] + few + made[central + 28 :]
-    )
+    return made[: start + 22] + few + made[start + 26 : central + 24] + few + made[central + 28 :]
 
 
 def other_packing(size: int) -> bytes:
     """bzip2 unpacks a few bytes to a megabyte at once, whatever is asked of it."""
-    return workbook(
-        more={"xl/worksheets/one.xml": b" " * size * 1_000}, packing=zipfile.ZIP_BZIP2
-    )
+    return workbook(more={"xl/worksheets/one.xml": b" " * size * 1_000}, packing=zipfile.ZIP_BZIP2)
 
 
-ENTITIES = "".join(
-    f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(10)
-)
+ENTITIES = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(10))
 
 # --- lists that share their parts ---------------------------------------------------------
 

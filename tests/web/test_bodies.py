@@ -93,12 +93,22 @@ def test_no_length_at_all(client, unread):
     assert page.status == 411 and "Send it with its length" in page.text
 
 
-def test_a_connection_is_kept_only_where_little_is_left_to_skip(client):
-    def answered(length):
-        return client.post(LOGIN, **of_size(1), CONTENT_LENGTH=str(length))
+def test_what_is_refused_is_thrown_away_so_that_its_answer_is_seen(client, monkeypatch):
+    answer = client.post(LOGIN, **of_size(300_000))
+    assert "Connection" not in answer and not answer.wsgi_request.read(1)
+    endless = client.post(LOGIN, **of_size(1), CONTENT_LENGTH=str(bodies.MOST_SKIPPED + 1))
+    assert endless["Connection"] == "close"
+    monkeypatch.setattr(bodies, "SKIPPING", 0.0)
+    assert client.post(LOGIN, **of_size(300_000))["Connection"] == "close"
 
-    assert "Connection" not in answered(12_000_000)
-    assert answered(10**12)["Connection"] == "close"
+
+def test_only_for_a_few_at_once_it_is(client):
+    with ExitStack() as stack:
+        with pytest.raises(Full):
+            for owner in range(100):
+                stack.enter_context(bodies.SKIPPED.taken(owner))
+        assert client.post(LOGIN, **of_size(300_000))["Connection"] == "close"
+    assert "Connection" not in client.post(LOGIN, **of_size(300_000))
 
 
 def test_the_api_has_its_own(client):

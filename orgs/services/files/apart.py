@@ -23,7 +23,7 @@ from . import wire
 from .rows import Row, broken
 from .valohai_yaml import Mentions
 
-DEADLINE = 20.0  # seconds on the clock; a busy machine gives it little
+DEADLINE = 30.0  # seconds on the clock; a busy machine gives it little
 # In this process, where what was read is looked at too: an organization has one.
 PLACES = Places(3, "Other files are being read at the moment.", most={"organization": 1})
 
@@ -61,7 +61,8 @@ def read_images(content: str | bytes) -> Mentions:
     try:
         return wire.images_heard(BytesIO(_run("valohai.yaml", content)))
     except TooMuch:
-        raise Refused(Problem("invalid_yaml", _WHAT, "Choose the valohai.yaml itself.")) from None
+        told = Problem("invalid_yaml", _WHAT, "Choose the valohai.yaml itself.", "file")
+        raise Refused(told) from None
 
 
 def _run(format: str, content: bytes) -> bytes:

@@ -103,9 +103,7 @@ def column_of(problem: Problem) -> str:
     return _COLUMN_OF.get(problem.field or "", problem.field or "")
 
 
-def cell_errors(
-    row: int, problems: Sequence[Problem], cells: Mapping[str, str]
-) -> list[CellError]:
+def cell_errors(row: int, problems: Sequence[Problem], cells: Mapping[str, str]) -> list[CellError]:
     """A service's problems at their cells, in the problems' own words where they are safe.
 
     They aren't where they repeat a cell that mustn't be: it may be a secret in the
@@ -122,7 +120,9 @@ def cell_errors(
         if not _may_be_shown(name, cells.get(name, ""))
     }
     return [
-        _cell_error(row, problem, cells, any(piece in told for piece in secret | hidden.get(at, set())))
+        _cell_error(
+            row, problem, cells, any(piece in told for piece in secret | hidden.get(at, set()))
+        )
         for problem, told, at in zip(problems, words, columns, strict=True)
     ]
 

@@ -210,7 +210,7 @@ def _count(events: Iterator[Any]) -> None:
     nodes = 0
     # Of each collection that is open, its anchor and how many nodes there were before.
     opened: list[tuple[str | None, int]] = []
-    sizes: dict[str, int] = {}
+    sizes: dict[str | None, int] = {}
     for event in events:
         if isinstance(event, yaml.AliasEvent):
             # One that isn't known is told of by composing, with its line.

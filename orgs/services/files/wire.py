@@ -67,7 +67,8 @@ def images_heard(lines: Iterable[bytes]) -> Mentions:
     for line in lines:
         kind, *told = json.loads(line)
         if kind == "refused":
-            raise Refused(Problem("invalid_yaml", *told, field="file"))
+            what, fix = told
+            raise Refused(Problem("invalid_yaml", what, fix, "file"))
         if kind == "image":
             found.images.append(_mention(*told))
         elif kind == "warning":
@@ -80,7 +81,8 @@ def images_heard(lines: Iterable[bytes]) -> Mentions:
 def _mention(line: int, where: str, text: str, problem: list[str] | None) -> Mention:
     if problem is None:
         return Mention(line, where, text, ImageReference.parse(text))
-    return Mention(line, where, text, problem=Problem("invalid_image", *problem))
+    what, fix = problem
+    return Mention(line, where, text, problem=Problem("invalid_image", what, fix))
 
 
 def is_whole(told: bytes) -> bool:

@@ -192,9 +192,7 @@ class _Workbook:
             self._parse(relations, start)
         return found
 
-    def _parse(
-        self, part: str, start: Start, end: End = lambda name, text: None
-    ) -> None:
+    def _parse(self, part: str, start: Start, end: End = lambda name, text: None) -> None:
         """Tell of a part's elements, by their local names: `end` with the text in them.
 
         Raises `BrokenFile` where that is too much, `_NotOne` for what workbooks never have.
