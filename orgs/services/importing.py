@@ -158,7 +158,7 @@ def _run(
     judge = _Judge(organization, update, limit)
     digest = hashlib.sha256()
     try:
-        for some in chunks(_limited(rows, limit), CHUNK):
+        for some in chunks(map(judge.drafter.draft, _limited(rows, limit)), CHUNK):
             chunk = judge.all(some)
             for judged in chunk:
                 report.rows += 1
@@ -211,9 +211,9 @@ class _Judge:
         # Entries that an earlier row changes; no other row may mean them too.
         self.claimed: set[object] = set()
 
-    def all(self, rows: Sequence[Row]) -> list[_Judged]:
+    def all(self, rows: Sequence[Drafted]) -> list[_Judged]:
         judged: list[_Judged] = []
-        for drafted in self._together([self.drafter.draft(row) for row in rows]):
+        for drafted in self._together(rows):
             self.standing.look_up([(d.found.patterns, d.draft) for d in drafted if d.found])
             judged += [self.one(row) for row in drafted]
         return judged

@@ -354,3 +354,35 @@ def test_the_columns_of_the_contract():
         "image_pattern, type, access_key_id, secret_access_key, region, role_name, username, "
         "password, service_account_json, environments, enabled, note"
     )
+
+
+@pytest.mark.parametrize(
+    ("scalar", "value"),
+    [("'&a'", "&a"), ('"*a"', "*a"), ("'!x'", "!x"), ("!!str 012", "012"), ("! x", "x"),
+     ("a&b*c!d", "a&b*c!d"), ("|-\n    *a", "*a")],
+)  # fmt: skip
+def test_yaml_signs_in_texts(scalar, value):
+    assert rows(f"- password: {scalar}\n", "yaml")[0].cells == {"password": value}
+
+
+@pytest.mark.parametrize("text", ["- &a x", "- *a", "- {<<: *a}", "- &a {b: c}", "- {&a b: c}"])
+def test_yaml_anchors_and_aliases(text):
+    assert broken(text, "yaml") == [(None, "", "yaml_alias")]
+
+
+@pytest.mark.parametrize("tag", ["int", "float", "binary", "set", "timestamp", "null", "omap"])
+def test_yaml_tags(tag):
+    assert broken(f"- password: !!{tag} ''", "yaml") == [(None, "", "yaml_tag")]
+
+
+@pytest.mark.parametrize("format", ["json", "yaml"])
+def test_documents_from_powershell(format):
+    assert rows(json.dumps([FLAT]).encode("utf-16"), format)[0].cells == FLAT
+
+
+def test_a_list_beside_the_same_list():
+    entry = {**FLAT, "environments": ["a"], "configuration": {"environments": ["a"]}}
+    assert rows(json.dumps([entry]), "json")[0].errors == []
+    entry["configuration"] = {"environments": [["a"]]}
+    (row,) = rows(json.dumps([entry]), "json")
+    assert [error.code for error in row.errors] == ["duplicate_column"]

@@ -337,10 +337,12 @@ HOSTILE = {
     ),
     "nul.csv": Hostile(lambda n: CSV + "a.b/c,docker,,a\0b\n", 1, "control_character"),
     "many-patterns.csv": Hostile(
-        lambda n: CSV + f"{' '.join(f'a/{i}' for i in range(6_000))},docker,,\n" * n, 200, "too_many"
+        lambda n: CSV + f"{' '.join(f'a/{i}' for i in range(6_000))},docker,,\n" * n,
+        200, "too_many",
     ),
     "bad-patterns.csv": Hostile(
-        lambda n: CSV + f"{' '.join(f'A/{i}:v' for i in range(100))},docker,,\n" * n, 1_000, "tag_in_pattern"
+        lambda n: CSV + f"{' '.join(f'A/{i}:v' for i in range(100))},docker,,\n" * n,
+        1_000, "tag_in_pattern",
     ),
     "long-secrets.csv": Hostile(
         lambda n: "image_pattern,type,password,secret_access_key\n"

@@ -159,14 +159,17 @@ class _Workbook:
     def _texts(self, workbook: str, wanted: set[int]) -> dict[int, str]:
         """Those shared texts that cells of the sheet name."""
         texts: dict[int, str] = {}
-        at = -1
+        at, phonetic = -1, False
 
         def start(name: str, attributes: dict[str, str]) -> None:
-            nonlocal at
+            nonlocal at, phonetic
             at += name == "si"
+            phonetic = phonetic or name == "rPh"
 
         def end(name: str, text: str) -> None:
-            if name == "t" and at in wanted:
+            nonlocal phonetic
+            phonetic = phonetic and name != "rPh"
+            if name == "t" and at in wanted and not phonetic:
                 texts[at] = texts.get(at, "") + text
 
         for part in self._related(workbook, "sharedStrings").values() if wanted else ():
@@ -300,7 +303,7 @@ class _Sheet:
             self._phonetic = False
         elif name == "c" and (self._value or self._formula):
             # What stands so far out is one too many, wherever.
-            self._rows[-1][1][min(self._column, MAX_COLUMNS)] = self._read(self._value)
+            self._rows[-1][1][min(self._column, MAX_COLUMNS)] = self._read(self._value or None)
         elif name == "row":
             self._end_row()
 
