@@ -87,6 +87,9 @@ def workbook(
     return made.getvalue()
 
 
+LONG = f"<t>{'a' * 100_000}</t>"
+
+
 def row(number: int, *cells: str) -> str:
     return f'<row r="{number}">{"".join(cells)}</row>'
 
@@ -268,6 +271,18 @@ HOSTILE = {
             texts=f"<si><t>{'a' * 30_000}</t></si>",
         ),
         9_000, "too_large",
+    ),
+    "many-pieces.xlsx": Hostile(
+        lambda n: workbook(
+            row(2, '<c r="A2" t="s"><v>0</v></c>'), texts=f"<si>{'<t>a</t>' * n}</si>"
+        ),
+        190_000, "too_long",
+    ),
+    "long-pieces.xlsx": Hostile(
+        lambda n: workbook(
+            row(2, f'<c r="A2" t="inlineStr"><is>{LONG * n}</is></c>')
+        ),
+        400, "too_large",
     ),
     "no-such-text.xlsx": Hostile(lambda n: value("99999999", "s"), 1, "not_text"),
     "unpacks-to-much.xlsx": Hostile(

@@ -159,6 +159,7 @@ class _Workbook:
     def _texts(self, workbook: str, wanted: set[int]) -> dict[int, str]:
         """Those shared texts that cells of the sheet name."""
         texts: dict[int, str] = {}
+        pieces = _Pieces()
         at, phonetic = -1, False
 
         def start(name: str, attributes: dict[str, str]) -> None:
@@ -170,7 +171,9 @@ class _Workbook:
             nonlocal phonetic
             phonetic = phonetic and name != "rPh"
             if name == "t" and at in wanted and not phonetic:
-                texts[at] = texts.get(at, "") + text
+                pieces.add(text)
+            elif name == "si" and at in wanted:
+                texts[at] = pieces.take()
 
         for part in self._related(workbook, "sharedStrings").values() if wanted else ():
             self._parse(part, start, end)
@@ -266,7 +269,7 @@ class _Sheet:
         self._row = self._column = 0
         self._style = ""
         self._type = ""
-        self._value: str | None = None
+        self._pieces = _Pieces()
         self._formula = self._phonetic = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -292,18 +295,19 @@ class _Sheet:
                 raise _NotOne
             self._column = _index(letters[1])
         self._type, self._style = attributes.get("t", "n"), attributes.get("s", "")
-        self._value, self._formula = None, False
+        self._pieces.take()
+        self._formula = False
 
     def end(self, name: str, text: str) -> None:
         if name == "v" or (name == "t" and self._type == "inlineStr" and not self._phonetic):
-            self._value = (self._value or "") + text
+            self._pieces.add(text)
         elif name == "f":
             self._formula = True
         elif name == "rPh":
             self._phonetic = False
-        elif name == "c" and (self._value or self._formula):
+        elif name == "c" and ((value := self._pieces.take()) or self._formula):
             # What stands so far out is one too many, wherever.
-            self._rows[-1][1][min(self._column, MAX_COLUMNS)] = self._read(self._value or None)
+            self._rows[-1][1][min(self._column, MAX_COLUMNS)] = self._read(value)
         elif name == "row":
             self._end_row()
 
@@ -313,9 +317,9 @@ class _Sheet:
         elif len(self._rows) > MAX_ROWS + 1:
             raise too_large()
 
-    def _read(self, value: str | None) -> Any:
+    def _read(self, value: str) -> Any:
         """The cell's value; of a shared text, its index in a `_Shared`."""
-        if value is None:
+        if not value:
             return _NOT_COMPUTED
         if self._type in ("inlineStr", "str", "d"):
             return value
@@ -359,6 +363,27 @@ class _Sheet:
             if length > MAX_TEXT:
                 raise too_large()
             yield number, record
+
+
+class _Pieces:
+    """A text that comes in pieces, bounded."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def add(self, piece: str) -> None:
+        """Raises `BrokenFile` where it becomes longer than any cell."""
+        self._length += len(piece)
+        if self._length > _MAX_TOKEN:
+            raise too_large()
+        self._pieces.append(piece)
+
+    def take(self) -> str:
+        """The text so far; another begins."""
+        text = "".join(self._pieces)
+        self._pieces, self._length = [], 0
+        return text
 
 
 class _Shared:
