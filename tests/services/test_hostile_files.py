@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from io import BytesIO
@@ -178,7 +179,7 @@ LIMITED = "from orgs.services.files import __main__ as it; it.limit(); "
     [
         "import time; time.sleep(60)",
         "while True: pass",
-        LIMITED + "x = b'x' * 10**9",
+        LIMITED + "x = bytearray(10**9); print('[null, []]')",
         "print('[1, {}, []]')",
         "print('[null, [')",
         "import os; os.kill(os.getpid(), 11)",
@@ -195,6 +196,16 @@ def test_one_that_takes_too_much_is_ended_and_told_of(process, code, capfd, capl
     assert "Reading a file of the format csv ended" in caplog.text
     with pytest.raises(ValueError, match="more work than a file"):
         apart.read_images(CANARY)
+
+
+def test_it_may_write_no_file_and_work_no_longer_than_it_may(tmp_path):
+    def ended(code: str) -> int:
+        code = f"from orgs.services.files import __main__ as it; it.CPU = 1; it.limit()\n{code}"
+        return subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, timeout=60).returncode
+
+    assert ended("while True: pass") in (-signal.SIGXCPU, -signal.SIGKILL)
+    write = f"import os; os.write(os.open({str(tmp_path / 'x')!r}, os.O_CREAT | os.O_RDWR), b'x')"
+    assert ended(write) == 1 and not (tmp_path / "x").read_bytes()
 
 
 def test_nothing_of_this_process_is_in_it(process, monkeypatch):
