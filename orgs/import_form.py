@@ -7,8 +7,11 @@ decided by `services.importing`.
 from __future__ import annotations
 
 import csv
+import itertools
+import time
 from collections.abc import Callable, Iterator
-from io import BytesIO, StringIO
+from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +22,9 @@ from django.http import StreamingHttpResponse
 from orgs.models import ImportDraft, Organization, User
 from orgs.registries.catalogue import TYPES
 from orgs.services import drafts, files, importing
-from orgs.services.drafts import MAX_BYTES, MAX_ROWS
+from orgs.services.files import apart
 from orgs.services.files.columns import COLUMNS, FIELDS, CellError, escape
+from orgs.services.files.rows import MAX_BYTES, MAX_ROWS, Row
 from orgs.services.importing import Outcome, Report
 
 PAGE_SIZE = 200
@@ -78,28 +82,37 @@ class UploadForm(forms.Form):
         )
 
 
+@contextmanager
 def work(
     organization: Organization, user: User, draft_id: UUID
-) -> tuple[ImportDraft, dict[str, Any]] | None:
-    """The person's draft, and what `plan` and `apply` take of it; None if it is gone."""
-    found = drafts.draft_load(organization=organization, user=user, draft_id=draft_id)
-    if found is None:
-        return None
-    draft, content = found
-    draft.organization = organization
-    return draft, {
-        "organization": organization,
-        "file": BytesIO(content),
-        "format": draft.format,
-        "update": draft.update,
-        "limit": MAX_ROWS,
-    }
+) -> Iterator[tuple[ImportDraft, dict[str, Any]] | None]:
+    """The person's draft, and what `plan` and `apply` take of it; None if it is gone.
+
+    An organization's place for reading files is held meanwhile; raises `Full`.
+    """
+    with apart.PLACES.taken(organization.pk, organization=organization.pk):
+        found = drafts.draft_load(organization=organization, user=user, draft_id=draft_id)
+        if found is None:
+            yield None
+            return
+        draft, content = found
+        draft.organization = organization
+        yield (
+            draft,
+            {
+                "organization": organization,
+                # Read before anything is locked.
+                "rows": apart.ReadRows(content, draft.format),
+                "update": draft.update,
+                "limit": MAX_ROWS,
+            },
+        )
 
 
 def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dict[str, Any]:
     """What a preview's page shows of a draft's `work`: all errors, or else all changes."""
     rows: list[Outcome] = []
-    report = importing.plan(on_row=_keep_changes(rows), **told)
+    report = _planned(told, _keep_changes(rows))
     listed: list[Any] = list(report.errors) or rows
     return {
         "draft": draft,
@@ -110,6 +123,32 @@ def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dic
         "page": Paginator(listed, PAGE_SIZE).get_page(page),
         "minutes": drafts.LIFE.seconds // 60,
     }
+
+
+def _planned(told: dict[str, Any], on_row: Callable[[Outcome], object]) -> Report:
+    """`plan`, with a pause every few rows of each of its passes.
+
+    Whoever waits for the interpreter gets it in a pause, and else only 5 ms later, many
+    times a request (docs/decisions/0011-reading-files.md). Importing itself doesn't
+    pause: it holds a lock.
+    """
+
+    def pause(number: int) -> None:
+        if number % 3 == 0:
+            time.sleep(0.0005)
+
+    def gently() -> Iterator[Row]:
+        for number, row in enumerate(told["rows"]):
+            pause(number)
+            yield row
+
+    judged = itertools.count()
+
+    def pausing(outcome: Outcome) -> None:
+        pause(next(judged))
+        on_row(outcome)
+
+    return importing.plan(**{**told, "rows": gently(), "on_row": pausing})
 
 
 def _keep_changes(rows: list[Outcome]) -> Callable[[Outcome], object]:
@@ -123,7 +162,7 @@ def counts(report: Report) -> str:
 
 def errors_csv(organization: Organization, told: dict[str, Any]) -> StreamingHttpResponse:
     """The errors of a draft's `work`, as a file."""
-    lines = _error_lines(importing.plan(**told).errors)
+    lines = _error_lines(_planned(told, lambda outcome: None).errors)
     return _csv(lines, f"{organization.slug}-import-errors.csv")
 
 

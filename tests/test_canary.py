@@ -20,6 +20,7 @@ from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import entries, logins, notices, upstream
 from orgs.services.audit import Actor
+from orgs.services.files import apart
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
@@ -234,12 +235,23 @@ def database_bytes() -> bytes:
 
 
 @pytest.mark.once
-def test_the_child_processes_get_it_in_no_argument():
-    """Nothing in the product starts a process, so none can carry a secret in its arguments."""
+def test_the_child_processes_get_it_in_no_argument(monkeypatch):
+    """One place in the product starts a process, to read a file: all of that goes in by its
+    standard input."""
     found = subprocess.run(
-        ["grep", "-rnE", r"subprocess|os\.system|popen", "orgs", "valohai_registries"],
+        ["grep", "-rlE", r"subprocess|os\.system|popen", "orgs", "valohai_registries"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.stdout == ""
+    started = "orgs/services/files/apart.py"
+    assert [name for name in found.stdout.split() if name.endswith(".py")] == [started]
+    calls = []
+
+    def run(*arguments, **rest):
+        calls.append((arguments, {name: rest[name] for name in rest if name != "input"}))
+        return subprocess.CompletedProcess([], 0, b"[null, []]\n")
+
+    monkeypatch.setattr("orgs.services.files.apart.subprocess.run", run)
+    list(apart.ReadRows(CANARY.encode(), "csv"))
+    assert CANARY not in repr(calls) and calls[0][1]["env"] == {}

@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "orgs.web.visitors.Visitors",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "orgs.web.bodies.Bodies",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -168,6 +169,8 @@ CONTENT_SECURITY_POLICY = {
 }
 # Forms of the largest legitimate size (a hundred patterns) are far below this.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+# One page has one file; orgs/web/bodies.py bounds the whole before any of it is read.
+DATA_UPLOAD_MAX_NUMBER_FILES = 10
 # Django's own would write larger files to a temporary one, secrets included.
 FILE_UPLOAD_HANDLERS = ["orgs.web.uploads.InMemory"]
 

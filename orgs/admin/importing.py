@@ -63,19 +63,20 @@ def upload(request: HttpRequest, organization_id: int) -> HttpResponseBase:
 
 def preview(request: HttpRequest, organization_id: int, draft_id: UUID) -> HttpResponseBase:
     user, organization = _gate(request, organization_id)
-    found = work(organization, user, draft_id)
-    if found is None:
-        messages.error(request, EXPIRED)
-        return redirect(_UPLOAD, organization.pk)
-    draft, told = found
-    # Also where the permission was taken since, or the draft is from the person's web pages.
-    if draft.update and not _may_update(user):
-        raise PermissionDenied
-    if request.method == "POST":
-        return _import(request, draft, told)
-    if request.GET.get("errors") == "csv":
-        return errors_csv(organization, told)
-    context = previewed(draft, told, request.GET.get("page"))
+    with work(organization, user, draft_id) as found:
+        if found is None:
+            messages.error(request, EXPIRED)
+            return redirect(_UPLOAD, organization.pk)
+        draft, told = found
+        # Also where the permission was taken since, or the draft is from the person's web
+        # pages.
+        if draft.update and not _may_update(user):
+            raise PermissionDenied
+        if request.method == "POST":
+            return _import(request, draft, told)
+        if request.GET.get("errors") == "csv":
+            return errors_csv(organization, told)
+        context = previewed(draft, told, request.GET.get("page"))
     context |= {
         "title": f"Import preview: {draft.file_name}",
         "errors": context["mistakes"],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from orgs.models import Environment
 from orgs.registries.base import Problem, RegistryType
 from orgs.registries.catalogue import BY_SLUG
 
-from .checking import Draft, Examined, examine
+from .checking import MAX_PATTERNS, Draft, Examined, examine
 from .files.columns import (
     ENABLED,
     ENVIRONMENTS,
@@ -21,15 +21,19 @@ from .files.columns import (
     SECRETS,
     TYPE,
     CellError,
-    cell_error,
+    cell_errors,
     column_of,
+    longest,
     shown,
 )
-from .files.rows import Row
+from .files.rows import NearMisses, Row, broken
 
 _ENABLED = {"": True, "true": True, "yes": True, "1": True}
 _ENABLED |= {"false": False, "no": False, "0": False}
 _LISTS = frozenset({PATTERN, ENVIRONMENTS})
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+MAX_NUMBER = 10**15  # a spreadsheet's numbers are exact below it
+MOST_TOLD = 20  # of what is wrong in one row
 
 
 @dataclass(frozen=True)
@@ -37,20 +41,20 @@ class Drafted:
     """A row as far as it could be read, with what is wrong in it.
 
     `cells` are its texts, for what may be told of them. `found` is None where not
-    even the cells are in their places.
+    even the cells are in their places. `refusals` aren't yet fit to be told.
     """
 
     row: int
     cells: dict[str, str] = field(repr=False)
     draft: Draft
     found: Examined | None
-    errors: list[CellError]
+    refusals: list[Problem | CellError] = field(repr=False)
 
     def refuse(self, *problems: Problem) -> None:
-        """Tell of problems, but for those of columns that something is wrong with anyway."""
+        """Note problems, but for those of columns that something is wrong with anyway."""
         before = self.wrong
-        self.errors.extend(
-            cell_error(self.row, problem, self.cells)
+        self.refusals.extend(
+            problem
             for problem in problems
             if not column_of(problem) or column_of(problem) not in before
         )
@@ -58,64 +62,133 @@ class Drafted:
     @property
     def wrong(self) -> set[str]:
         """The columns that something is wrong with."""
-        return {error.column for error in self.errors}
+        return {
+            column_of(refusal) if isinstance(refusal, Problem) else refusal.column
+            for refusal in self.refusals
+        }
+
+    def errors(self) -> list[CellError]:
+        """What to tell of the row: the first `MOST_TOLD` of what is wrong."""
+        told = self.refusals[:MOST_TOLD]
+        problems = [refusal for refusal in told if isinstance(refusal, Problem)]
+        safe = iter(cell_errors(self.row, problems, self.cells))
+        return [next(safe) if isinstance(refusal, Problem) else refusal for refusal in told]
 
 
-def draft_row(row: Row, environments: Mapping[str, Environment]) -> Drafted:
-    """Read a row; `environments` are the organization's, by slug."""
-    problems: list[Problem] = []
-    texts = {name: _text(name, value, problems) for name, value in row.cells.items()}
-    slug = texts.get(TYPE, "").strip().lower()
-    registry_type = BY_SLUG.get(slug)
-    fields = registry_type.fields if registry_type else ()
-    slugs = texts.get(ENVIRONMENTS, "").split()
-    draft = Draft(
-        registry_type=slug,
-        patterns=texts.get(PATTERN, "").split(),
-        config={f.name: texts.get(f.name, "") for f in fields if not f.secret},
-        secrets={f.name: texts.get(f.name, "") for f in fields if f.secret},
-        environments=[environments[slug] for slug in dict.fromkeys(slugs) if slug in environments],
-        enabled=_enabled(texts.get(ENABLED, ""), problems),
-        note=texts.get(NOTE, ""),
+class Drafter:
+    """Reads the rows of a file; `environments` are the organization's, by slug.
+
+    `places` bounds the patterns of all rows, counted once for each of their environments;
+    None for no bound.
+    """
+
+    def __init__(self, environments: Mapping[str, Environment], places: int | None = None) -> None:
+        self.environments = environments
+        self.near = NearMisses(environments)
+        self._places_left = places
+        self._some = ", ".join(sorted(environments)[:10])
+
+    def draft(self, row: Row) -> Drafted:
+        """The row's draft; raises `BrokenFile` where this and earlier rows are too many."""
+        problems: list[Problem] = []
+        texts = {name: _text(name, value, problems) for name, value in row.cells.items()}
+        slug = texts.get(TYPE, "").strip().lower()
+        registry_type = BY_SLUG.get(slug)
+        fields = registry_type.fields if registry_type else ()
+        slugs = list(dict.fromkeys(texts.get(ENVIRONMENTS, "").split()))
+        draft = Draft(
+            registry_type=slug,
+            patterns=_patterns(texts.get(PATTERN, ""), problems),
+            config={f.name: texts.get(f.name, "") for f in fields if not f.secret},
+            secrets={f.name: texts.get(f.name, "") for f in fields if f.secret},
+            environments=[self.environments[slug] for slug in slugs if slug in self.environments],
+            enabled=_enabled(texts.get(ENABLED, ""), problems),
+            note=texts.get(NOTE, ""),
+        )
+        self._count(row, len(draft.patterns) * max(1, len(draft.environments)))
+        cells = {name: value for name, value in row.cells.items() if isinstance(value, str)}
+        if row.errors:
+            return Drafted(row.number, cells, draft, None, list(row.errors))
+        drafted = Drafted(row.number, cells, draft, examine(draft), [])
+        drafted.refuse(*problems)
+        if any(slug not in self.environments for slug in slugs):
+            drafted.refusals.append(self._unknown_environment(drafted, slugs))
+        if registry_type:
+            drafted.refuse(*_of_other_types(registry_type, texts))
+        if drafted.found:
+            drafted.refuse(*drafted.found.problems)
+        return drafted
+
+    def _count(self, row: Row, places: int) -> None:
+        if self._places_left is None:
+            return
+        self._places_left -= places
+        if self._places_left < 0:
+            what = "The rows have too many patterns, counted once for each of their environments."
+            fix = "Use wider patterns, or split the file."
+            raise broken("too_many_places", what, fix, row.number)
+
+    def _unknown_environment(self, row: Drafted, slugs: list[str]) -> CellError:
+        """Names what the organization has, and never the cell: it may be a secret."""
+        near = [self.near.of(slug) for slug in slugs if slug not in self.environments]
+        meant = list(dict.fromkeys(match for match in near if match))
+        if meant:
+            fix = f"Write {', '.join(meant[:10])}."
+        elif self.environments:
+            fix = f"Write slugs out of {self._some}, or leave it empty for all."
+        else:
+            fix = "Leave the cell empty for all environments."
+        value = shown(ENVIRONMENTS, row.cells.get(ENVIRONMENTS, ""))
+        what = "There is no such environment."
+        return CellError(row.row, ENVIRONMENTS, value, "environment_not_found", what, fix)
+
+
+def _patterns(cell: str, problems: list[Problem]) -> list[str]:
+    """The cell's patterns; none, and a problem, where they are more than an entry has."""
+    words = list(dict.fromkeys(cell.split()))
+    if len(words) <= MAX_PATTERNS:
+        return words
+    what = (
+        f"There are {len(words):,} patterns in this cell, and an entry has at most {MAX_PATTERNS}."
     )
-    cells = {name: value for name, value in row.cells.items() if isinstance(value, str)}
-    if row.errors:
-        return Drafted(row.number, cells, draft, None, list(row.errors))
-    drafted = Drafted(row.number, cells, draft, examine(draft), [])
-    drafted.refuse(*problems)
-    if any(slug not in environments for slug in slugs):
-        drafted.errors.append(_unknown_environment(drafted, slugs, environments))
-    if registry_type:
-        drafted.refuse(*_of_other_types(registry_type, texts))
-    if drafted.found:
-        drafted.refuse(*drafted.found.problems)
-    return drafted
+    problems.append(Problem("too_many", what, "Use wider patterns, or further entries.", PATTERN))
+    return []
 
 
 def _text(column: str, value: Any, problems: list[Problem]) -> str:
-    """A cell as text; "" and a problem where it can't be one."""
-    if isinstance(value, str):
-        if value.isprintable() or _storable(value):
-            return value
-        what, fix = "There is a character in this cell that no text has.", "Write it again by hand."
-        problems.append(Problem("control_character", what, fix, column))
-        return ""
+    """A cell as text; "" and a problem where it can't be one.
+
+    Nothing but a plain value is written as text: lists may hold each other.
+    """
     if value is None:
         return ""
-    if isinstance(value, bool) and column == ENABLED:
-        return str(value)
-    if isinstance(value, list) and column in _LISTS and all(isinstance(v, str) for v in value):
-        return _text(column, " ".join(value), problems)
-    if isinstance(value, int | float) and not isinstance(value, bool) and column not in SECRETS:
-        return f"{value:.0f}" if value == int(value) else str(value)
+    if isinstance(value, str):
+        return _storable(column, value, problems)
+    if isinstance(value, bool):
+        if column == ENABLED:
+            return str(value)
+    elif isinstance(value, int | float):
+        # A spreadsheet drops a number's leading zeros, and digits of a long one.
+        if column not in SECRETS and abs(value) < MAX_NUMBER:
+            return f"{value:.0f}" if value == int(value) else str(value)
+    elif type(value) is list and column in _LISTS and all(type(v) is str for v in value):
+        return _storable(column, " ".join(value), problems)
     what, fix = "This isn't text.", "Write it as text (in quotation marks, or a cell for text)."
     problems.append(Problem("not_text", what, fix, column))
     return ""
 
 
-def _storable(text: str) -> bool:
-    """No NUL, which PostgreSQL refuses, and no half of a surrogate pair, which all do."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+def _storable(column: str, text: str, problems: list[Problem]) -> str:
+    """The text, without NUL, which PostgreSQL refuses, or half a surrogate pair, which all do."""
+    if len(text) > longest(column):
+        what = f"This cell has {len(text):,} characters, which is more than belong here."
+        problems.append(Problem("too_long", what, "Shorten it.", column))
+        return ""
+    if _UNSTORABLE.search(text):
+        what, fix = "There is a character in this cell that no text has.", "Write it again by hand."
+        problems.append(Problem("control_character", what, fix, column))
+        return ""
+    return text
 
 
 def _enabled(cell: str, problems: list[Problem]) -> bool:
@@ -124,23 +197,6 @@ def _enabled(cell: str, problems: list[Problem]) -> bool:
         what = "This is neither true nor false."
         problems.append(Problem("not_a_boolean", what, "Write true or false.", ENABLED))
     return enabled is not False
-
-
-def _unknown_environment(
-    row: Drafted, slugs: list[str], known: Mapping[str, Environment]
-) -> CellError:
-    """Names what the organization has, and never the cell: it may be a secret."""
-    near = [get_close_matches(slug, known, n=1) for slug in slugs if slug not in known]
-    meant = [match for matches in near for match in matches]
-    if meant:
-        fix = f"Write {', '.join(meant)}."
-    elif known:
-        fix = f"Write slugs out of {', '.join(sorted(known)[:10])}, or leave it empty for all."
-    else:
-        fix = "Leave the cell empty for all environments."
-    value = shown(ENVIRONMENTS, row.cells.get(ENVIRONMENTS, ""))
-    what = "There is no such environment."
-    return CellError(row.row, ENVIRONMENTS, value, "environment_not_found", what, fix)
 
 
 def _of_other_types(registry_type: RegistryType, texts: Mapping[str, str]) -> list[Problem]:

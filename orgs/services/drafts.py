@@ -18,10 +18,9 @@ from orgs import sealed
 from orgs.models import ImportDraft, Organization, User
 
 from .clock import database_now
+from .files.rows import MAX_BYTES
 
 LIFE = timedelta(minutes=15)
-MAX_BYTES = 10_000_000
-MAX_ROWS = 10_000
 
 
 def draft_store(
@@ -70,7 +69,7 @@ def draft_load(
         # Sealed under a key that is gone: as good as expired.
         draft.delete()
         return None
-    return draft, zlib.decompress(base64.b64decode(text))
+    return draft, zlib.decompressobj().decompress(base64.b64decode(text), MAX_BYTES)
 
 
 def draft_discard(draft: ImportDraft) -> None:

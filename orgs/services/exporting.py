@@ -5,16 +5,42 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry
+from orgs.registries.places import Places
 
 from .attention import OLD
 from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, escape
+
+# Exports under way at once in this process: each keeps a thread for as long as its reader
+# takes to receive it.
+PLACES = Places(6, "Other exports are under way at the moment.", most={"export": 2})
+
+
+class Held:
+    """Pieces of an answer, and a place that is held until they're closed or all are told."""
+
+    def __init__(self, pieces: Iterable[str], owner: Hashable) -> None:
+        """Takes the place; raises `Full`. `owner` is whose export it is."""
+        self._held = ExitStack()
+        self._pieces = pieces
+        self._held.enter_context(PLACES.taken(owner, export=owner))
+
+    def __iter__(self) -> Iterator[str]:
+        with self._held:
+            yield from self._pieces
+
+    def close(self) -> None:
+        self._held.close()
+
+    # Where an answer is never begun, nobody closes it.
+    __del__ = close
 
 
 def export(entries: Iterable[RegistryEntry], format: str) -> Iterator[str]:

@@ -8,9 +8,9 @@ a single entry: `services.checking`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Problem, Refused
@@ -18,14 +18,17 @@ from orgs.registries.base import Problem, Refused
 from . import entries
 from .audit import Actor
 from .checking import secret_problems
-from .drafting import Drafted, draft_row
-from .files import read
+from .drafting import Drafted, Drafter
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
 from .files.rows import BrokenFile, Row, broken
 from .standing import Standing, chunks, claims_of, key_of
 
 CHUNK = 500  # rows looked up and written together
+MAX_PLACES = 20_000  # of those, patterns in each of their environments
+PLACES_A_ROW = 5  # on average, where the rows are limited
+MAX_CANDIDATES = 20  # entries with the same patterns that a row is compared with
 MAX_TOLD = 10_000  # errors; more are counted only
+MAX_ERRORS = 20_000  # where there are more, the rest isn't looked at
 
 Kind: TypeAlias = Literal["created", "updated", "unchanged", "refused"]
 
@@ -67,6 +70,19 @@ class Report:
         self.errors += errors[:room]
         self.untold += len(errors[room:])
 
+    def end(self, errors: Sequence[CellError]) -> None:
+        """Tell of where reading ended, also after `MAX_TOLD` others."""
+        room = max(0, MAX_TOLD - len(errors))
+        self.untold += len(self.errors[room:])
+        self.errors = [*self.errors[:room], *errors]
+
+    def refuse_row(self, row: Drafted) -> None:
+        """Tell of a row; with `MAX_TOLD` told already, only its errors' number is known."""
+        before = len(self.errors)
+        if before < MAX_TOLD and row.refusals:
+            self.errors += row.errors()[: MAX_TOLD - before]
+        self.untold += len(row.refusals) - (len(self.errors) - before)
+
 
 @dataclass(frozen=True)
 class _Judged:
@@ -83,19 +99,18 @@ class _Undo(Exception):
 def plan(
     *,
     organization: Organization,
-    file: BinaryIO,
-    format: str,
+    rows: Iterable[Row],
     update: bool = False,
     limit: int | None = None,
     on_row: Callable[[Outcome], object] = lambda outcome: None,
 ) -> Report:
     """What `apply` would do; writes nothing.
 
-    `file` can seek; `format` is one of `files.READERS`. More rows than `limit` are
-    an error. Each row's outcome goes to `on_row` as soon as it's known.
+    `rows` can be gone through more than once, as `files.Rows` can. More than `limit`
+    are an error. Each row's outcome goes to `on_row` as soon as it's known.
     """
     report = Report()
-    for _ in _run(report, organization, file, format, update, limit, on_row):
+    for _ in _run(report, organization, rows, update, limit, on_row):
         pass
     return report
 
@@ -104,8 +119,7 @@ def apply(
     *,
     organization: Organization,
     actor: Actor,
-    file: BinaryIO,
-    format: str,
+    rows: Iterable[Row],
     update: bool = False,
     limit: int | None = None,
     on_row: Callable[[Outcome], object] = lambda outcome: None,
@@ -119,7 +133,7 @@ def apply(
     report = Report()
     try:
         with entries.one_by_one(organization):
-            for judged in _run(report, organization, file, format, update, limit, on_row):
+            for judged in _run(report, organization, rows, update, limit, on_row):
                 if not report.errors:
                     _write(organization, actor, judged)
             if not report.errors and expected not in (None, report.fingerprint):
@@ -135,34 +149,35 @@ def apply(
 def _run(
     report: Report,
     organization: Organization,
-    file: BinaryIO,
-    format: str,
+    rows: Iterable[Row],
     update: bool,
     limit: int | None,
     on_row: Callable[[Outcome], object],
 ) -> Iterator[list[_Judged]]:
     """Judge the rows, a chunk at a time, filling in the report."""
-    judge = _Judge(organization, update)
+    judge = _Judge(organization, update, limit)
     digest = hashlib.sha256()
     try:
-        for rows in chunks(_limited(read(file, format), limit), CHUNK):
-            chunk = judge.all(rows)
+        for some in chunks(map(judge.drafter.draft, _limited(rows, limit)), CHUNK):
+            chunk = judge.all(some)
             for judged in chunk:
                 report.rows += 1
                 kind = judged.outcome.kind
                 setattr(report, kind, getattr(report, kind) + 1)
-                report.refuse(judged.drafted.errors)
+                report.refuse_row(judged.drafted)
                 if kind != "refused":
                     entry = judged.entry.pk if judged.entry else ""
                     digest.update(f"{report.rows} {kind} {entry} {judged.changes}\n".encode())
                 on_row(judged.outcome)
+            if report.untold > MAX_ERRORS - MAX_TOLD:
+                raise _too_many_errors(chunk[-1].drafted.row)
             yield chunk
     except BrokenFile as found:
-        report.refuse(found.errors)
+        report.end(found.errors)
     report.fingerprint = digest.hexdigest()
 
 
-def _limited(rows: Iterator[Row], limit: int | None) -> Iterator[Row]:
+def _limited(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
     for count, row in enumerate(rows):
         if count == limit:
             what = f"The file has more than {limit:,} rows."
@@ -188,16 +203,34 @@ def _write(organization: Organization, actor: Actor, chunk: Sequence[_Judged]) -
 class _Judge:
     """Says of each row what becomes of it, in the file's order."""
 
-    def __init__(self, organization: Organization, update: bool) -> None:
+    def __init__(self, organization: Organization, update: bool, limit: int | None) -> None:
         self.standing = Standing(organization)
+        places = None if limit is None else limit * PLACES_A_ROW
+        self.drafter = Drafter(self.standing.environments, places)
         self.update = update
         # Entries that an earlier row changes; no other row may mean them too.
         self.claimed: set[object] = set()
 
-    def all(self, rows: Sequence[Row]) -> list[_Judged]:
-        drafted = [draft_row(row, self.standing.environments) for row in rows]
-        self.standing.look_up([(d.found.patterns, d.draft) for d in drafted if d.found])
-        return [self.one(row) for row in drafted]
+    def all(self, rows: Sequence[Drafted]) -> list[_Judged]:
+        judged: list[_Judged] = []
+        for drafted in self._together(rows):
+            self.standing.look_up([(d.found.patterns, d.draft) for d in drafted if d.found])
+            judged += [self.one(row) for row in drafted]
+        return judged
+
+    def _together(self, rows: Sequence[Drafted]) -> Iterator[list[Drafted]]:
+        """The rows, no more at once than name `MAX_PLACES` patterns in an environment, but
+        for a single one."""
+        some: list[Drafted] = []
+        count = 0
+        for row in rows:
+            places = len(row.draft.patterns) * max(1, len(row.draft.environments))
+            if some and count + places > MAX_PLACES:
+                yield some
+                some, count = [], 0
+            some.append(row)
+            count += places
+        yield some
 
     def one(self, row: Drafted) -> _Judged:
         entry: RegistryEntry | None = None
@@ -211,7 +244,7 @@ class _Judge:
                     row.refuse(*refused.problems)
             row.refuse(*secret_problems(row.draft, row.found, entry))
         kind: Kind = "unchanged"
-        if row.errors:
+        if row.refusals:
             kind = "refused"
         elif entry is None:
             kind = "created"
@@ -253,6 +286,8 @@ class _Judge:
             for entry in self.standing.candidates(key_of(row.found.patterns, draft))
             if entry.pk not in self.claimed
         ]
+        if len(candidates) > MAX_CANDIDATES:
+            raise Refused(_ambiguous(len(candidates)))
         same = [entry for entry in candidates if entry.enabled == draft.enabled]
         for entry in same:
             if not (found := changes(entry)) or len(candidates) == 1:
@@ -306,6 +341,11 @@ def _ambiguous(count: int) -> Problem:
         "Delete all but one of them first, or change the one you mean on its page.",
         PATTERN,
     )
+
+
+def _too_many_errors(row: int) -> BrokenFile:
+    what = f"There are more than {MAX_ERRORS:,} errors, so what follows wasn't looked at."
+    return broken("too_many_errors", what, "Mend these first.", row)
 
 
 def _changed_meanwhile() -> CellError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TypeAlias, TypeVar
 from uuid import UUID
 
@@ -25,6 +26,7 @@ Key: TypeAlias = tuple[frozenset[str], frozenset[int]]
 Claim: TypeAlias = tuple[str, int | None]
 T = TypeVar("T")
 
+MOST_TOLD = 5  # of the patterns of one row that are taken; each costs a query
 _QUERY = 900  # values in one query; SQLite may allow no more than 999
 
 
@@ -133,13 +135,12 @@ class Standing:
         """As `checking.conflicts`, for a row that is new or comes to be enabled."""
         own = entry.pk if entry else None
         problems = []
-        for claim in claims:
-            holder = self._holders.get(claim)
-            if holder is not None and holder != own:
-                row = MatchPattern.objects.select_related("entry", "environment").get(
-                    entry=holder, normalized=claim[0], environment=claim[1]
-                )
-                problems.append(duplicate(row))
+        taken = (c for c in claims if self._holders.get(c, own) != own)
+        for text, environment in islice(taken, MOST_TOLD):
+            row = MatchPattern.objects.select_related("entry", "environment").get(
+                entry=self._holders[text, environment], normalized=text, environment=environment
+            )
+            problems.append(duplicate(row))
         for pattern in patterns:
             if pattern.has_wildcard_path:
                 problems += self._crowds.add(pattern, self.has_taken)
@@ -164,6 +165,8 @@ class _Crowds:
         places = self._rows.values("host", "prefix").annotate(n=Count("normalized", distinct=True))
         self._standing = {(p["host"], p["prefix"]): p["n"] for p in places.filter(n__gt=1)}
         self._added: dict[tuple[str, str], set[int]] = defaultdict(set)
+        # What stands at places that are nearly full, looked up once for each.
+        self._full: dict[tuple[str, str], set[int]] = {}
 
     def add(self, pattern: pure.MatchPattern, in_file: Callable[[str], bool]) -> list[Problem]:
         place = (pattern.authority, pattern.literal_prefix)
@@ -175,8 +178,10 @@ class _Crowds:
         added = self._added.get(place, set())
         if self._standing.get(place, 1) + len(added) + 1 <= checking.MAX_WILDCARD_PATHS:
             return []
-        rows = self._rows.filter(host=place[0], prefix=place[1])
-        together = {hash(text) for text in rows.values_list("normalized", flat=True)} | added
+        if place not in self._full:
+            rows = self._rows.filter(host=place[0], prefix=place[1])
+            self._full[place] = {hash(t) for t in rows.values_list("normalized", flat=True)}
+        together = self._full[place] | added
         if str(pattern) == everything or in_file(everything):
             together.add(hash(everything))
         if len(together) <= checking.MAX_WILDCARD_PATHS:

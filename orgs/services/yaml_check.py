@@ -1,35 +1,17 @@
-"""Every image of a `valohai.yaml`, and what serves it.
-
-Where images stand, and that the last step of a name wins, is as the platform's own
-parser has it (github.com/valohai/valohai-yaml): in a step, in an endpoint, and in the
-override of a pipeline's node. The file is read without building anything from it, so
-that each image keeps its line, and a hostile file costs little.
-"""
+"""Every image of a `valohai.yaml`, and what serves it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
-import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
 from orgs.models import Environment, Organization
-from orgs.registries.base import Problem, Refused
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import HUB, ImageReference
 
+from .files.valohai_yaml import Mention, Mentions, Warned, read_images
 from .resolve import Served, resolve, suggested_pattern
-
-MAX_BYTES = 1_000_000
-MAX_NODES = 50_000
-MAX_DEPTH = 50
-MAX_IMAGES = 500
-MAX_MERGES = 100
-TOO_LARGE = Problem(
-    "invalid_yaml", "The file is larger than 1 MB.", "Choose the valohai.yaml itself.", "file"
-)
 
 # Where images are usually pulled without a login. Anywhere else, an image that no
 # entry serves is taken for a private one.
@@ -49,45 +31,12 @@ PUBLIC_HOSTS = frozenset(
     }
 )
 
-# Far faster than the one in Python; the same nodes and marks.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_STR, _NULL, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "merge"))
-_KINDS = ("step", "endpoint", "pipeline", "blueprint", "task")
-
 
 class Result(StrEnum):
     SERVED = "served"
     PUBLIC = "public"
     PRIVATE = "private"
     INVALID = "invalid"
-
-
-@dataclass(frozen=True)
-class Mention:
-    """An image as it stands in the file; `line` counts from 1.
-
-    `problem` is set where it is no image reference, and `reference` else.
-    """
-
-    line: int
-    where: str
-    text: str
-    reference: ImageReference | None = None
-    problem: Problem | None = None
-
-
-@dataclass(frozen=True)
-class Warned:
-    line: int
-    sentence: str
-
-
-@dataclass
-class Mentions:
-    """What was found in a file, in its order."""
-
-    images: list[Mention] = field(default_factory=list)
-    warnings: list[Warned] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -131,13 +80,17 @@ class Report:
 
 
 def check_yaml(
-    *, organization: Organization, content: str | bytes, environment: Environment | None = None
+    *,
+    organization: Organization,
+    content: str | bytes,
+    environment: Environment | None = None,
+    read: Callable[[str | bytes], Mentions] = read_images,
 ) -> Report:
     """What serves each image of the file; one query per distinct image.
 
     Raises `Refused` where it isn't a `valohai.yaml` that can be read.
     """
-    found = read_images(content)
+    found = read(content)
     known: dict[ImageReference, Served | None] = {}
     rows = []
     for mention in found.images:
@@ -182,163 +135,3 @@ def report_json(report: Report) -> dict[str, object]:
         ],
         "warnings": [{"line": w.line, "detail": w.sentence} for w in report.warnings],
     }
-
-
-# --- reading the file ---------------------------------------------------------
-
-
-def read_images(content: str | bytes) -> Mentions:
-    """The images of the file with their lines; raises `Refused`."""
-    root = _compose(_text(content))
-    if root is None:
-        raise _refuse("The file is empty.", "Choose a valohai.yaml with at least one step.")
-    if not isinstance(root, SequenceNode):
-        raise _refuse(
-            "A valohai.yaml is a list, and this isn't one.",
-            "Begin each step, endpoint and pipeline with “- ”.",
-            _line(root),
-        )
-    found = Mentions()
-    steps: dict[str, int] = {}
-    for item in root.value:
-        before = len(found.images)
-        found.images += _images_of(item, found.warnings, steps)
-        if len(found.images) > MAX_IMAGES:
-            raise _refuse(
-                f"There are more than {MAX_IMAGES} images in it.",
-                "Check it in parts.",
-                found.images[before].line,
-            )
-    return found
-
-
-def _images_of(item: Node, warnings: list[Warned], steps: dict[str, int]) -> Iterator[Mention]:
-    """Those of one item of the list; `steps` gives the line of each name so far."""
-    step, endpoint = _value(item, "step"), _value(item, "endpoint")
-    pipeline = _value(item, "pipeline") or _value(item, "blueprint")
-    if not any(_value(item, kind) for kind in _KINDS):
-        told = "This is no step, endpoint, pipeline or task, and is left out."
-        warnings.append(Warned(_line(item), told))
-    if step is not None:
-        name = _name(step)
-        if name and name in steps:
-            told = (
-                f"The step “{name}” stands on line {steps[name]} already; only the last one counts."
-            )
-            warnings.append(Warned(_line(step), told))
-        steps[name] = _line(step)
-        yield _needed(step, f"step {name or 'without a name'}")
-    if endpoint is not None:
-        yield _needed(endpoint, f"endpoint {_name(endpoint) or 'without a name'}")
-    if pipeline is not None:
-        yield from _overrides(pipeline)
-
-
-def _needed(holder: Node, where: str) -> Mention:
-    """The image that a step and an endpoint must have."""
-    image = _value(holder, "image")
-    if image is None:
-        told = Problem("invalid_image", "It has no image.", "Name one under “image:”.")
-        return Mention(_line(holder), where, "", problem=told)
-    return _mention(image, where)
-
-
-def _overrides(pipeline: Node) -> Iterator[Mention]:
-    nodes = _value(pipeline, "nodes")
-    for node in nodes.value if isinstance(nodes, SequenceNode) else []:
-        override = _value(node, "override")
-        image = _value(override, "image") if override is not None else None
-        if image is not None:
-            yield _mention(image, f"pipeline {_name(pipeline)}, node {_name(node)}")
-
-
-def _mention(node: Node, where: str) -> Mention:
-    line = _line(node)
-    text = node.value.strip() if isinstance(node, ScalarNode) else ""
-    if isinstance(node, ScalarNode) and (node.tag == _NULL or not text):
-        told = Problem("invalid_image", "The image is empty.", "Name one, or remove the line.")
-        return Mention(line, where, "", problem=told)
-    if node.tag != _STR:
-        told = Problem("invalid_image", "The image isn't text.", "Put it in quotes.")
-        return Mention(line, where, text[:200], problem=told)
-    try:
-        return Mention(line, where, text, ImageReference.parse(text))
-    except Refused as refused:
-        return Mention(line, where, text[:200], problem=refused.problem)
-
-
-def _name(holder: Node) -> str:
-    found = _value(holder, "name")
-    return " ".join(found.value.split())[:100] if isinstance(found, ScalarNode) else ""
-
-
-def _value(holder: Node, key: str) -> Node | None:
-    """What a mapping has under a key: its own last one, else one merged in by `<<`."""
-    seen: set[int] = set()
-    waiting = [holder]
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, MappingNode) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if len(seen) > MAX_MERGES:
-            raise _refuse("Too much is merged by “<<”.", "Write it out.", _line(holder))
-        merged: list[Node] = []
-        for name, value in reversed(node.value):
-            if name.tag == _STR and name.value == key:
-                return value
-            if name.tag == _MERGE:
-                merged += value.value if isinstance(value, SequenceNode) else [value]
-        waiting += reversed(merged)
-    return None
-
-
-def _line(node: Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _text(content: str | bytes) -> str:
-    if len(content) > MAX_BYTES:
-        raise Refused(TOO_LARGE)
-    if isinstance(content, str):
-        return content
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise _refuse("The file isn't UTF-8 text.", "Save it as UTF-8.") from None
-
-
-def _compose(text: str) -> Node | None:
-    """The file's nodes. Its size is measured first, since composing goes as deep as it does."""
-    try:
-        depth = nodes = 0
-        for event in yaml.parse(text, Loader=_Loader):
-            opens = isinstance(event, yaml.CollectionStartEvent)
-            depth += opens - isinstance(event, yaml.CollectionEndEvent)
-            nodes += opens or isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent))
-            if depth > MAX_DEPTH or nodes > MAX_NODES:
-                raise _refuse(
-                    "There is too much in it, or it is nested too deep.",
-                    "Choose the valohai.yaml itself.",
-                    event.start_mark.line + 1 if event.start_mark else None,
-                )
-        return yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as broken:
-        mark = broken.problem_mark or broken.context_mark
-        told = broken.problem or broken.context or "it can't be read"
-        raise _refuse(
-            f"This isn't YAML: {_clean(told)}.",
-            "Mend that line; blanks, not tabs, indent.",
-            mark.line + 1 if mark else None,
-        ) from None
-    except yaml.YAMLError:
-        raise _refuse("There are characters in it that YAML doesn't allow.") from None
-
-
-def _clean(told: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in told)[:200]
-
-
-def _refuse(what: str, fix: str = "", line: int | None = None) -> Refused:
-    at = f"Line {line}: " if line else ""
-    return Refused(Problem("invalid_yaml", f"{at}{what}", fix, "file"))

@@ -14,6 +14,7 @@ from orgs.models import Environment, Organization
 from orgs.registries.base import Refused
 from orgs.registries.images import ImageReference
 from orgs.services import resolve, yaml_check
+from orgs.services.files import apart, valohai_yaml
 from orgs.services.resolve import Explanation
 from orgs.services.yaml_check import Report
 from orgs.verify_form import PLAIN
@@ -90,12 +91,12 @@ class YamlForm(EnvironmentChoice):
     def clean_file(self) -> Any:
         chosen = self.cleaned_data["file"]
         # Of one far too large, only the size arrives.
-        if chosen and chosen.size > yaml_check.MAX_BYTES:
-            raise forms.ValidationError(str(yaml_check.TOO_LARGE))
+        if chosen and chosen.size > valohai_yaml.MAX_BYTES:
+            raise forms.ValidationError(str(valohai_yaml.TOO_LARGE))
         return chosen
 
     def report(self) -> Report | None:
-        """What serves each image; None, with errors, where it can't be read."""
+        """What serves each image; None, with errors, where it can't be read. Raises `Full`."""
         if not self.is_valid():
             return None
         chosen, pasted = self.cleaned_data["file"], self.cleaned_data["text"]
@@ -103,11 +104,13 @@ class YamlForm(EnvironmentChoice):
             self.add_error("file", "There is no file. Choose a valohai.yaml, or paste it.")
             return None
         try:
-            return yaml_check.check_yaml(
-                organization=self.organization,
-                content=chosen.read() if chosen else pasted,
-                environment=self.environment,
-            )
+            with apart.PLACES.taken(self.organization.pk, organization=self.organization.pk):
+                return yaml_check.check_yaml(
+                    organization=self.organization,
+                    content=chosen.read() if chosen else pasted,
+                    environment=self.environment,
+                    read=apart.read_images,
+                )
         except Refused as refused:
             self.add_error("file" if chosen else "text", str(refused))
             return None

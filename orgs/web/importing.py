@@ -46,13 +46,12 @@ def upload(request: SignedIn, slug: str) -> HttpResponse:
 @never_cache
 def preview(request: SignedIn, slug: str, draft_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    found = work(organization, request.user, draft_id)
-    if found is None:
-        return _expired(request, slug)
-    draft, told = found
-    if request.method == "POST":
-        return _import(request, draft, told)
-    context = previewed(draft, told, request.GET.get("page"))
+    with work(organization, request.user, draft_id) as found:
+        if found is None:
+            return _expired(request, slug)
+        if request.method == "POST":
+            return _import(request, *found)
+        context = previewed(*found, request.GET.get("page"))
     return render(
         request,
         "registries/import_preview.html",
@@ -80,8 +79,8 @@ def _import(request: SignedIn, draft: ImportDraft, told: dict[str, Any]) -> Http
 @never_cache
 def errors(request: SignedIn, slug: str, draft_id: UUID) -> HttpResponseBase:
     organization = access.organization_for_admin(request.user, slug)
-    found = work(organization, request.user, draft_id)
-    return _expired(request, slug) if found is None else errors_csv(organization, found[1])
+    with work(organization, request.user, draft_id) as found:
+        return _expired(request, slug) if found is None else errors_csv(organization, found[1])
 
 
 @login_required

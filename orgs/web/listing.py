@@ -24,7 +24,7 @@ from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
 from orgs.services.attention import OLD, old_key, unused
-from orgs.services.exporting import WRITERS
+from orgs.services.exporting import WRITERS, Held
 from orgs.services.exporting import export as exported
 from orgs.verify_form import verify_many
 
@@ -200,7 +200,7 @@ def _file(
     chosen = found.order_by("-enabled", "created_at", "id").iterator(chunk_size=500)
     name = f"{organization.slug}-registries.{format}"
     return StreamingHttpResponse(
-        exported(chosen, format),
+        Held(exported(chosen, format), organization.pk),
         content_type=f"{types[format]}; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -26,7 +26,12 @@ class Trouble:
         if isinstance(exception, RegistryEntry.DoesNotExist):
             return page_not_found(request, Http404())
         if isinstance(exception, Full):
-            answer = render(request, "503.html", {"busy": exception}, status=503)
-            answer["Retry-After"] = str(exception.retry_after)
-            return answer
+            return busy(request, exception)
         return None
+
+
+def busy(request: HttpRequest, full: Full) -> HttpResponse:
+    """The page that says so."""
+    answer = render(request, "503.html", {"busy": full}, status=503)
+    answer["Retry-After"] = str(full.retry_after)
+    return answer

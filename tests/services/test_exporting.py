@@ -14,6 +14,7 @@ from django.utils import timezone
 from orgs.models import RegistryEntry
 from orgs.services import entries, importing
 from orgs.services.exporting import entries_of, export
+from orgs.services.files import Rows
 from orgs.services.files.columns import COLUMNS, SECRETS, TOLD
 from tests.conftest import CANARY, HOST
 
@@ -63,7 +64,7 @@ def documents(text, format):
 def test_import_takes_an_export_back_unchanged(full, acme, format, update):
     text = exported(acme, format)
     file = io.BytesIO(text.encode())
-    report = importing.plan(organization=acme, file=file, format=format, update=update)
+    report = importing.plan(organization=acme, rows=Rows(file, format), update=update)
     assert report.errors == []
     assert report.unchanged == report.rows == RegistryEntry.objects.count()
 
@@ -74,8 +75,8 @@ def test_elsewhere_only_the_secrets_are_missing(full, acme, umbrella, actor, for
 
     Environment.objects.create(organization=umbrella, name="GPU", slug="gpu")
     text = exported(acme, format)
-    work = {"organization": umbrella, "format": format}
-    report = importing.plan(file=io.BytesIO(text.encode()), **work)
+    work = {"organization": umbrella}
+    report = importing.plan(rows=Rows(io.BytesIO(text.encode()), format), **work)
     assert {error.code for error in report.errors} == {"secret_required"}
     assert len(report.errors) == report.rows - 1  # the role has none
     filled = documents(text, format)
@@ -93,7 +94,7 @@ def test_elsewhere_only_the_secrets_are_missing(full, acme, umbrella, actor, for
         text = buffer.getvalue()
     else:
         text = json.dumps(filled) if format == "json" else yaml.safe_dump(filled)
-    report = importing.apply(actor=actor, file=io.BytesIO(text.encode()), **work)
+    report = importing.apply(actor=actor, rows=Rows(io.BytesIO(text.encode()), format), **work)
     assert (report.errors, report.created) == ([], RegistryEntry.objects.count() // 2)
     ours, theirs = (
         sorted(
@@ -144,7 +145,7 @@ def test_age_and_use_stand_out(make_entry, acme, format):
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_empty_organization(acme, format):
     text = exported(acme, format)
-    report = importing.plan(organization=acme, file=io.BytesIO(text.encode()), format=format)
+    report = importing.plan(organization=acme, rows=Rows(io.BytesIO(text.encode()), format))
     assert (report.rows, report.errors) == (0, [])
 
 

@@ -11,6 +11,7 @@ from django.db import IntegrityError
 
 from orgs.models import AuditEvent, CachedLogin, Environment, MatchPattern, RegistryEntry
 from orgs.services import checking, entries, importing
+from orgs.services.files import Rows
 from orgs.services.importing import apply, plan
 from tests.conftest import CANARY, HOST
 
@@ -42,7 +43,7 @@ def do(acme, actor):
     """Plan and apply; both must say the same. Nothing they say may hold the canary."""
 
     def do(*rows, organization=acme, **options):
-        work = {"organization": organization, "file": csv_file(*rows), "format": "csv", **options}
+        work = {"organization": organization, "rows": Rows(csv_file(*rows), "csv"), **options}
         before = list(RegistryEntry.objects.order_by("pk").values())
         planned = plan(**work)
         assert list(RegistryEntry.objects.order_by("pk").values()) == before
@@ -322,13 +323,13 @@ def test_events_that_cannot_be_written_undo_the_import(acme, actor, monkeypatch)
 
     monkeypatch.setattr(type(AuditEvent.objects), "bulk_create", fail)
     with pytest.raises(IntegrityError):
-        apply(organization=acme, actor=actor, file=csv_file(csv_row()), format="csv")
+        apply(organization=acme, actor=actor, rows=Rows(csv_file(csv_row()), "csv"))
     assert not RegistryEntry.objects.exists()
 
 
 def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
     entry = make_entry()
-    work = {"organization": acme, "file": csv_file(csv_row(note="x")), "format": "csv"}
+    work = {"organization": acme, "rows": Rows(csv_file(csv_row(note="x")), "csv")}
     planned = plan(**work, update=True)
     draft = entries.Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
     entries.entry_update(entry=entry, actor=actor, draft=draft)
@@ -340,10 +341,10 @@ def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
 
 
 def test_more_rows_than_asked_for_are_refused(acme):
-    work = {"organization": acme, "format": "csv"}
+    work = {"organization": acme}
     rows = [csv_row(f"{HOST}/r{number}") for number in range(3)]
-    assert not plan(file=csv_file(*rows), limit=3, **work).errors
-    report = plan(file=csv_file(*rows), limit=2, **work)
+    assert not plan(rows=Rows(csv_file(*rows), "csv"), limit=3, **work).errors
+    report = plan(rows=Rows(csv_file(*rows), "csv"), limit=2, **work)
     assert codes(report) == [(4, "", "too_many_rows")]
 
 
@@ -450,7 +451,7 @@ def test_a_row_tells_column_problem_and_fix(do, gpu, row, expected, says):
 def test_a_secret_in_any_column_is_never_repeated(acme, column, type, secret):
     cells = {"pattern": "registry.example.com/*", "type": type}
     cells["pattern" if column == "image_pattern" else column] = secret
-    report = plan(organization=acme, file=csv_file(csv_row(**cells)), format="csv")
+    report = plan(organization=acme, rows=Rows(csv_file(csv_row(**cells)), "csv"))
     assert secret not in repr(report)
     assert secret.lower() not in repr(report).lower()
     assert not any(secret[at : at + 8].lower() in repr(report).lower() for at in range(8))
@@ -509,3 +510,63 @@ def test_1000_rows_with_37_planted_errors(do, gpu):
     assert list(RegistryEntry.objects.values_list("note", flat=True)) == ["as it is"] * 2
     told = "\n".join(map(str, report.errors))
     assert CANARY not in told and CANARY[::-1] not in told
+
+
+# --- counted ---------------------------------------------------------------------------
+
+
+def planned(organization, *rows, **options):
+    file = Rows(csv_file(*rows), "csv")
+    return plan(organization=organization, rows=file, **options)
+
+
+def test_patterns_count_once_for_each_environment(acme, gpu, monkeypatch):
+    monkeypatch.setattr("orgs.services.importing.PLACES_A_ROW", 2)
+    cpu = Environment.objects.create(organization=acme, name="CPU", slug="cpu")
+    one = csv_row(f"{HOST}/a {HOST}/b", environments=f"{gpu.slug} {cpu.slug}")
+    assert not planned(acme, one, limit=2).errors
+    report = planned(acme, one, csv_row(f"{HOST}/c"), limit=2)
+    assert [(e.row, e.code) for e in report.errors] == [(3, "too_many_places")]
+    assert not planned(acme, one, csv_row(f"{HOST}/c")).errors
+
+
+def test_what_is_looked_up_together_is_bounded(acme, monkeypatch):
+    monkeypatch.setattr("orgs.services.importing.MAX_PLACES", 3)
+    rows = [csv_row(f"{HOST}/{n}/a {HOST}/{n}/b") for n in range(4)]
+    rows.append(csv_row(" ".join(f"{HOST}/x{n}" for n in range(9))))
+    assert planned(acme, *rows, csv_row(f"{HOST}/3/a")).errors[0].code == "duplicate_row"
+    assert planned(acme, *rows).created == 5
+
+
+def test_after_very_many_errors_the_rest_is_not_looked_at(acme, monkeypatch):
+    monkeypatch.setattr("orgs.services.importing.MAX_TOLD", 3)
+    monkeypatch.setattr("orgs.services.importing.MAX_ERRORS", 10)
+    monkeypatch.setattr("orgs.services.importing.CHUNK", 5)
+    report = planned(acme, *(csv_row(f"{HOST}/a{n}:v") for n in range(100)))
+    assert [e.code for e in report.errors] == ["tag_in_pattern"] * 2 + ["too_many_errors"]
+    assert (report.rows, report.untold, report.errors[-1].row) == (15, 13, 16)
+    assert report.untold + len(report.errors) == 15 + 1
+
+
+def test_of_many_entries_with_the_same_patterns_none_is_compared(acme, make_entry, monkeypatch):
+    for _ in range(4):
+        make_entry(f"{HOST}/a", enabled=False)
+    row = csv_row(f"{HOST}/a", enabled="false")
+    assert planned(acme, row).unchanged == 1
+    monkeypatch.setattr("orgs.services.importing.MAX_CANDIDATES", 3)
+    monkeypatch.setattr("orgs.services.entries.changes", lambda *args: 1 / 0)
+    assert planned(acme, row).errors[0].code == "ambiguous_entry"
+
+
+def test_of_many_patterns_that_are_taken_some_are_told(acme, make_entry):
+    texts = [f"{HOST}/{n}" for n in range(50)]
+    make_entry(texts)
+    report = planned(acme, csv_row(" ".join([*texts, f"{HOST}/new"])))
+    assert [e.code for e in report.errors] == ["duplicate_pattern"] * 5
+
+
+def test_a_pattern_given_twice_counts_once(acme):
+    (first, *_), again = [f"{HOST}/a"], " ".join([f"{HOST}/a"] * 300)
+    assert not planned(acme, csv_row(first)).errors and not planned(acme, csv_row(again)).errors
+    report = planned(acme, csv_row(" ".join(f"{HOST}/{n}" for n in range(101))))
+    assert [e.code for e in report.errors] == ["too_many"]

@@ -10,15 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orgs.registries.base import Refused
-from orgs.services.yaml_check import (
-    MAX_BYTES,
-    MAX_IMAGES,
-    MAX_NODES,
-    Result,
-    check_yaml,
-    read_images,
-    report_json,
-)
+from orgs.services.files.valohai_yaml import MAX_BYTES, MAX_IMAGES, MAX_NODES, read_images
+from orgs.services.yaml_check import Result, check_yaml, report_json
 from tests.conftest import HOST
 
 WHOLE = f"""\
@@ -166,6 +159,9 @@ MERGE_BOMB = "".join(
 MERGE_CHAIN = "".join(
     ["- &m0 {x: 1}\n"] + [f"- &m{n} {{<<: *m{n - 1}}}\n" for n in range(1, 5000)]
 ) + "- step: {<<: *m4999}\n"  # fmt: skip
+SHORT_CHAIN = "".join(
+    ["- &m0 {x: 1}\n"] + [f"- &m{n} {{<<: *m{n - 1}}}\n" for n in range(1, 130)]
+) + "- step: {<<: *m129}\n"  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -184,8 +180,13 @@ MERGE_CHAIN = "".join(
         ("[" * 2000, "Line 1: There is too much in it, or it is nested too deep."),
         ("- " * 100_000 + "a", "nested too deep"),
         ("- a\n" * (MAX_NODES + 1), "There is too much in it"),
-        (BOMB, "A valohai.yaml is a list"),
-        (MERGE_CHAIN, "Too much is merged"),
+        (BOMB, "There is too much in it"),
+        (MERGE_BOMB, "There is too much in it"),
+        (MERGE_CHAIN, "There is too much in it"),
+        (SHORT_CHAIN, "Too much is merged"),
+        ("- &a [*a]", "Line 1: Something in it holds itself."),
+        ("- &a {x: [{y: *a}]}", "Something in it holds itself."),
+        ("%TAG !a! x\n" * 30 + "--- []", "There are too many %TAG lines"),
         ("- " + "x" * MAX_BYTES, "larger than 1 MB"),
         (step("one") * (MAX_IMAGES + 1), f"Line {MAX_IMAGES + 1}: There are more than"),
     ],
@@ -206,10 +207,16 @@ def test_other_encodings() -> None:
         read_images("- step: {image: é}".encode("latin-1"))
 
 
-def test_merges_of_merges_cost_nothing() -> None:
-    began = time.perf_counter()
-    assert "It has no image." in str(read_images(MERGE_BOMB).images[0].problem)
-    assert time.perf_counter() - began < 1
+def test_an_alias_counts_for_what_it_stands_for() -> None:
+    base = "- step: &a {name: a, image: b, inputs: [" + "x," * 80 + "]}\n"
+    aliases = (MAX_NODES - 100) // 87
+    assert len(read_images(base + "- *a\n" * aliases).images) == 1
+    with pytest.raises(Refused, match="too much in it"):
+        read_images(base + "- *a\n" * (aliases + 10))
+
+
+def test_warnings_are_bounded() -> None:
+    assert len(read_images("- x\n" * 5000).warnings) <= 101
 
 
 def test_nothing_is_built() -> None:

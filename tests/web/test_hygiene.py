@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from orgs.models import AuditEvent, RegistryEntry
 from orgs.services import entries, importing
+from orgs.services.files import Rows
 from tests.conftest import CANARY, HOST
 
 from .conftest import NEW, TYPED, Page, url
@@ -239,7 +240,7 @@ def test_import_takes_an_export_back(client, alice, acme, several) -> None:
     for format in ("csv", "json", "yaml"):
         content = client.get(f"{LIST}export/", {"format": format}).getvalue()
         assert CANARY not in content.decode()
-        report = importing.plan(organization=acme, file=io.BytesIO(content), format=format)
+        report = importing.plan(organization=acme, rows=Rows(io.BytesIO(content), format))
         assert (report.unchanged, report.errors) == (5, [])
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -354,3 +355,14 @@ def test_the_canary_is_nowhere(choose, look, client, alice, acme, make_entry, tm
         kept = (tmp_path / "dump.json").read_bytes() + database_bytes()
         assert b"registries.csv" in kept and CANARY.encode() not in kept
     assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+
+
+def test_a_preview_makes_way_and_an_import_does_not(choose, look, confirm, alice, monkeypatch):
+    """Threads that answer workers wait 5 ms for the interpreter else, many times a login."""
+    pauses = []
+    monkeypatch.setattr("orgs.import_form.time", SimpleNamespace(sleep=pauses.append))
+    address = choose(table(*(row(f"a{n}") for n in range(30))))
+    page = look(alice, address)
+    assert len(pauses) == 20  # of both passes, after every third row
+    confirm(address, page)
+    assert len(pauses) == 20 and RegistryEntry.objects.count() == 30

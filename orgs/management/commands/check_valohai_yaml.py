@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from orgs import access
 from orgs.management.base import Command as Base
 from orgs.services import resolve, yaml_check
+from orgs.services.files import valohai_yaml
 
 
 class Command(Base):
@@ -39,7 +40,7 @@ class Command(Base):
         """The file, and one byte more than may be in it; one that can't be read is wrong usage."""
         try:
             with path.open("rb") as file:
-                return file.read(yaml_check.MAX_BYTES + 1)
+                return file.read(valohai_yaml.MAX_BYTES + 1)
         except OSError as error:
             self.fail(f"{path} can't be read: {error.strerror}.", 2)
 

@@ -50,8 +50,7 @@ class Command(Base):
     def run(self, file: BinaryIO, format: str, organization: Any, options: Any) -> Report:
         work: dict[str, Any] = {
             "organization": organization,
-            "file": file,
-            "format": format,
+            "rows": files.Rows(file, format),
             "update": options["update"],
         }
         with self.progress("Checking") as bar:

@@ -1,4 +1,7 @@
-"""Import and export files: their columns, and how their formats are read."""
+"""Files that people send: their columns, and how their formats are read.
+
+Nothing here knows of Django, so that `apart` can read a file in a small process of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from typing import BinaryIO
 
 from .documents import read_json, read_yaml
 from .rows import Row
-from .tables import read_csv, read_xlsx
+from .tables import read_csv
+from .workbook import read_xlsx
 
 READERS: dict[str, Callable[[BinaryIO], Iterator[Row]]] = {
     "csv": read_csv,
@@ -18,13 +22,20 @@ READERS: dict[str, Callable[[BinaryIO], Iterator[Row]]] = {
 _ENDINGS = {"yml": "yaml"}
 
 
-def read(file: BinaryIO, format: str) -> Iterator[Row]:
-    """The file's rows from its beginning; raises `BrokenFile`, perhaps after some rows.
+class Rows:
+    """An import file's rows, each pass from its beginning; raises `BrokenFile`, perhaps
+    after some.
 
-    `file` can seek, and stays open.
+    `file` can seek, and stays open; `format` is one of `READERS`.
     """
-    file.seek(0)
-    return READERS[format](file)
+
+    def __init__(self, file: BinaryIO, format: str) -> None:
+        self._file = file
+        self._format = format
+
+    def __iter__(self) -> Iterator[Row]:
+        self._file.seek(0)
+        return READERS[self._format](self._file)
 
 
 def format_of(name: str) -> str | None:

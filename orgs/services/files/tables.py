@@ -1,4 +1,4 @@
-"""Reading tables: CSV, streamed, and XLSX."""
+"""Reading tables: rows below a header, and CSV, streamed. XLSX is in workbook.py."""
 
 from __future__ import annotations
 
@@ -6,15 +6,26 @@ import codecs
 import csv
 import io
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from .columns import COLUMNS, IGNORED, REQUIRED, SECRETS, CellError, unescape
-from .rows import MAX_ROWS, BrokenFile, Row, broken, too_large, unknown_column
+from .rows import (
+    MAX_BLANK_ROWS,
+    MAX_COLUMNS,
+    BrokenFile,
+    OddCell,
+    Row,
+    broken,
+    near_columns,
+    too_many_blank_rows,
+    unknown_column,
+)
 
-_MAX_UNPACKED = 200_000_000  # bytes; a workbook is a zip file
+# Characters of one record, its lines together: some twenty of the longest cells.
+MAX_RECORD = 500_000
 _DELIMITERS = ",;\t"
+_LONGEST_NAME = 100
 _HEADER_FIX = f"Begin it with a row of column names: {', '.join(COLUMNS)}."
 
 
@@ -24,8 +35,7 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
     try:
         delimiter = _delimiter(text)
         text.seek(0)
-        records = csv.reader(text, delimiter=delimiter, strict=True)
-        for row in _table(enumerate(records, 1)):
+        for row in table(enumerate(_records(text, delimiter), 1)):
             number = row.number
             yield row
     except UnicodeError:
@@ -46,6 +56,23 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
         text.detach()
 
 
+def _records(text: io.TextIOBase, delimiter: str) -> Iterator[list[str]]:
+    """The records, each of bounded length however many lines it has; raises `csv.Error`."""
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        while line := text.readline(MAX_RECORD + 1):
+            length += len(line)
+            if length > MAX_RECORD:
+                raise csv.Error("A record has no end.")
+            yield line
+
+    for record in csv.reader(lines(), delimiter=delimiter, strict=True):
+        yield record
+        length = 0
+
+
 def _encoding(file: BinaryIO) -> str:
     start = file.read(2)
     file.seek(0)
@@ -55,8 +82,10 @@ def _encoding(file: BinaryIO) -> str:
 def _delimiter(text: io.TextIOBase) -> str:
     """That with which most of the first line are columns we know."""
     line = ""
-    while not line.strip() and (read := text.readline(100_000)):
-        line = read
+    for _ in range(1000):
+        line = text.readline(10_000)
+        if line.strip():
+            break
 
     def known(delimiter: str) -> int:
         cells = line.replace('"', "").split(delimiter)
@@ -65,67 +94,65 @@ def _delimiter(text: io.TextIOBase) -> str:
     return max(_DELIMITERS, key=known)
 
 
-def read_xlsx(file: BinaryIO) -> Iterator[Row]:
-    import openpyxl
-
-    try:
-        if sum(part.file_size for part in zipfile.ZipFile(file).infolist()) > _MAX_UNPACKED:
-            raise too_large()
-        file.seek(0)
-        workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        records = []
-        for number, record in enumerate(workbook.active.iter_rows(values_only=True), 1):
-            if not _blank(record):
-                records.append((number, record))
-            if len(records) > MAX_ROWS + 1:
-                raise too_large()
-    except BrokenFile:
-        raise
-    except Exception:  # openpyxl raises whatever the damage happens to cause
-        raise broken(
-            "unreadable_file", "This isn't an XLSX workbook.", "Save it as XLSX or CSV again."
-        ) from None
-    yield from _table(records)
-
-
 def _blank(record: Sequence[Any]) -> bool:
-    return all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in record)
+    # any() first: it takes empty cells at C's speed, and most that aren't blank aren't empty.
+    return not any(record) or all(
+        cell is None or (isinstance(cell, str) and not cell.strip()) for cell in record
+    )
 
 
-def _table(records: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[Row]:
-    """Rows below a header; blank records count as rows and are passed over."""
+def table(records: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[Row]:
+    """Rows below a header; blank records count as rows and are passed over.
+
+    Cells are texts, true, false, numbers, None or `OddCell`. Raises `BrokenFile`.
+    """
     columns: list[str] | None = None
+    last = 0
     for number, record in records:
         if _blank(record):
+            if number - last > MAX_BLANK_ROWS:
+                raise too_many_blank_rows(last)
             continue
+        last = number
         if columns is None:
             columns = _header(number, record)
-            continue
-        over = [cell for cell in record[len(columns) :] if cell not in (None, "")]
-        if over:
-            yield Row(number, {}, [_too_many_cells(number, len(record), len(columns))])
-            continue
-        cells = {
-            column: cell if column in SECRETS or not isinstance(cell, str) else unescape(cell)
-            for column, cell in zip(columns, record, strict=False)
-            if column not in IGNORED
-        }
-        yield Row(number, cells)
+        elif not _blank(record[len(columns) :]):
+            yield Row(number, {}, [_too_many_cells(number, len(columns))])
+        else:
+            yield _row(number, columns, record)
     if columns is None:
         raise broken("no_header", "The file is empty.", _HEADER_FIX)
 
 
+def _row(number: int, columns: Sequence[str], record: Sequence[Any]) -> Row:
+    cells: dict[str, Any] = {}
+    errors = []
+    for column, cell in zip(columns, record, strict=False):
+        if column in IGNORED:
+            continue
+        if isinstance(cell, OddCell):
+            errors.append(cell.at(number, column))
+        else:
+            as_is = column in SECRETS or not isinstance(cell, str)
+            cells[column] = cell if as_is else unescape(cell)
+    return Row(number, cells, tuple(errors))
+
+
 def _header(number: int, record: Sequence[Any]) -> list[str]:
     """The columns that the cells below stand in; raises `BrokenFile` with all problems."""
-    columns = [_column(cell) for cell in record]
+    columns = [_column(cell) for cell in record[: MAX_COLUMNS + 1]]
     while columns and not columns[-1]:
         columns.pop()
     if not any(column in COLUMNS for column in columns):
         raise broken(
             "no_header", "The first row has no column name that is known.", _HEADER_FIX, number
         )
+    if len(columns) > MAX_COLUMNS or not _blank(record[MAX_COLUMNS:]):
+        what = f"The first row has more than {MAX_COLUMNS} columns."
+        raise broken("too_many_columns", what, "Delete those that aren't needed.", number)
+    near = near_columns()
     errors = [
-        unknown_column(number, name, f"column {place}")
+        unknown_column(number, name, near, f"column {place}")
         for place, name in enumerate(columns, 1)
         if name not in COLUMNS and name not in IGNORED
     ]
@@ -148,15 +175,17 @@ def _header(number: int, record: Sequence[Any]) -> list[str]:
 
 def _column(cell: Any) -> str:
     """A header as a column's name: “Access key ID” is access_key_id."""
-    return re.sub(r"[\s-]+", "_", str(cell if cell is not None else "").strip()).lower()
+    name = cell[:_LONGEST_NAME] if isinstance(cell, str) else "" if cell is None else "?"
+    return re.sub(r"[\s-]+", "_", name.strip()).lower()
 
 
-def _too_many_cells(number: int, found: int, wanted: int) -> CellError:
+def _too_many_cells(number: int, wanted: int) -> CellError:
     return CellError(
         number,
         "",
         "",
         "too_many_cells",
-        f"This row has {found} cells and the header {wanted}, so some stand in a wrong column.",
+        f"This row has more cells than the header, which has {wanted}, so some stand in a wrong "
+        "column.",
         "Put cells that have the separator in them in quotation marks, and leave no others.",
     )

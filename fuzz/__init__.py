@@ -1,0 +1,1 @@
+"""Inputs made by chance, for whatever reads what people send; `python -m fuzz PART`."""

@@ -1,0 +1,46 @@
+"""`python -m orgs.services.files FORMAT < FILE`: a file's rows or images, as lines of JSON.
+
+`apart` starts it, with nothing in its environment. Exit 0: everything is told, what is
+wrong with the file too. Anything else: it took too much.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+
+from orgs.registries.base import Refused
+from orgs.services.files import Rows, wire
+from orgs.services.files.valohai_yaml import read_images
+
+CPU = 10  # seconds
+MEMORY = 500_000_000  # bytes of address space; 60 MB of it are taken before anything is read
+VALOHAI_YAML = "valohai.yaml"
+
+
+def limit() -> None:
+    """Bounds that hold whatever the reading does; nothing is written anywhere."""
+    os.nice(10)
+    for kind, most in (
+        (resource.RLIMIT_CPU, CPU),
+        (resource.RLIMIT_AS, MEMORY),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+
+
+def told(format: str, content: bytes) -> Iterator[bytes]:
+    if format != VALOHAI_YAML:
+        yield from wire.rows_told(Rows(BytesIO(content), format))
+        return
+    try:
+        yield from wire.images_told(read_images(content))
+    except Refused as refused:
+        yield wire.refusal_told(refused)
+
+
+if __name__ == "__main__":
+    limit()
+    sys.stdout.buffer.writelines(told(sys.argv[1], sys.stdin.buffer.read()))

@@ -1,0 +1,108 @@
+"""How large a request may be, by its announced length and before any of it is parsed.
+
+The API has its own bounds (`orgs.api.middleware`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from orgs import access
+from orgs.registries.places import Full, Places
+from orgs.services.files.rows import MAX_BYTES
+from orgs.services.files.valohai_yaml import MAX_BYTES as MAX_YAML
+
+from .trouble import busy
+
+# Bytes. Forms for people who aren't signed in have a few fields; others up to a hundred
+# patterns, or the ids of a long list.
+STRANGERS = 64 * 1024
+FORMS = 256 * 1024
+# The addresses that take a file, by their names. A file a little too large is told of by
+# its form, beside the field.
+FILES = {
+    "import": MAX_BYTES + 2_000_000,
+    "admin:orgs_organization_import": MAX_BYTES + 2_000_000,
+    "check": MAX_YAML + 1_000_000,
+}
+# Requests larger than `FORMS` that are received at once in this process, with their files
+# in memory several times over.
+PLACES = Places(4, "Other files are being received at the moment.")
+# A browser shows no answer before all is sent. So what is refused is received and thrown
+# away, where it's so many bytes, takes so many seconds, and isn't done for too many at once;
+# else the connection is closed.
+MOST_SKIPPED = 50_000_000
+SKIPPING = 10.0
+SKIPPED = Places(4, "Other requests are being thrown away.")
+
+_API = "/api/v0/"
+
+
+class Bodies:
+    """Middleware, before whatever reads forms: 413 for requests too large, 411 for those
+    that don't say how large they are, 503 where too many large ones come at once."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with ExitStack() as held:
+            request.places_held = held  # type: ignore[attr-defined]
+            return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        if request.path_info.startswith(_API):
+            return None
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            return _refused(request, 411, 0)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        size = int(length) if re.fullmatch("[0-9]{1,15}", length) else 10**16
+        if size <= STRANGERS:
+            return None
+        most = _most(request)
+        if size > most:
+            return _refused(request, 413, size)
+        if size <= FORMS:
+            return None
+        try:
+            place = PLACES.taken(request.user.pk)
+            request.places_held.enter_context(place)  # type: ignore[attr-defined]
+        except Full as full:
+            return busy(request, full)
+        return None
+
+
+def _most(request: HttpRequest) -> int:
+    """How many bytes this person may send to this address."""
+    if not request.user.is_authenticated:
+        return STRANGERS
+    address = request.resolver_match.view_name if request.resolver_match else ""
+    return FILES.get(address, FORMS)
+
+
+def _refused(request: HttpRequest, status: int, size: int) -> HttpResponse:
+    told = {"status": status, "most": _most(request)}
+    answer = render(request, "413.html", told, status=status)
+    if status == 411 or not _skipped(request, size):
+        answer["Connection"] = "close"
+    return answer
+
+
+def _skipped(request: HttpRequest, size: int) -> bool:
+    """Receive the body, a little at a time, and keep nothing; whether that was all of it."""
+    until = time.monotonic() + SKIPPING
+    try:
+        with SKIPPED.taken(access.source_address(request)):
+            while size <= MOST_SKIPPED and time.monotonic() < until:
+                if not request.read(65_536):
+                    return True
+    except (Full, OSError):
+        pass
+    return False
