@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
 from .sealed import Sealed, SealedField
+from .stored import StoredEmail, StoredJson, StoredSlug, StoredText, StoredTexts
 
 
 class UserManager(BaseUserManager["User"]):
@@ -36,8 +37,8 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     """A person; the e-mail address signs in."""
 
-    email = models.EmailField("e-mail", unique=True)
-    name = models.CharField(max_length=100, help_text="For «Hi, <name>».")
+    email = StoredEmail("e-mail", unique=True)
+    name = StoredText(max_length=100, help_text="For «Hi, <name>».")
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField(auto_now_add=True)
@@ -70,8 +71,8 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 
 
 class Organization(models.Model):
-    name = models.CharField(max_length=100)
-    slug = models.SlugField(max_length=60, unique=True)
+    name = StoredText(max_length=100)
+    slug = StoredSlug(max_length=60, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
@@ -90,7 +91,7 @@ class Membership(models.Model):
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    role = StoredText(max_length=10, choices=Role, default=Role.MEMBER)
 
     class Meta:
         constraints = [
@@ -107,7 +108,7 @@ class Project(models.Model):
     """Owned by exactly one organization or one person (personal)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=100)
+    name = StoredText(max_length=100)
     organization = models.ForeignKey(
         Organization, models.CASCADE, null=True, blank=True, related_name="projects"
     )
@@ -132,8 +133,8 @@ class Environment(models.Model):
     """A named group of workers of an organization."""
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="environments")
-    name = models.CharField(max_length=100)
-    slug = models.SlugField(max_length=60)
+    name = StoredText(max_length=100)
+    slug = StoredSlug(max_length=60)
 
     class Meta:
         ordering = ["name", "id"]
@@ -183,11 +184,11 @@ class RegistryEntry(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="entries")
-    registry_type = models.CharField(max_length=40)
-    config = models.JSONField(default=dict)
+    registry_type = StoredText(max_length=40)
+    config = StoredTexts(default=dict)
     secrets: Sealed | None = SealedField(null=True, editable=False)  # type: ignore[assignment]
     enabled = models.BooleanField(default=True)
-    note = models.CharField(max_length=500, blank=True)
+    note = StoredText(max_length=500, blank=True, lines=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
@@ -195,12 +196,12 @@ class RegistryEntry(models.Model):
     secrets_changed_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     # The newest real result, from a check or a worker's login.
-    status = models.CharField(max_length=12, choices=Status, default=Status.UNVERIFIED)
+    status = StoredText(max_length=12, choices=Status, default=Status.UNVERIFIED)
     status_at = models.DateTimeField(null=True)
-    status_code = models.CharField(max_length=40, blank=True)
-    status_detail = models.CharField(max_length=1000, blank=True)
+    status_code = StoredText(max_length=40, cut=True, blank=True)
+    status_detail = StoredText(max_length=1000, cut=True, blank=True)
     # The worker token that reported it; empty where this server saw it itself.
-    status_reporter = models.CharField(max_length=100, blank=True)
+    status_reporter = StoredText(max_length=100, cut=True, blank=True)
     # Since when org admins know that it fails; empty once they know that it works again.
     failure_told_at = models.DateTimeField(null=True)
     # Rises with any change of type, config, secrets or enabled, and nothing else.
@@ -251,10 +252,10 @@ class MatchPattern(models.Model):
         Environment, models.RESTRICT, null=True, related_name="patterns"
     )
     enabled = models.BooleanField(help_text="Copied from the entry.")
-    text = models.CharField(max_length=600, help_text="As given.")
-    normalized = models.CharField(max_length=600)
-    host = models.CharField(max_length=300, help_text="host[:port]; «*.» for any first label.")
-    prefix = models.CharField(max_length=255, blank=True, help_text="Leading literal segments.")
+    text = StoredText(max_length=600, help_text="As given.")
+    normalized = StoredText(max_length=600)
+    host = StoredText(max_length=300, help_text="host[:port]; «*.» for any first label.")
+    prefix = StoredText(max_length=255, blank=True, help_text="Leading literal segments.")
     wildcard_host = models.BooleanField()
     wildcard_path = models.BooleanField()
     position = models.PositiveSmallIntegerField()
@@ -288,8 +289,8 @@ class Verification(models.Model):
     entry = models.OneToOneField(RegistryEntry, models.CASCADE, related_name="verification")
     at = models.DateTimeField(null=True)
     # What was looked for, and is again next time; empty where none was named.
-    image = models.CharField(max_length=700, blank=True)
-    steps = models.JSONField(default=list)
+    image = StoredText(max_length=700, blank=True)
+    steps = StoredJson(default=list)
     claim_id = models.UUIDField(null=True)
     claim_until = models.DateTimeField(null=True)
 
@@ -301,16 +302,16 @@ class CachedLogin(models.Model):
     """A minted login, shared by every process; the lease lets one refresh it."""
 
     entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="cached_logins")
-    scope = models.CharField(max_length=300, blank=True)
+    scope = StoredText(max_length=300, blank=True)
     login: Sealed | None = SealedField(null=True)  # type: ignore[assignment]
     credentials_version = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField(null=True)
     refresh_after = models.DateTimeField(null=True)
     # After a failure: what it was, and when the next try may be made.
     next_try_at = models.DateTimeField(null=True)
-    error_code = models.CharField(max_length=40, blank=True)
-    error_what = models.CharField(max_length=600, blank=True)
-    error_fix = models.CharField(max_length=600, blank=True)
+    error_code = StoredText(max_length=40, cut=True, blank=True)
+    error_what = StoredText(max_length=600, cut=True, blank=True)
+    error_fix = StoredText(max_length=600, cut=True, blank=True)
     # Rises with every outcome: a lease is taken only on the outcome that was seen, so
     # that whoever looked just before a login was stored doesn't fetch another.
     outcomes = models.PositiveIntegerField(default=0)
@@ -344,8 +345,8 @@ class ImportDraft(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
     user = models.ForeignKey(User, models.CASCADE, related_name="+")
-    file_name = models.CharField(max_length=200)
-    format = models.CharField(max_length=10)
+    file_name = StoredText(max_length=200, cut=True)
+    format = StoredText(max_length=10)
     update = models.BooleanField()
     content: Sealed = SealedField(editable=False)  # type: ignore[assignment]
     created_at = models.DateTimeField(db_index=True)
@@ -374,9 +375,9 @@ class Token(models.Model):
 
     prefix: ClassVar[str]
 
-    key_id = models.CharField(max_length=16, unique=True, editable=False)
-    digest = models.CharField(max_length=64, editable=False)
-    name = models.CharField(max_length=100)
+    key_id = StoredText(max_length=16, unique=True, editable=False)
+    digest = StoredText(max_length=64, editable=False)
+    name = StoredText(max_length=100)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True)
@@ -458,18 +459,18 @@ class AuditEvent(models.Model):
     """Who did what. No foreign keys: plain ids and names outlive what they name."""
 
     at = models.DateTimeField(db_default=Now(), editable=False)
-    actor = models.CharField(max_length=200)
+    actor = StoredText(max_length=200, cut=True)
     actor_id = models.BigIntegerField(null=True)
     staff = models.BooleanField(default=False)
-    action = models.CharField(max_length=40)
+    action = StoredText(max_length=40, cut=True)
     organization_id = models.BigIntegerField(null=True)
-    organization = models.CharField(max_length=100, blank=True)
+    organization = StoredText(max_length=100, cut=True, blank=True)
     project_id = models.UUIDField(null=True)
-    project = models.CharField(max_length=100, blank=True)
-    subject_id = models.CharField(max_length=40, blank=True)
-    subject = models.CharField(max_length=700, blank=True)
-    code = models.CharField(max_length=40, blank=True)
-    properties = models.JSONField(default=dict)
+    project = StoredText(max_length=100, cut=True, blank=True)
+    subject_id = StoredText(max_length=40, cut=True, blank=True)
+    subject = StoredText(max_length=700, cut=True, blank=True)
+    code = StoredText(max_length=40, cut=True, blank=True)
+    properties = StoredJson(default=dict)
     source_address = models.GenericIPAddressField(null=True)
 
     objects: ClassVar[AuditEventQuerySet] = AuditEventQuerySet.as_manager()  # type: ignore[assignment]

@@ -135,7 +135,7 @@ class AwsEcr(_Ecr):
         REGION_FIELD,
     )
 
-    def clean(
+    def check(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         problems: list[Problem] = []
@@ -207,7 +207,7 @@ class AwsEcrRole(_Ecr):
         REGION_FIELD,
     )
 
-    def clean(
+    def check(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         problems: list[Problem] = []
