@@ -13,6 +13,8 @@ from django.utils.functional import cached_property
 from orgs.models import AuditEvent
 from orgs.templatetags.registries import exact
 
+from .base import BoundedList, words_of
+
 MOST_COUNTED = 10_000
 
 
@@ -25,16 +27,13 @@ class BoundedPaginator(Paginator):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(admin.ModelAdmin):
+class AuditEventAdmin(BoundedList):
     list_display = ["time", "who", "action", "subject", "organization", "project", "code"]
     list_filter = ["staff"]
-    list_per_page = 50
     search_fields = ["actor"]
     search_help_text = "Who, what (as entry.created), subject, organization, or an id"
     ordering = ["-at", "-id"]
     paginator = BoundedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     actions = None
     fields = [
         *("time", "who", "source_address", "action", "code", "organization", "project"),
@@ -64,7 +63,7 @@ class AuditEventAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        for word in search_term.split():
+        for word in words_of(search_term):
             queryset = queryset.filter(
                 Q(actor__icontains=word)
                 | Q(action__startswith=word)

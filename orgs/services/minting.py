@@ -132,8 +132,8 @@ def valid_until(entry: RegistryEntry) -> datetime | None:
 def opens(entry: RegistryEntry) -> bool:
     """Whether the entry's secrets can be read with this server's keys."""
     try:
-        revealed(entry)
-    except LoginError:
+        secrets_of(entry)
+    except sealed.Unreadable:
         return False
     return True
 

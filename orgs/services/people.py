@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.models import Permission
 from django.db import transaction
 
+from orgs import stored
 from orgs.models import User
 
 from . import organizations
@@ -18,7 +19,9 @@ from .audit import Actor, record
 
 
 def person_create(*, email: str, name: str, actor: Actor, password: str | None = None) -> User:
-    """A new person; without a password until they set one by `person_link`."""
+    """A new person; without a password until they set one by `person_link`. Raises
+    `Refused` for what can't be stored."""
+    stored.require(User, email=email, name=name)
     with transaction.atomic():
         person = User.objects.create_user(email, password, name=name)
         _tell("user.created", person, actor, {})
@@ -28,7 +31,12 @@ def person_create(*, email: str, name: str, actor: Actor, password: str | None =
 def person_update(
     *, person: User, actor: Actor, permissions: Iterable[Permission] | None = None, **values: Any
 ) -> User:
-    """Change name, e-mail or what they may do; `permissions` None leaves those as they are."""
+    """Change name, e-mail or what they may do; `permissions` None leaves those as they are.
+
+    Raises `Refused` for what can't be stored.
+    """
+    texts = {name: text for name, text in values.items() if isinstance(text, str)}
+    stored.require(User, **texts)
     with transaction.atomic():
         standing = User.objects.select_for_update(no_key=True).get(pk=person.pk)
         changes = {
