@@ -47,7 +47,7 @@ class _Storable(models.Field):
         return name, f"django.db.models.{self.django}", args, kwargs
 
     def get_prep_value(self, value: Any) -> Any:
-        """Also what rows are looked up by: databases choke on it as on what they store."""
+        """Also what a row is looked up by, as a whole: databases choke on that, too."""
         value = super().get_prep_value(value)
         return storable(value) if isinstance(value, str) else value
 

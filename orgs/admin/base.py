@@ -29,6 +29,7 @@ _ASKED = (
     models.ForeignKey,
     models.UUIDField,
 )
+_NUMBERED = (models.IntegerField, models.ForeignKey)
 MOST_SEARCHED, MOST_WORDS = 200, 10  # characters, words
 
 
@@ -68,9 +69,11 @@ class BoundedList(admin.ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:  # type: ignore[override]
         name = lookup.removesuffix("__exact")
-        columns = {f.name for f in self.opts.fields if isinstance(f, _ASKED)}
+        columns = {f.name: f for f in self.opts.fields if isinstance(f, _ASKED)}
         filters = {f if isinstance(f, str) else f.parameter_name for f in self.list_filter}  # type: ignore[union-attr]
-        return name in (columns | filters) - _NEVER_ASKED
+        if isinstance(columns.get(name), _NUMBERED) and not is_id(value):
+            return False
+        return name in (columns.keys() | filters) - _NEVER_ASKED
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

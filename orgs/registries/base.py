@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, final
 
-from .text import REPLACEMENT, has_control, is_storable
+from .text import REPLACEMENT, has_control
 
 if TYPE_CHECKING:
     from .patterns import MatchPattern
@@ -281,7 +281,8 @@ class RegistryType(abc.ABC):
         return next(iter([*self._unreadable(kept), *lacking]), None)
 
     def _unreadable(self, given: Mapping[str, object]) -> Iterator[Problem]:
-        """Values that can't be stored or weren't read right: no text, or part of one."""
+        """Values that can't be stored or weren't read right: no text, or part of one. Line
+        breaks are the type's to judge, which may cut them off."""
         for declared in self.fields:
             value = given.get(declared.name, "")
             label = declared.label
@@ -289,7 +290,7 @@ class RegistryType(abc.ABC):
                 yield Problem(
                     "not_text", f"{label} isn't text.", "Write it as text.", declared.name
                 )
-            elif not is_storable(value) or REPLACEMENT in value:
+            elif has_control(value.strip(), lines=True) or REPLACEMENT in value:
                 code = "secret_shape" if declared.secret else "control_character"
                 what = f"{label} has a character in it that can't be read."
                 yield Problem(code, what, "Write it again by hand.", declared.name)

@@ -31,7 +31,6 @@ from orgs.models import (
     WorkerToken,
 )
 from orgs.registries.base import Problem, Refused
-from orgs.registries.text import storable
 
 from .audit import Actor, record
 
@@ -84,9 +83,10 @@ def organization_create(
 def slug_problem(slug: str, organization: Organization | None = None) -> Problem | None:
     """What is wrong with a short name, for a new organization or the one given."""
     if not slug or slug != slugify(slug) or len(slug) > 60:
+        shown = "".join(letter for letter in slug if letter.isprintable())
         return Problem(
             "invalid_slug",
-            f"“{storable(slug)[:60]}” can't be the organization's short name in addresses.",
+            f"“{shown[:60]}” can't be the organization's short name in addresses.",
             "Give one with lower-case letters, digits and dashes.",
             "slug",
         )
