@@ -75,6 +75,12 @@ class BoundedList(admin.ModelAdmin):
             return False
         return name in (columns.keys() | filters) - _NEVER_ASKED
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Django looks an empty `_to_field` up, and fails."""
+        return super().get_object(request, object_id, from_field or None)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:

@@ -18,7 +18,7 @@ from .attention import OLD
 from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, escape
 
 log = logging.getLogger(__name__)
-_NOT_TOLD = "This entry can't be exported; tell staff:"
+_NOT_TOLD = "Not exported, since it is broken; tell staff of"
 _UNTELLABLE: dict[str, Any] = {
     "type": "",
     "image_patterns": [],

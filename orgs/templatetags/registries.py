@@ -29,10 +29,12 @@ _NOTHING = mark_safe('<span class="muted">–</span>')
 
 
 @register.filter
-def image(text: str) -> SafeString:
-    """An image or pattern: host and tag muted, path strong, `*` coloured, breaks at `/`."""
-    first, slash, rest = text.partition("/")
-    host, path = (first, rest) if slash and looks_like_host(first) else ("", text)
+def image(text: object) -> SafeString:
+    """An image or pattern: host and tag muted, path strong, `*` coloured, breaks at `/`; or
+    the id of what has none."""
+    written = str(text)
+    first, slash, rest = written.partition("/")
+    host, path = (first, rest) if slash and looks_like_host(first) else ("", written)
     path, colon, tag = path.partition(":")
     *before, last = path.split("/")
     parts = [("host", _host(f"{host}/"))] if host else []
