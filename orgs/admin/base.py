@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
 from django.contrib.auth import get_permission_codename
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation, ValidationError
 from django.db import models
 from django.db.models import QuerySet
 from django.forms import Field, ModelForm
@@ -80,6 +81,24 @@ class BoundedList(admin.ModelAdmin):
     ) -> Any:
         """Django looks an empty `_to_field` up, and fails."""
         return super().get_object(request, object_id, from_field or None)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """What was ticked is keys, or nothing that a page of ours sent."""
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if not self._is_key(key):
+                raise SuspiciousOperation("no key was ticked")
+        return super().response_action(request, queryset, *args, **kwargs)
+
+    def _is_key(self, text: str) -> bool:
+        if isinstance(self.opts.pk, models.AutoField):
+            return is_id(text)
+        try:
+            self.opts.pk.to_python(text)
+        except ValidationError:
+            return False
+        return True
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

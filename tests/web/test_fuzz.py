@@ -23,7 +23,7 @@ from orgs.api import authentication, limits
 from tests.support import PROJECT_ROOT
 
 # Enough that every kind of value meets every address within a minute for all.
-EXAMPLES = 4
+EXAMPLES = 8
 UNAVAILABLE = 503
 PLACES = fuzzed.places()
 SIGNS_OUT = {"logout", "admin:logout"}
