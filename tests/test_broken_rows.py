@@ -20,7 +20,7 @@ from django.test import Client
 
 from orgs import sealed
 from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
-from orgs.registries.base import LoginError
+from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
 from orgs.services import auditlog, entries, exporting, importing, logins, resolve, verifying
 from orgs.services.audit import COMMAND_LINE, event
@@ -301,3 +301,25 @@ def test_a_crash_is_one_entrys(make_entry, acme, monkeypatch, caplog) -> None:
         text = " ".join("".join(exporting.export(exporting.entries_of(acme), format)).split())
         assert GOOD in text and str(first.pk) in text and "Not exported" in text
     assert second.pk
+
+
+def test_help_beside_it_goes_on(broken, alice) -> None:
+    """Another entry that is written on the same host."""
+    client = Client()
+    client.force_login(alice)
+    data = {"patterns": f"{HOST}/*", "registry_type": "aws-ecr"}
+    assert client.post("/organizations/acme/registries/help/", data).status_code == 200
+
+
+def test_an_image_longer_than_is_kept(make_entry, alice) -> None:
+    """With what stands for its host it is, though what was typed isn't."""
+    entry = make_entry(
+        "docker.io/*", registry_type="docker", config={"username": "u"}, secrets={"password": "p"}
+    )
+    for letters in (640, 685):
+        try:
+            image = verifying.image_to_check(entry, f"python@foo:{'a' * letters}")
+        except Refused as refused:
+            assert letters == 685 and (refused.code, refused.problem.field) == ("too_long", "image")
+        else:
+            assert letters == 640 and len(str(image)) <= 700
