@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PORT ?= 8000
 
-.PHONY: run test demo lint bench pictures lock clean
+.PHONY: run test demo lint bench fuzz pictures lock clean
 
 run: .venv/run
 	@$(BIN)/python -m valohai_registries.first_env
@@ -33,6 +33,15 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m bench
+
+# Files, valohai.yaml, bodies and query strings that nobody should send; no 500, and nothing
+# beyond proportion. COUNT of each kind; SEED makes the same ones again.
+COUNT ?= 100000
+SEED ?= 1
+fuzz: .venv/dev
+	for part in files yaml bodies queries; do \
+	  $(BIN)/python -m fuzz $$part --count $(COUNT) --seed $(SEED) || exit 1; \
+	done
 
 pictures: .venv/dev
 	$(BIN)/python -m pictures

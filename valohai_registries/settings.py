@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "orgs.web.addresses.Readable",
     "orgs.web.trouble.Trouble",
 ]
 ROOT_URLCONF = "valohai_registries.urls"

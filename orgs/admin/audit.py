@@ -14,6 +14,8 @@ from orgs.models import AuditEvent
 from orgs.services import repeats
 from orgs.templatetags.registries import exact
 
+from .base import BoundedList, words_of
+
 MOST_COUNTED = 10_000
 
 
@@ -26,16 +28,13 @@ class BoundedPaginator(Paginator):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(admin.ModelAdmin):
+class AuditEventAdmin(BoundedList):
     list_display = ["time", "who", "action", "subject", "organization", "project", "code", "more"]
     list_filter = ["staff"]
-    list_per_page = 50
     search_fields = ["actor"]
     search_help_text = "Who, what (as entry.created), subject, organization, or an id"
     ordering = ["-at", "-id"]
     paginator = BoundedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     actions = None
     fields = [
         *("time", "who", "source_address", "action", "code", "organization", "project"),
@@ -70,7 +69,7 @@ class AuditEventAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        for word in search_term.split():
+        for word in words_of(search_term):
             queryset = queryset.filter(
                 Q(actor__icontains=word)
                 | Q(action__startswith=word)

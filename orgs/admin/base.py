@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
 from django.contrib.auth import get_permission_codename
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation, ValidationError
 from django.db import models
+from django.db.models import QuerySet
 from django.forms import Field, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -16,10 +18,20 @@ from django.shortcuts import redirect
 from orgs.access import source_address
 from orgs.models import User
 from orgs.registries.base import Refused
+from orgs.services import asked
 from orgs.services.audit import Actor
 
 # No list may be filtered by what these hold: answers would tell it bit by bit.
 _NEVER_ASKED = {"secrets", "password", "digest", "login"}
+_ASKED = (
+    models.CharField,
+    models.BooleanField,
+    models.IntegerField,
+    models.ForeignKey,
+    models.UUIDField,
+)
+_NUMBERED = (models.IntegerField, models.ForeignKey)
+MOST_SEARCHED, MOST_WORDS = 200, 10  # characters, words
 
 
 def staff_actor(request: HttpRequest) -> Actor:
@@ -30,7 +42,7 @@ def staff_actor(request: HttpRequest) -> Actor:
 
 def is_id(text: str) -> bool:
     """Whether a table's number may be looked up by it: databases choke on much else."""
-    return text.isascii() and text.isdigit() and len(text) <= 18
+    return asked.number(text) is not None
 
 
 class Autocomplete(AutocompleteSelect):
@@ -40,15 +52,66 @@ class Autocomplete(AutocompleteSelect):
         return super().optgroups(name, [key for key in value if is_id(str(key))], attrs)
 
 
-class ServiceAdmin(admin.ModelAdmin):
-    """Writes go through `write` and `erase`, which subclasses hand to a service.
+def words_of(search: str) -> list[str]:
+    """What a search looks for: each word is a condition of the query, so they are few."""
+    return search[:MOST_SEARCHED].split()[:MOST_WORDS]
 
-    What a service refuses is told, and nothing is written.
+
+class BoundedList(admin.ModelAdmin):
+    """A list that may be searched and narrowed by its address, within bounds.
+
+    Django compares any column in any way that an address says, regular expressions
+    included: here a column is what it is, or one of the list's filters.
     """
 
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:  # type: ignore[override]
+        name = lookup.removesuffix("__exact")
+        columns = {f.name: f for f in self.opts.fields if isinstance(f, _ASKED)}
+        filters = {f if isinstance(f, str) else f.parameter_name for f in self.list_filter}  # type: ignore[union-attr]
+        if isinstance(columns.get(name), _NUMBERED) and not is_id(value):
+            return False
+        return name in (columns.keys() | filters) - _NEVER_ASKED
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Django looks an empty `_to_field` up, and fails."""
+        return super().get_object(request, object_id, from_field or None)
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """What was ticked is keys, or nothing that a page of ours sent."""
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if not self._is_key(key):
+                raise SuspiciousOperation("no key was ticked")
+        return super().response_action(request, queryset, *args, **kwargs)
+
+    def _is_key(self, text: str) -> bool:
+        if isinstance(self.opts.pk, models.AutoField):
+            return is_id(text)
+        try:
+            self.opts.pk.to_python(text)
+        except ValidationError:
+            return False
+        return True
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, " ".join(words_of(search_term)))
+
+
+class ServiceAdmin(BoundedList):
+    """Writes go through `write` and `erase`, which subclasses hand to a service.
+
+    What a service refuses is told, and nothing is written.
+    """
+
     # What goes along when one is deleted, so that its permission is needed too.
     takes_along: tuple[type[models.Model], ...] = ()
     delete_confirmation_template = "admin/orgs/delete_confirmation.html"
@@ -107,11 +170,6 @@ class ServiceAdmin(admin.ModelAdmin):
             request, str(error) if isinstance(error, Refused) else gone, messages.ERROR
         )
         return redirect(request.get_full_path())
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:  # type: ignore[override]
-        if not _NEVER_ASKED.isdisjoint(lookup.split("__")):
-            return False
-        return super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name in self.get_autocomplete_fields(request):

@@ -39,7 +39,7 @@ from orgs.services.policies import policy_of
 from orgs.templatetags import registries as shown
 from orgs.verify_form import VerifyForm, verify_many
 
-from .base import Autocomplete, ServiceAdmin, staff_actor
+from .base import Autocomplete, ServiceAdmin, staff_actor, words_of
 from .entry_filters import (
     EnvironmentFilter,
     OldKeyFilter,
@@ -122,7 +122,7 @@ class EntryAdmin(ServiceAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Every word somewhere; the secrets are sealed, and not looked at."""
-        for word in search_term.split():
+        for word in words_of(search_term):
             where = (
                 Q(patterns__text__icontains=word)
                 | Q(organization__name__icontains=word)

@@ -20,6 +20,9 @@ from orgs.access import AdminsOnly
 from orgs.models import RegistryEntry, WorkerToken
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import InvalidImage
+from orgs.registries.text import storable
+
+from .bodies import Unacceptable
 
 # Stands for the codes of fields, which come by field and not as one `code`.
 FIELDS = "one or more per field"
@@ -164,12 +167,15 @@ def _invalid_request(request: HttpRequest, invalid: Any) -> JsonResponse:
 
 def _field(location: tuple[Any, ...]) -> str:
     """("body", "asked", "project") → project; "" for the body as a whole."""
-    return ".".join(str(part)[:60] for part in location[2:]) or (
+    return ".".join(storable(str(part)[:60]) for part in location[2:]) or (
         str(location[1]) if location[0] == "query" else ""
     )
 
 
 def _unparsable(request: HttpRequest, error: Any) -> JsonResponse:
+    if isinstance(error.__cause__, Unacceptable):
+        what = "The body is nested too deep, or has a key twice, too many, or a number without end."
+        return answer(request, "invalid_request", f"{what} /api/v0/openapi.json has the form.")
     return answer(request, "invalid_request", "The body isn't JSON.")
 
 

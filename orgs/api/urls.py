@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 
 from . import credentials, docker_login, me
+from .bodies import BoundedParser
 from .errors import answer, answer_errors
 
 api = NinjaAPI(
@@ -17,6 +18,7 @@ api = NinjaAPI(
     "for people and a stable `code`.",
     urls_namespace="api",
     docs_url=None,
+    parser=BoundedParser(),
     docs_decorator=require_safe,
 )
 answer_errors(api)

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("key", models.CharField(max_length=64, unique=True)),
-                ("events", models.JSONField()),
+                ("events", models.JSONField(default=list)),
                 ("times", models.PositiveIntegerField(default=0)),
                 ("last_at", models.DateTimeField()),
                 ("until", models.DateTimeField(db_index=True)),

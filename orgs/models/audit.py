@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import F
 from django.db.models.functions import Now
 
+from orgs.stored import StoredJson, StoredText
+
 
 class AppendOnly(Exception):
     """Audit events are never changed or deleted, but for pruning."""
@@ -25,18 +27,18 @@ class AuditEvent(models.Model):
     """Who did what. No foreign keys: plain ids and names outlive what they name."""
 
     at = models.DateTimeField(db_default=Now(), editable=False)
-    actor = models.CharField(max_length=200)
+    actor = StoredText(max_length=200, cut=True)
     actor_id = models.BigIntegerField(null=True)
     staff = models.BooleanField(default=False)
-    action = models.CharField(max_length=40)
+    action = StoredText(max_length=40, cut=True)
     organization_id = models.BigIntegerField(null=True)
-    organization = models.CharField(max_length=100, blank=True)
+    organization = StoredText(max_length=100, cut=True, blank=True)
     project_id = models.UUIDField(null=True)
-    project = models.CharField(max_length=100, blank=True)
-    subject_id = models.CharField(max_length=40, blank=True)
-    subject = models.CharField(max_length=700, blank=True)
-    code = models.CharField(max_length=40, blank=True)
-    properties = models.JSONField(default=dict)
+    project = StoredText(max_length=100, cut=True, blank=True)
+    subject_id = StoredText(max_length=40, cut=True, blank=True)
+    subject = StoredText(max_length=700, cut=True, blank=True)
+    code = StoredText(max_length=40, cut=True, blank=True)
+    properties = StoredJson(default=dict)
     source_address = models.GenericIPAddressField(null=True)
 
     objects: ClassVar[AuditEventQuerySet] = AuditEventQuerySet.as_manager()  # type: ignore[assignment]

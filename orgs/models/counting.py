@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from orgs.stored import StoredJson, StoredText
+
 
 class Tally(models.Model):
     """A count within a window of time, and the pause that too many bring.
@@ -12,7 +14,7 @@ class Tally(models.Model):
     key says of what. `pauses` grows until a day is quiet, and with it the next pause.
     """
 
-    key = models.CharField(max_length=80, unique=True)
+    key = StoredText(max_length=80, unique=True)
     count = models.PositiveIntegerField(default=0)
     window_until = models.DateTimeField(null=True)
     paused_until = models.DateTimeField(null=True)
@@ -30,8 +32,8 @@ class Repeat(models.Model):
     The repeats become one event once the minute is over (`services.repeats`).
     """
 
-    key = models.CharField(max_length=64, unique=True)
-    events = models.JSONField()
+    key = StoredText(max_length=64, unique=True)
+    events = StoredJson(default=list)
     times = models.PositiveIntegerField(default=0)
     last_at = models.DateTimeField()
     until = models.DateTimeField(db_index=True)

@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.sealed import Sealed, SealedField
+from orgs.stored import StoredJson, StoredText, StoredTexts
 
 from .people import Environment, Organization, User
 
@@ -54,11 +55,11 @@ class RegistryEntry(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="entries")
-    registry_type = models.CharField(max_length=40)
-    config = models.JSONField(default=dict)
+    registry_type = StoredText(max_length=40)
+    config = StoredTexts(default=dict)
     secrets: Sealed | None = SealedField(null=True, editable=False)  # type: ignore[assignment]
     enabled = models.BooleanField(default=True)
-    note = models.CharField(max_length=500, blank=True)
+    note = StoredText(max_length=500, blank=True, lines=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
@@ -66,12 +67,12 @@ class RegistryEntry(models.Model):
     secrets_changed_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     # The newest real result, from a check or a worker's login.
-    status = models.CharField(max_length=12, choices=Status, default=Status.UNVERIFIED)
+    status = StoredText(max_length=12, choices=Status, default=Status.UNVERIFIED)
     status_at = models.DateTimeField(null=True)
-    status_code = models.CharField(max_length=40, blank=True)
-    status_detail = models.CharField(max_length=1000, blank=True)
+    status_code = StoredText(max_length=40, cut=True, blank=True)
+    status_detail = StoredText(max_length=1000, cut=True, blank=True)
     # The worker token that reported it; empty where this server saw it itself.
-    status_reporter = models.CharField(max_length=100, blank=True)
+    status_reporter = StoredText(max_length=100, cut=True, blank=True)
     # Since when org admins know that it fails; empty once they know that it works again.
     failure_told_at = models.DateTimeField(null=True)
     # When they were last mailed that it fails; stays when it works again.
@@ -124,10 +125,10 @@ class MatchPattern(models.Model):
         Environment, models.RESTRICT, null=True, related_name="patterns"
     )
     enabled = models.BooleanField(help_text="Copied from the entry.")
-    text = models.CharField(max_length=600, help_text="As given.")
-    normalized = models.CharField(max_length=600)
-    host = models.CharField(max_length=300, help_text="host[:port]; «*.» for any first label.")
-    prefix = models.CharField(max_length=255, blank=True, help_text="Leading literal segments.")
+    text = StoredText(max_length=600, help_text="As given.")
+    normalized = StoredText(max_length=600)
+    host = StoredText(max_length=300, help_text="host[:port]; «*.» for any first label.")
+    prefix = StoredText(max_length=255, blank=True, help_text="Leading literal segments.")
     wildcard_host = models.BooleanField()
     wildcard_path = models.BooleanField()
     position = models.PositiveSmallIntegerField()
@@ -161,8 +162,8 @@ class Verification(models.Model):
     entry = models.OneToOneField(RegistryEntry, models.CASCADE, related_name="verification")
     at = models.DateTimeField(null=True)
     # What was looked for, and is again next time; empty where none was named.
-    image = models.CharField(max_length=700, blank=True)
-    steps = models.JSONField(default=list)
+    image = StoredText(max_length=700, blank=True)
+    steps = StoredJson(default=list)
     claim_id = models.UUIDField(null=True)
     claim_until = models.DateTimeField(null=True)
 
@@ -174,16 +175,16 @@ class CachedLogin(models.Model):
     """A minted login, shared by every process; the lease lets one refresh it."""
 
     entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="cached_logins")
-    scope = models.CharField(max_length=300, blank=True)
+    scope = StoredText(max_length=300, blank=True)
     login: Sealed | None = SealedField(null=True)  # type: ignore[assignment]
     credentials_version = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField(null=True)
     refresh_after = models.DateTimeField(null=True)
     # After a failure: what it was, and when the next try may be made.
     next_try_at = models.DateTimeField(null=True)
-    error_code = models.CharField(max_length=40, blank=True)
-    error_what = models.CharField(max_length=600, blank=True)
-    error_fix = models.CharField(max_length=600, blank=True)
+    error_code = StoredText(max_length=40, cut=True, blank=True)
+    error_what = StoredText(max_length=600, cut=True, blank=True)
+    error_fix = StoredText(max_length=600, cut=True, blank=True)
     # Rises with every outcome: a lease is taken only on the outcome that was seen, so
     # that whoever looked just before a login was stored doesn't fetch another.
     outcomes = models.PositiveIntegerField(default=0)
@@ -217,8 +218,8 @@ class ImportDraft(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
     user = models.ForeignKey(User, models.CASCADE, related_name="+")
-    file_name = models.CharField(max_length=200)
-    format = models.CharField(max_length=10)
+    file_name = StoredText(max_length=200, cut=True)
+    format = StoredText(max_length=10)
     update = models.BooleanField()
     content: Sealed = SealedField(editable=False)  # type: ignore[assignment]
     created_at = models.DateTimeField(db_index=True)

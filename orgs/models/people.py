@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
 
+from orgs.stored import StoredEmail, StoredSlug, StoredText
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
@@ -30,8 +32,8 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     """A person; the e-mail address signs in."""
 
-    email = models.EmailField("e-mail", unique=True)
-    name = models.CharField(max_length=100, help_text="For «Hi, <name>».")
+    email = StoredEmail("e-mail", unique=True)
+    name = StoredText(max_length=100, help_text="For «Hi, <name>».")
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField(db_default=Now(), editable=False)
@@ -66,8 +68,8 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 
 
 class Organization(models.Model):
-    name = models.CharField(max_length=100)
-    slug = models.SlugField(max_length=60, unique=True)
+    name = StoredText(max_length=100)
+    slug = StoredSlug(max_length=60, unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
@@ -86,7 +88,7 @@ class Membership(models.Model):
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    role = StoredText(max_length=10, choices=Role, default=Role.MEMBER)
 
     class Meta:
         constraints = [
@@ -103,7 +105,7 @@ class Project(models.Model):
     """Owned by exactly one organization or one person (personal)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=100)
+    name = StoredText(max_length=100)
     organization = models.ForeignKey(
         Organization, models.CASCADE, null=True, blank=True, related_name="projects"
     )
@@ -128,8 +130,8 @@ class Environment(models.Model):
     """A named group of workers of an organization."""
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="environments")
-    name = models.CharField(max_length=100)
-    slug = models.SlugField(max_length=60)
+    name = StoredText(max_length=100)
+    slug = StoredSlug(max_length=60)
 
     class Meta:
         ordering = ["name", "id"]

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from orgs.stored import StoredText
+
 from .people import Environment, Membership, Organization, User
 
 
@@ -20,9 +22,9 @@ class Token(models.Model):
 
     prefix: ClassVar[str]
 
-    key_id = models.CharField(max_length=16, unique=True, editable=False)
-    digest = models.CharField(max_length=64, editable=False)
-    name = models.CharField(max_length=100)
+    key_id = StoredText(max_length=16, unique=True, editable=False)
+    digest = StoredText(max_length=64, editable=False)
+    name = StoredText(max_length=100)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True)

@@ -136,7 +136,7 @@ class AwsEcr(_Ecr):
         REGION_FIELD,
     )
 
-    def clean(
+    def check(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         problems: list[Problem] = []
@@ -210,7 +210,7 @@ class AwsEcrRole(_Ecr):
         REGION_FIELD,
     )
 
-    def clean(
+    def check(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         problems: list[Problem] = []

@@ -6,10 +6,12 @@ Pure: nothing here touches the ORM, forms or a request.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, final
+
+from .text import REPLACEMENT, has_control
 
 if TYPE_CHECKING:
     from .patterns import MatchPattern
@@ -49,6 +51,24 @@ class Refused(ValueError):
     @property
     def code(self) -> str:
         return self.problem.code
+
+
+def text_problem(
+    value: object, *, name: str | None, label: str, most: int | None, lines: bool = False
+) -> Problem | None:
+    """What is wrong with a value as text, whatever it should say; None where nothing is.
+
+    `most` is its greatest length in characters. The value is never repeated.
+    """
+    if not isinstance(value, str):
+        return Problem("not_text", f"{label} isn't text.", "Write it as text.", name)
+    if has_control(value, lines=lines):
+        what = f"{label} has a control character in it."
+        return Problem("control_character", what, "Write it again by hand.", name)
+    if most is not None and len(value) > most:
+        what = f"{label} is longer than {most:,} characters."
+        return Problem("too_long", what, "Write less.", name)
+    return None
 
 
 # What the transient half of the taxonomy is: asking again later may help.
@@ -157,6 +177,7 @@ class Field:
     `secret` fields are sealed and never shown again; `paired_with` names the
     public field that identifies the same key: changing that needs the secret
     anew (DESIGN, rule 6). `choices` gives (value, label) pairs when called.
+    `max_length` is in characters; only with `lines` it may have line breaks.
     `echo` is a regular expression of what an import's error may repeat of it: so
     narrow that no secret in the wrong column fits; empty for nothing at all.
     """
@@ -168,6 +189,7 @@ class Field:
     secret: bool = False
     required: bool = True
     max_length: int = 200
+    lines: bool = False
     paired_with: str | None = None
     choices: Callable[[], Sequence[tuple[str, str]]] | None = None
     strips_all_blanks: bool = False
@@ -226,19 +248,71 @@ class RegistryType(abc.ABC):
     def secret_fields(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if f.secret)
 
-    @abc.abstractmethod
+    @final
     def clean(
-        self,
-        config: Config,
-        secrets: Config,
-        patterns: Sequence[MatchPattern],
+        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Check and complete what was typed; raise `Refused` with all problems.
 
         Gives `(config, secrets)` with exactly this type's fields, secrets only
-        those that were given. Problems of patterns carry field "patterns".
-        Whether an absent secret is allowed is the caller's to know.
+        those that were given. What `fields` declare is held here, for every type;
+        whether an absent secret is allowed is the caller's to know.
         """
+        given: dict[str, object] = {**config, **secrets}
+        if unreadable := list(self._unreadable(given)):
+            raise Refused(*unreadable)
+        cleaned = self.check(config, secrets, patterns)
+        if wrong := list(self._beyond_declared({**cleaned[0], **cleaned[1]})):
+            raise Refused(*wrong)
+        return cleaned
+
+    @abc.abstractmethod
+    def check(
+        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """A type's own part of `clean`; every value given is text that can be stored.
+
+        Problems of patterns carry field "patterns".
+        """
+
+    @final
+    def unusable(self, config: Config, secrets: Config) -> Problem | None:
+        """Why no login can come of what is stored, which older rules let in; None where
+        one may."""
+        kept: dict[str, object] = {**config, **secrets}
+        lacking = [
+            Problem("required", f"{f.label} is missing.", "", f.name)
+            for f in self.fields
+            if f.required and not kept.get(f.name)
+        ]
+        return next(iter([*self._unreadable(kept), *lacking]), None)
+
+    def _unreadable(self, given: Mapping[str, object]) -> Iterator[Problem]:
+        """Values that can't be stored or weren't read right: no text, or part of one. Line
+        breaks are the type's to judge, which may cut them off."""
+        for declared in self.fields:
+            value = given.get(declared.name, "")
+            label = declared.label
+            if not isinstance(value, str):
+                yield Problem(
+                    "not_text", f"{label} isn't text.", "Write it as text.", declared.name
+                )
+            elif has_control(value.strip(), lines=True) or REPLACEMENT in value:
+                code = "secret_shape" if declared.secret else "control_character"
+                what = f"{label} has a character in it that can't be read."
+                yield Problem(code, what, "Write it again by hand.", declared.name)
+
+    def _beyond_declared(self, cleaned: Mapping[str, str]) -> Iterator[Problem]:
+        for f in self.fields:
+            problem = text_problem(
+                cleaned.get(f.name, ""),
+                name=f.name,
+                label=f.label,
+                most=f.max_length,
+                lines=f.lines,
+            )
+            if problem is not None:
+                yield problem
 
     @abc.abstractmethod
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:

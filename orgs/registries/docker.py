@@ -65,7 +65,7 @@ class DockerRegistry(RegistryType):
         ),
     )
 
-    def clean(
+    def check(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         username, password = config.get("username", "").strip(), secrets.get("password", "")

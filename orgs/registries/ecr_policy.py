@@ -21,12 +21,11 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from .base import AccessPolicy
 from .ecr_hosts import EcrHost, parse_ecr_pattern_host, partition_of_region
 from .images import ImageReference, InvalidImage
-from .patterns import MatchPattern
+from .patterns import MatchPattern, segment_matches
 
 NAME = "valohai-ecr-policy"
 ACTIONS = tuple(
@@ -239,7 +238,7 @@ def _without_covered(resources: Iterator[str]) -> tuple[str, ...]:
     return tuple(
         resource
         for resource in found
-        if not any(other != resource and fnmatchcase(resource, other) for other in found)
+        if not any(other != resource and segment_matches(other, resource) for other in found)
     )
 
 

@@ -162,13 +162,13 @@ def check_text(text: str) -> None:
     """Raise `InvalidImage` for what can be no reference, whatever its parts."""
     if not text:
         raise _refuse("Nothing is written here.", "Write host/path, as in docker pull.")
+    if len(text) > MAX_LENGTH:
+        raise _refuse(f"This is longer than {MAX_LENGTH} characters.", "Write host/path.")
     if not _TEXT.fullmatch(text):
         raise _refuse(
             "Only ASCII letters, digits and signs can stand here, and no blanks.",
             "Remove blanks, also around it, and type letters that look alike anew.",
         )
-    if len(text) > MAX_LENGTH:
-        raise _refuse(f"This is longer than {MAX_LENGTH} characters.", "Write host/path.")
 
 
 def split_scheme(text: str) -> tuple[str | None, str]:

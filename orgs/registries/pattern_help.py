@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from itertools import islice
 
 from .ecr_hosts import parse_ecr_pattern_host
 from .images import ImageReference, InvalidImage
-from .patterns import MatchPattern
+from .patterns import MatchPattern, segment_matches
 
 EXAMPLES = 3
 # The registry of a `*` in the host: an account, or any name.
@@ -153,9 +152,9 @@ def _hosts_meet(one: str, other: str) -> bool:
 def _segments_meet(one: str, other: str) -> bool:
     """Where both have a `*`, only their ends can be at odds: what is between fits in a row."""
     if "*" not in one:
-        return fnmatchcase(one, other)
+        return segment_matches(other, one)
     if "*" not in other:
-        return fnmatchcase(other, one)
+        return segment_matches(one, other)
     start, start_other = one.partition("*")[0], other.partition("*")[0]
     end, end_other = one.rpartition("*")[2], other.rpartition("*")[2]
     return (start.startswith(start_other) or start_other.startswith(start)) and (

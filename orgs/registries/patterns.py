@@ -7,7 +7,7 @@ those of images, so that the two normal forms can't drift apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Self, TypeAlias
@@ -106,7 +106,7 @@ class MatchPattern:
         if wanted[-1] == "*":
             wanted = wanted[:-1]
             found = found[: len(wanted)]
-        return len(wanted) == len(found) and all(map(_segment_matches, wanted, found))
+        return len(wanted) == len(found) and all(map(segment_matches, wanted, found))
 
     @property
     def rank(self) -> Rank:
@@ -153,7 +153,7 @@ def host_keys(wanted: ImageReference | Server) -> list[str]:
     return authorities
 
 
-def _segment_matches(pattern: str, segment: str) -> bool:
+def segment_matches(pattern: str, segment: str) -> bool:
     """Whether one path segment fits, each `*` being any number of characters.
 
     Taking each piece at its first place is enough, so the time is that of one
@@ -172,6 +172,17 @@ def _segment_matches(pattern: str, segment: str) -> bool:
             return False
         at += len(piece)
     return segment.endswith(last)
+
+
+def readable(texts: Iterable[str]) -> list[MatchPattern]:
+    """Those of the stored patterns that are ones; what older rules let in matches nothing."""
+    found = []
+    for text in texts:
+        try:
+            found.append(MatchPattern.parse(text))
+        except Refused:
+            continue
+    return found
 
 
 def _segment_rank(segment: str) -> SegmentRank:

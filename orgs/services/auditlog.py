@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -16,7 +16,9 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from orgs.models import AuditEvent, Organization
+from orgs.registries.text import storable
 
+from . import asked
 from .files.columns import escape
 
 PAGE = 50
@@ -88,7 +90,8 @@ class Filters:
     @classmethod
     def of(cls, given: Any) -> Filters:
         """From a query string's values; what can't be a value is no limit."""
-        return cls(**{f.name: str(given.get(f.name, "")).strip()[:700] for f in fields(cls)})
+        told = {f.name: storable(str(given.get(f.name, ""))) for f in fields(cls)}
+        return cls(**{name: text.strip()[:700] for name, text in told.items()})
 
     def __bool__(self) -> bool:
         return any(getattr(self, f.name) for f in fields(self))
@@ -117,9 +120,9 @@ def events_of(organization: Organization, filters: Filters) -> QuerySet[AuditEve
     if filters.source:
         known = _address(filters.source)
         found = found.filter(source_address=filters.source) if known else found.none()
-    if since := _day(filters.since):
+    if since := asked.day(filters.since):
         found = found.filter(at__gte=since)
-    if until := _day(filters.until):
+    if until := asked.day(filters.until):
         found = found.filter(at__lt=until + timedelta(days=1))
     return found
 
@@ -203,16 +206,7 @@ def _address(text: str) -> bool:
     return True
 
 
-def _day(text: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
 def _position(text: str) -> tuple[datetime, int] | None:
     at, _, pk = text.rpartition("_")
-    try:
-        return datetime.fromisoformat(at), int(pk)
-    except ValueError:
-        return None
+    moment, number = asked.moment(at), asked.number(pk)
+    return None if moment is None or number is None else (moment, number)

@@ -6,21 +6,24 @@ the same for each of its rows.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from django.db.models import Count, QuerySet
+
+from orgs import sealed, stored
 from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
 from orgs.registries import patterns as pure
 from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG
 
 MAX_PATTERNS = 100
+# Each pattern is written once for each environment.
+MAX_ENVIRONMENTS = 100
+# What is told of a pattern and granted for it is tried `*` by `*`.
+MAX_STARS = 16
 MAX_WILDCARD_PATHS = 200
-MAX_NOTE = 500
-# Nothing that a person writes; NUL can't even be stored in PostgreSQL.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def check(draft: Draft, entry: RegistryEntry | None = None) -> Checked:
 def examine(draft: Draft) -> Examined:
     """`check` but for rule 6, which needs to know the entry."""
     parsed, problems = parse_patterns(draft.patterns)
-    problems += _note_problems(draft.note)
+    problems += _other_problems(draft)
     registry_type = BY_SLUG.get(draft.registry_type)
     if registry_type is None:
         unknown = Problem(
@@ -94,13 +97,16 @@ def examine(draft: Draft) -> Examined:
     return Examined(parsed, Checked(registry_type, parsed, config, secrets), problems)
 
 
-def _note_problems(note: str) -> list[Problem]:
-    if len(note) > MAX_NOTE:
-        return [Problem("too_long", "The note is too long.", f"Keep it to {MAX_NOTE}.", "note")]
-    if _CONTROL.search(note):
-        what, fix = "The note has a control character in it.", "Write it again by hand."
-        return [Problem("control_character", what, fix, "note")]
-    return []
+def _other_problems(draft: Draft) -> Iterator[Problem]:
+    """Of what all types have besides patterns."""
+    yield from stored.problems(RegistryEntry, note=draft.note)
+    if len(draft.environments) > MAX_ENVIRONMENTS:
+        yield Problem(
+            "too_many",
+            f"An entry is limited to at most {MAX_ENVIRONMENTS} environments.",
+            "Choose fewer, or none, which means all.",
+            "environments",
+        )
 
 
 def type_of(entry: RegistryEntry) -> RegistryType:
@@ -113,22 +119,39 @@ def type_of(entry: RegistryEntry) -> RegistryType:
 
 
 def patterns_of(entry: RegistryEntry) -> list[pure.MatchPattern]:
-    """The entry's own, in the order given."""
-    return [pure.MatchPattern.parse(text) for text in entry.pattern_texts]
+    """The entry's own, in the order given, but for those that can't be read any more."""
+    return pure.readable(entry.pattern_texts)
+
+
+def secrets_of(entry: RegistryEntry) -> dict[str, str]:
+    """The entry's stored secrets, opened; raises `sealed.Unreadable`, also for what is
+    sealed but isn't secrets."""
+    if entry.secrets is None:
+        return {}
+    try:
+        found = json.loads(entry.secrets.reveal(entry.sealed_for))
+    except (TypeError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise sealed.Unreadable(f"The sealed value of {entry.sealed_for} isn't secrets.")
+    return found
 
 
 def parse_patterns(texts: Sequence[str]) -> tuple[list[pure.MatchPattern], list[Problem]]:
     """Each pattern once, in the order given, and what is wrong with the others."""
+    given = list(dict.fromkeys(stripped for text in texts if (stripped := text.strip())))
+    if len(given) > MAX_PATTERNS:  # before any is read: it takes its time
+        return [], [_too_many(len(given))]
     problems: list[Problem] = []
     parsed: dict[str, pure.MatchPattern] = {}
-    for text in texts:
-        if not text.strip():
-            continue
+    for text in given:
         try:
-            pattern = pure.MatchPattern.parse(text.strip())
+            pattern = pure.MatchPattern.parse(text)
         except Refused as refused:
             problems += refused.problems
             continue
+        if str(pattern).count("*") > MAX_STARS:
+            problems.append(_too_many_stars())
         parsed.setdefault(str(pattern), pattern)
     if not parsed and not problems:
         problems.append(
@@ -140,16 +163,25 @@ def parse_patterns(texts: Sequence[str]) -> tuple[list[pure.MatchPattern], list[
                 "patterns",
             )
         )
-    if len(parsed) > MAX_PATTERNS:
-        problems.append(
-            Problem(
-                "too_many",
-                f"An entry has at most {MAX_PATTERNS} patterns.",
-                "Use a wider pattern, or a second entry.",
-                "patterns",
-            )
-        )
     return list(parsed.values()), problems
+
+
+def _too_many(count: int) -> Problem:
+    return Problem(
+        "too_many",
+        f"An entry has at most {MAX_PATTERNS} patterns, and these are {count:,}.",
+        "Use a wider pattern, or a second entry.",
+        "patterns",
+    )
+
+
+def _too_many_stars() -> Problem:
+    return Problem(
+        "invalid_pattern",
+        f"A pattern has at most {MAX_STARS} “*”.",
+        "Write a wider one: a last “/*” covers everything below.",
+        "patterns",
+    )
 
 
 def secret_problems(draft: Draft, found: Examined, entry: RegistryEntry | None) -> list[Problem]:
@@ -251,19 +283,27 @@ def duplicate(row: MatchPattern) -> Problem:
     )
 
 
-def _too_many_wildcards(rows: Any, patterns: Sequence[pure.MatchPattern]) -> list[Problem]:
+def _too_many_wildcards(
+    rows: QuerySet[MatchPattern], patterns: Sequence[pure.MatchPattern]
+) -> list[Problem]:
+    """One query, whatever the number of patterns."""
     places: dict[tuple[str, str], set[str]] = {}
     for pattern in patterns:
         if pattern.has_wildcard_path:
             key = (pattern.authority, pattern.literal_prefix)
             places.setdefault(key, set()).add(str(pattern))
-    problems = []
-    for (host, prefix), new in places.items():
-        standing = rows.filter(host=host, prefix=prefix, wildcard_path=True)
-        others = standing.exclude(normalized__in=new).values("normalized").distinct().count()
-        if others + len(new) > MAX_WILDCARD_PATHS:
-            problems.append(too_crowded(host, prefix, others))
-    return problems
+    standing = rows.filter(
+        host__in={host for host, _ in places},
+        prefix__in={prefix for _, prefix in places},
+        wildcard_path=True,
+    ).exclude(normalized__in=[text for new in places.values() for text in new])
+    counted = standing.values_list("host", "prefix").annotate(n=Count("normalized", distinct=True))
+    others = {(host, prefix): n for host, prefix, n in counted}
+    return [
+        too_crowded(*place, others.get(place, 0))
+        for place, new in places.items()
+        if others.get(place, 0) + len(new) > MAX_WILDCARD_PATHS
+    ]
 
 
 def too_crowded(host: str, prefix: str, others: int) -> Problem:

@@ -32,7 +32,7 @@ from orgs.models import (
 from orgs.registries.base import Refused
 
 from .audit import Actor, event, record
-from .checking import Checked, Draft, check, check_all, conflicts, parse_patterns
+from .checking import Checked, Draft, check, check_all, conflicts, parse_patterns, secrets_of
 from .clock import database_now
 
 __all__ = ["Draft", "check"]
@@ -214,7 +214,7 @@ def _seal(entry: RegistryEntry, checked: Checked, now: datetime) -> None:
 def _revealed(entry: RegistryEntry) -> dict[str, str] | None:
     """The stored secrets, or None where there are none or they don't open."""
     try:
-        return json.loads(entry.secrets.reveal(entry.sealed_for)) if entry.secrets else None
+        return secrets_of(entry) or None
     except sealed.Unreadable:
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -17,6 +18,18 @@ from orgs.registries.places import Places
 
 from .attention import OLD
 from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, escape
+
+log = logging.getLogger(__name__)
+_NOT_TOLD = "Not exported, since it is broken; tell staff of"
+_UNTELLABLE: dict[str, Any] = {
+    "type": "",
+    "image_patterns": [],
+    "configuration": {"version": "1"},
+    "environments": [],
+    "enabled": False,
+    "note": "",
+    **dict.fromkeys(TOLD, ""),
+}
 
 # Exports under way at once in this process: each keeps a thread for as long as its reader
 # takes to receive it.
@@ -69,15 +82,15 @@ def _csv(entries: Iterable[RegistryEntry]) -> Iterator[str]:
 
     writer.writerow([*COLUMNS, *TOLD])
     yield taken()
-    for entry in entries:
+    for entry in _documents(entries):
         cells = {
-            **entry.config,
-            PATTERN: " ".join(entry.pattern_texts),
-            TYPE: entry.registry_type,
-            ENVIRONMENTS: " ".join(environment.slug for environment in entry.environments),
-            ENABLED: "true" if entry.enabled else "false",
-            NOTE: entry.note,
-            **_told(entry),
+            **entry["configuration"],
+            PATTERN: " ".join(entry["image_patterns"]),
+            TYPE: entry["type"],
+            ENVIRONMENTS: " ".join(entry["environments"]),
+            ENABLED: "true" if entry["enabled"] else "false",
+            NOTE: entry["note"],
+            **{name: entry[name] for name in TOLD},
         }
         writer.writerow([escape(str(cells.get(column, ""))) for column in (*COLUMNS, *TOLD)])
         yield taken()
@@ -86,8 +99,8 @@ def _csv(entries: Iterable[RegistryEntry]) -> Iterator[str]:
 def _json(entries: Iterable[RegistryEntry]) -> Iterator[str]:
     yield "["
     between = "\n"
-    for entry in entries:
-        yield between + json.dumps(_document(entry), ensure_ascii=False, indent=2)
+    for entry in _documents(entries):
+        yield between + json.dumps(entry, ensure_ascii=False, indent=2)
         between = ",\n"
     yield "\n]\n"
 
@@ -96,11 +109,22 @@ def _yaml(entries: Iterable[RegistryEntry]) -> Iterator[str]:
     import yaml
 
     empty = True
-    for entry in entries:
+    for entry in _documents(entries):
         empty = False
-        yield yaml.safe_dump([_document(entry)], allow_unicode=True, sort_keys=False)
+        yield yaml.safe_dump([entry], allow_unicode=True, sort_keys=False)
     if empty:
         yield "[]\n"
+
+
+def _documents(entries: Iterable[RegistryEntry]) -> Iterator[dict[str, Any]]:
+    """Each entry; one that can't be told keeps its place, and ends nobody's export."""
+    for entry in entries:
+        try:
+            yield _document(entry)
+        except Exception as error:
+            # Its text might quote what it was working on; its kind is enough.
+            log.error("exporting entry %s: %s", entry.pk, type(error).__name__)
+            yield _UNTELLABLE | {"type": entry.registry_type, "note": f"{_NOT_TOLD} {entry.pk}"}
 
 
 def _document(entry: RegistryEntry) -> dict[str, Any]:

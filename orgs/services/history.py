@@ -57,8 +57,9 @@ def changes_of(event: AuditEvent) -> Iterator[Change]:
     """What a changed entry's event tells, value by value."""
     if event.action in {"entry.enabled", "entry.disabled"}:
         return
-    for name, pair in event.properties.get("changes", {}).items():
-        if not isinstance(pair, list):
+    told = event.properties.get("changes")
+    for name, pair in told.items() if isinstance(told, dict) else ():
+        if not (isinstance(pair, list) and len(pair) == 2):
             yield Change(_label(name))
             continue
         before, after = pair
@@ -77,12 +78,12 @@ def _label(name: str) -> str:
 def _said(name: str, values: dict[str, Any]) -> str:
     """A value in words; what is empty is “–”."""
     value = values.get(name)
-    if name == "type" and value in BY_SLUG:
+    if name == "type" and isinstance(value, str) and value in BY_SLUG:
         return BY_SLUG[value].label
-    if name == "environments":
-        return ", ".join(value or []) or "all"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(value) or "–"
+        return ", ".join(map(str, value)) or ("all" if name == "environments" else "–")
+    if name == "environments" and not value:
+        return "all"
     return str(value or "–")

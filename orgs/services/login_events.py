@@ -80,14 +80,14 @@ def _with(token: WorkerToken, action: str):
 
 
 def _told(event: AuditEvent, key_ids: bool) -> LoginEvent:
-    reason = event.properties.get("reason", "")
+    reason = str(event.properties.get("reason", ""))
     return LoginEvent(
         at=event.at,
         actor=event.actor,
         source_address=event.source_address,
         image=event.subject,
         project=event.project,
-        environment=event.properties.get("environment", ""),
+        environment=str(event.properties.get("environment", "")),
         code=event.code,
         reason=reason if key_ids else without_key_ids(reason),
         times=event.properties.get("times", 0),

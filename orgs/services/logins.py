@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, Refused
-from orgs.registries.patterns import MatchPattern
+from orgs.registries.patterns import readable
 
 from . import audit, minting, repeats
 from .checking import type_of
@@ -134,7 +134,8 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
 
 def _require_own_host(served: Served, image: Wanted) -> None:
     """A secret that goes to the host goes to one that the entry names in full (rule 5)."""
-    if MatchPattern.parse(served.pattern).authority != image.authority:
+    authorities = {pattern.authority for pattern in readable([served.pattern])}
+    if image.authority not in authorities:
         raise LoginError(
             "entry_unusable",
             f"The entry doesn't name {image.authority} in full, so its secret doesn't go there.",

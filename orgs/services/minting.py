@@ -28,6 +28,7 @@ from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
 
 from . import upstream
+from .checking import secrets_of
 from .clock import database_now
 from .status import status_mark
 
@@ -123,14 +124,17 @@ def forget_failures(entry: RegistryEntry) -> None:
 
 
 def revealed(entry: RegistryEntry) -> dict[str, str]:
-    """The entry's secrets; `LoginError` entry_unusable where they don't open."""
-    if entry.secrets is None:
-        return {}
+    """The entry's secrets; `LoginError` entry_unusable where they don't open, or where no
+    login can come of them and the entry's config."""
     try:
-        return json.loads(entry.secrets.reveal(entry.sealed_for))
+        secrets = secrets_of(entry)
     except sealed.Unreadable:
         status_mark(entry, RegistryEntry.Status.UNREADABLE, _unreadable())
         raise _unreadable() from None
+    kind = BY_SLUG.get(entry.registry_type)
+    if kind is not None and (problem := kind.unusable(entry.config, secrets)):
+        raise LoginError("entry_unusable", problem.what, "Edit the entry, and enter it again.")
+    return secrets
 
 
 def valid_until(entry: RegistryEntry) -> datetime | None:
@@ -147,8 +151,8 @@ def valid_until(entry: RegistryEntry) -> datetime | None:
 def opens(entry: RegistryEntry) -> bool:
     """Whether the entry's secrets can be read with this server's keys."""
     try:
-        revealed(entry)
-    except LoginError:
+        secrets_of(entry)
+    except sealed.Unreadable:
         return False
     return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import TypeAlias
 from uuid import UUID
 
@@ -79,8 +79,7 @@ def neighbours(
     met: dict[tuple[Relation, UUID, str], set[str]] = {}
     duplicates: dict[str, Problem] = {}
     for row in rows:
-        theirs = pure.MatchPattern.parse(row.normalized)
-        for ours in patterns:
+        for theirs, ours in product(pure.readable([row.normalized]), patterns):
             if not meet(ours, theirs):
                 continue
             if ours == theirs and (row.environment_id is None) is (not environments):

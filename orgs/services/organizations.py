@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from django.db import models, transaction
 from django.utils.text import slugify
 
+from orgs import stored
 from orgs.models import (
     Environment,
     MatchPattern,
@@ -32,12 +33,16 @@ AnyModel = TypeVar("AnyModel", bound=models.Model)
 
 
 def person(email: str, *, name: str = "") -> tuple[User, bool]:
-    """The user with this e-mail, and whether they are new (then without a password)."""
+    """The user with this e-mail, and whether they are new (then without a password).
+
+    Raises `Refused` where it can't be one.
+    """
     email = email.strip().lower()
     found = User.objects.filter(email=email).first()
     if found is not None:
         return found, False
-    name = name or email.partition("@")[0].replace(".", " ").title()
+    name = name or email.partition("@")[0].replace(".", " ").title()[:100]
+    stored.require(User, email=email, name=name)
     return User.objects.create_user(email, None, name=name), True
 
 
@@ -45,6 +50,7 @@ def organization_create(
     *, name: str, admin: User, actor: Actor, slug: str | None = None
 ) -> Organization:
     """An organization with its first admin; raises `Refused` where the slug is taken."""
+    stored.require(Organization, name=name)
     slug = slug or slugify(name)
     if problem := slug_problem(slug):
         raise Refused(problem)
@@ -65,9 +71,10 @@ def organization_create(
 def slug_problem(slug: str, organization: Organization | None = None) -> Problem | None:
     """What is wrong with a short name, for a new organization or the one given."""
     if not slug or slug != slugify(slug) or len(slug) > 60:
+        shown = "".join(letter for letter in slug if letter.isprintable())
         return Problem(
             "invalid_slug",
-            f"“{slug}” can't be the organization's short name in addresses.",
+            f"“{shown[:60]}” can't be the organization's short name in addresses.",
             "Give one with lower-case letters, digits and dashes.",
             "slug",
         )
@@ -88,6 +95,7 @@ def organization_update(
     *, organization: Organization, actor: Actor, name: str, slug: str
 ) -> Organization:
     """Rename; raises `Refused` where the slug is taken."""
+    stored.require(Organization, name=name)
     if problem := slug_problem(slug, organization):
         raise Refused(problem)
     with _written(organization) as standing:
@@ -167,7 +175,11 @@ def _keep_an_admin(leaving: Membership) -> None:
 def project_create(
     *, name: str, actor: Actor, organization: Organization | None = None, user: User | None = None
 ) -> Project:
-    """A project of an organization or, personal, of a user: exactly one of them."""
+    """A project of an organization or, personal, of a user: exactly one of them.
+
+    Raises `Refused` for what can't be a name.
+    """
+    stored.require(Project, name=name)
     with transaction.atomic():
         project = Project.objects.create(name=name, organization=organization, user=user)
         record(
@@ -191,8 +203,10 @@ def project_update(
 ) -> Project:
     """Rename a project, or give it to another owner: exactly one.
 
-    Both organizations are told where it moves from one to another.
+    Both organizations are told where it moves from one to another. Raises `Refused` for
+    what can't be a name.
     """
+    stored.require(Project, name=name)
     with _written(project) as standing:
         before = standing.organization
         owners = [_owner(standing), str(organization or user)]
@@ -221,6 +235,7 @@ def environment_create(
     *, organization: Organization, name: str, slug: str, actor: Actor
 ) -> Environment:
     """A new group of workers; raises `Refused` where the slug is taken."""
+    stored.require(Environment, name=name, slug=slug)
     with _written(organization) as standing:
         _refuse_environment_slug(standing, slug)
         environment = Environment.objects.create(organization=standing, name=name, slug=slug)
@@ -231,7 +246,8 @@ def environment_create(
 def environment_update(
     *, environment: Environment, actor: Actor, name: str, slug: str
 ) -> Environment:
-    """Rename; workers that ask by its slug must ask by the new one."""
+    """Rename; workers that ask by its slug must ask by the new one. Raises `Refused`."""
+    stored.require(Environment, name=name, slug=slug)
     with _written(environment.organization) as organization:
         standing = organization.environments.get(pk=environment.pk)
         _refuse_environment_slug(organization, slug, standing)

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from orgs import stored
 from orgs.models import AuditEvent, Organization, User
 
 from . import attempts, organizations
@@ -41,8 +42,10 @@ def person_create(*, email: str, name: str, actor: Actor, encoded: str = "") -> 
     """A new person; without a password until they set one by `person_link`.
 
     `encoded` is a password's hash: hashing takes long, and nothing may wait for it
-    inside a transaction.
+    inside a transaction. Raises
+    `Refused` for what can't be stored.
     """
+    stored.require(User, email=email, name=name)
     with transaction.atomic():
         person = User.objects.create_user(email, None, name=name)
         if encoded:
@@ -55,7 +58,12 @@ def person_create(*, email: str, name: str, actor: Actor, encoded: str = "") -> 
 def person_update(
     *, person: User, actor: Actor, permissions: Iterable[Permission] | None = None, **values: Any
 ) -> User:
-    """Change name, e-mail or what they may do; `permissions` None leaves those as they are."""
+    """Change name, e-mail or what they may do; `permissions` None leaves those as they are.
+
+    Raises `Refused` for what can't be stored.
+    """
+    texts = {name: text for name, text in values.items() if isinstance(text, str)}
+    stored.require(User, **texts)
     with transaction.atomic():
         standing = User.objects.select_for_update(no_key=True).get(pk=person.pk)
         changes = {

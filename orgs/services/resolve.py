@@ -17,7 +17,7 @@ from orgs.models import Environment, MatchPattern, Organization, Project, Regist
 from orgs.registries.base import LoginError
 from orgs.registries.images import HUB, ImageReference, Server
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.registries.patterns import host_keys, index_keys
+from orgs.registries.patterns import host_keys, index_keys, readable
 
 # What a login is asked for.
 Wanted: TypeAlias = ImageReference | Server
@@ -231,8 +231,9 @@ def _reach(environment: Environment | None) -> Q:
     return everyone | Q(environment=environment) if environment else everyone
 
 
-def _parsed(rows):
-    return [(row, Pattern.parse(row.normalized)) for row in rows]
+def _parsed(rows) -> list[tuple[MatchPattern, Pattern]]:
+    """Each row with its pattern; one that can't be read any more matches nothing."""
+    return [(row, pattern) for row in rows for pattern in readable([row.normalized])]
 
 
 def _order(found: tuple[MatchPattern, Pattern]) -> tuple[object, ...]:

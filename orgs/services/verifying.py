@@ -48,9 +48,11 @@ CLAIM = timedelta(seconds=40)  # longer than a check can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
+MOST_OF_IMAGE = 700  # characters; as many as are kept
 THREADS = 4  # where many are verified
 WAIT = 20.0  # seconds that each of them waits for a place
 Status = RegistryEntry.Status
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -132,10 +134,18 @@ def newest(entry: RegistryEntry, *, key_ids: bool) -> tuple[Report | None, str]:
         return None, ""
     if found.at is None:
         return None, found.image
-    steps = [Step(**step) for step in found.steps]
+    steps = list(_stored_steps(found.steps))
     if not key_ids:
         steps = [replace(step, what=without_key_ids(step.what)) for step in steps]
     return Report(steps, found.image, found.at), found.image
+
+
+def _stored_steps(told: list[Any]) -> Iterator[Step]:
+    for step in told:
+        try:
+            yield Step(**{**step, "result": Result(step["result"])})
+        except (TypeError, KeyError, ValueError):  # a former version's
+            continue
 
 
 def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
@@ -144,6 +154,9 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
     if not text.strip():
         return None
     image = ImageReference.parse(text.strip())
+    if len(str(image)) > MOST_OF_IMAGE:
+        what = f"The image is longer than {MOST_OF_IMAGE} characters."
+        raise Refused(Problem("too_long", what, "Name one without its digest.", "image"))
     if not any(pattern.matches(image) for pattern in patterns_of(entry)):
         raise Refused(
             Problem(
@@ -231,10 +244,14 @@ def _steps(
 ) -> Iterator[Step]:
     """The three of them; what comes after a failure isn't checked."""
     patterns = patterns_of(entry)
-    host = image.host if image else kind.example_host(patterns[0])
     changed = entry.secrets_changed_at
     new = changed is not None and database_now() - changed < NEW
     try:
+        if not patterns:
+            raise LoginError(
+                "entry_unusable", "The entry has no match pattern that can be read.", "Edit it."
+            )
+        host = image.host if image else kind.example_host(patterns[0])
         login = upstream.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
         assert isinstance(login, DockerLogin)
     except LoginError as error:

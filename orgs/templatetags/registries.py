@@ -29,10 +29,12 @@ _NOTHING = mark_safe('<span class="muted">–</span>')
 
 
 @register.filter
-def image(text: str) -> SafeString:
-    """An image or pattern: host and tag muted, path strong, `*` coloured, breaks at `/`."""
-    first, slash, rest = text.partition("/")
-    host, path = (first, rest) if slash and looks_like_host(first) else ("", text)
+def image(text: object) -> SafeString:
+    """An image or pattern: host and tag muted, path strong, `*` coloured, breaks at `/`; or
+    the id of what has none."""
+    written = str(text)
+    first, slash, rest = written.partition("/")
+    host, path = (first, rest) if slash and looks_like_host(first) else ("", written)
     path, colon, tag = path.partition(":")
     *before, last = path.split("/")
     parts = [("host", _host(f"{host}/"))] if host else []
@@ -100,17 +102,21 @@ def to_ask(people: list[User]) -> SafeString:
 # --- verification ---------------------------------------------------------------
 
 _STEPS = {"login": "Login obtained", "registry": "Registry answers", "image": "Image readable"}
-_RESULTS = {Result.OK: "Yes", Result.FAILED: "No", Result.NOT_CHECKED: "Not checked"}
+_RESULTS: dict[str, str] = {
+    Result.OK: "Yes",
+    Result.FAILED: "No",
+    Result.NOT_CHECKED: "Not checked",
+}
 
 
 @register.filter
 def step_title(step: Step) -> str:
-    return _STEPS[step.name]
+    return _STEPS.get(step.name, step.name)
 
 
 @register.filter
 def step_word(step: Step) -> str:
-    return _RESULTS[Result(step.result)]
+    return _RESULTS.get(step.result, step.result)
 
 
 # --- states -------------------------------------------------------------------
@@ -123,7 +129,7 @@ class State:
     word: str
 
 
-_STATES = {
+_STATES: dict[str, State] = {
     RegistryEntry.Status.VERIFIED: State("ok", "●", "Verified"),
     RegistryEntry.Status.FAILING: State("bad", "▲", "Failing"),
     RegistryEntry.Status.UNVERIFIED: State("open", "○", "Not verified"),
@@ -140,7 +146,7 @@ def state_of(entry: RegistryEntry) -> State:
         return _DISABLED
     if entry.status == RegistryEntry.Status.UNVERIFIED and found and not found.secret_fields:
         return _ON_WORKERS
-    return _STATES[RegistryEntry.Status(entry.status)]
+    return _STATES.get(entry.status, _STATES[RegistryEntry.Status.UNVERIFIED])
 
 
 @register.filter

@@ -32,6 +32,7 @@ from .context import SignedIn, acting, inside
 
 PAGE_SIZE = 50
 _MOST_TOLD = 5
+_MOST_SEARCHED = 200  # characters; databases bound what they compare with
 _FIRST_PATTERN = MatchPattern.objects.filter(entry=OuterRef("pk")).order_by("position", "pk")
 SORTS = {
     "": "Failing first",
@@ -68,10 +69,10 @@ class Filters:
             return query.get(name, "") if query.get(name) in values else ""
 
         return cls(
-            q=query.get("q", "").replace("\0", "").strip(),
+            q=query.get("q", "").strip()[:_MOST_SEARCHED],
             type=known("type", BY_SLUG),
             status=known("status", STATUSES),
-            environment=query.get("environment", "").replace("\0", ""),
+            environment=query.get("environment", ""),
             unused=query.get("unused") == "1",
             old_key=query.get("old_key") == "1",
             sort=known("sort", SORTS),

@@ -71,7 +71,6 @@ def test_nothing_serves_it(look, alice, bob, acme) -> None:
         ("a" * 64, "an image's ID"),
         ("two words", "no blanks"),
         ("x" * 2001, "2000"),
-        ("x\x00y", ""),
         ("ímage", "Only ASCII"),
         ("<script>alert(1)</script>", ""),
     ],
@@ -86,7 +85,7 @@ def test_what_is_no_image(image, says, look, bob, acme) -> None:
 
 def test_an_unknown_environment(look, bob, gpu, umbrella) -> None:
     umbrella.environments.create(name="Labs", slug="labs")
-    for slug in ("nowhere", "labs", "\x00", str(gpu.pk)):
+    for slug in ("nowhere", "labs", "x" * 300, str(gpu.pk)):
         page = look(bob, CHECK, image=IMAGE, environment=slug)
         assert page.wrong == {"environment"}, slug
     # Where there are none, one in the link is no matter.

@@ -79,7 +79,6 @@ def several(make_entry, gpu):
         ({"old_key": "1"}, "a"),
         ({"old_key": "1", "type": "aws-ecr-role"}, ""),
         ({"q": "ute"}, "e"),
-        ({"q": "ute\0"}, "e"),
         ({"q": "ute", "status": "failing"}, ""),
         ({"page": "nonsense"}, "abcde"),
     ],

@@ -35,7 +35,8 @@ class Command(Base):
     def tell(self, image: Any, organization: Any, found: resolve.Explanation) -> None:
         if found.served is not None:
             entry = found.served.entry
-            label = BY_SLUG[entry.registry_type].label
+            kind = BY_SLUG.get(entry.registry_type)
+            label = kind.label if kind else entry.registry_type
             status = entry.get_status_display()
             self.stdout.write(f"{image} is served by {found.served.pattern} ({label}, {status}).")
         for candidate in found.candidates:
