@@ -24,6 +24,7 @@ from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
 from orgs.services import auditlog, entries, exporting, importing, logins, resolve, verifying
 from orgs.services.audit import COMMAND_LINE, event
+from orgs.services.files import Rows
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -218,7 +219,7 @@ def test_exports_hold_it_and_the_others(broken, make_entry, acme) -> None:
 def test_an_export_can_be_looked_at_by_import(broken, acme) -> None:
     text = "".join(exporting.export(exporting.entries_of(acme), "json"))
     file = io.BytesIO(text.encode())
-    report = importing.plan(organization=acme, file=file, format="json", update=True)
+    report = importing.plan(organization=acme, rows=Rows(file, "json"), update=True)
     assert report.rows == 1
 
 

@@ -22,11 +22,14 @@ from orgs.registries.patterns import MatchPattern as Pattern
 from orgs.services import entries, importing, neighbours, tokens
 from orgs.services.audit import Actor
 from orgs.services.checking import MAX_ENVIRONMENTS, MAX_PATTERNS, MAX_STARS, parse_patterns
+from orgs.services.files import Rows
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db
 
 MANY = [f"registry.example.com/{number}/*" for number in range(18_000)]
+# As many as fit into the largest form that is read at all (web/bodies.py).
+FIT = MANY[:8_000]
 DOCKER = {"registry_type": "docker", "username": "u", "password": "p", "enabled": "on"}
 # Seconds of the processor, of which a request for what anybody may ask has one at most.
 QUICK = 1.0
@@ -114,7 +117,7 @@ def signed_in(alice) -> Client:
 
 
 def test_pasted_into_the_form(signed_in, acme, parsed) -> None:
-    data = DOCKER | {"patterns": "\n".join(MANY)}
+    data = DOCKER | {"patterns": "\n".join(FIT)}
     answers = []
 
     def send():
@@ -122,12 +125,12 @@ def test_pasted_into_the_form(signed_in, acme, parsed) -> None:
 
     assert cpu(send) < QUICK
     (error,) = answers[0].context["form"].errors["patterns"]
-    assert "at most 100 patterns, and these are 18,000" in error
+    assert "at most 100 patterns, and these are 8,000" in error
     assert parsed == [] and acme.entries.count() == 0
 
 
 def test_while_typing(signed_in, acme, parsed) -> None:
-    data = {"patterns": "\n".join(MANY), "registry_type": "aws-ecr"}
+    data = {"patterns": "\n".join(FIT), "registry_type": "aws-ecr"}
     answers = []
 
     def send():
@@ -137,10 +140,18 @@ def test_while_typing(signed_in, acme, parsed) -> None:
     assert "at most 100 patterns" in answers[0].content.decode()
 
 
+def test_more_than_any_form_holds(signed_in, acme, parsed) -> None:
+    for path in ("new/", "help/"):
+        data = DOCKER | {"patterns": "\n".join(MANY)}
+        answer = signed_in.post(f"/organizations/acme/registries/{path}", data)
+        assert answer.status_code == 413
+    assert parsed == []
+
+
 def test_in_the_admin(staff, acme, parsed) -> None:
     client = Client()
     client.force_login(staff)
-    data = DOCKER | {"patterns": "\n".join(MANY), "organization": acme.pk}
+    data = DOCKER | {"patterns": "\n".join(FIT), "organization": acme.pk}
     assert cpu(lambda: client.post("/admin/orgs/registryentry/add/", data)) < QUICK
     assert parsed == [] and acme.entries.count() == 0
 
@@ -166,9 +177,9 @@ def test_sent_to_the_api(alice, acme, actor, parsed) -> None:
 
 
 def test_in_an_import(acme, actor, parsed) -> None:
-    row = {"image_pattern": MANY[:5000], "type": "docker", "username": "u", "password": "p"}
+    row = {"image_pattern": MANY[:200], "type": "docker", "username": "u", "password": "p"}
     file = io.BytesIO(json.dumps([row]).encode())
-    report = importing.plan(organization=acme, file=file, format="json")
+    report = importing.plan(organization=acme, rows=Rows(file, "json"))
     assert [error.code for error in report.errors] == ["too_many"] and parsed == []
 
 

@@ -19,6 +19,7 @@ from orgs.registries.catalogue import TYPES
 from orgs.registries.text import has_control
 from orgs.services import entries, importing, organizations, people, tokens
 from orgs.services.audit import Actor, record
+from orgs.services.files import Rows
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db
@@ -82,6 +83,7 @@ MADE = {
     *(("MatchPattern", name) for name in ("text", "normalized", "host", "prefix")),
     *(("Verification", "image"), ("CachedLogin", "scope"), ("ImportDraft", "format")),
     *((kind, name) for kind in ("WorkerToken", "ApiToken") for name in ("key_id", "digest")),
+    *((kind, "key") for kind in ("Tally", "Repeat")),
 }
 
 
@@ -108,7 +110,7 @@ def test_every_json_column_too() -> None:
         for column in model._meta.fields
         if isinstance(column, models.JSONField)
     ]
-    assert len(found) == 3 and all(isinstance(column, stored.StoredJson) for column in found)
+    assert len(found) == 4 and all(isinstance(column, stored.StoredJson) for column in found)
 
 
 @pytest.mark.parametrize("bad", [*BAD, "x" * 501])
@@ -257,6 +259,6 @@ def test_by_an_import(kind, field, bad, acme, actor) -> None:
     well = {f.name: WELL[f.name] for f in kind.fields}
     row = {"image_pattern": _pattern(kind), "type": kind.slug, **well, field.name: bad}
     file = io.BytesIO(json.dumps([row]).encode())
-    report = importing.apply(organization=acme, actor=actor, file=file, format="json")
+    report = importing.apply(organization=acme, actor=actor, rows=Rows(file, "json"))
     assert not report.written and {error.column for error in report.errors} == {field.name}
     str(report.errors[0]).encode()
