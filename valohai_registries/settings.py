@@ -59,6 +59,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "orgs.api.middleware.JsonOnly",
+    "orgs.web.trouble.InTurn",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "orgs.web.visitors.Visitors",

@@ -18,6 +18,7 @@ log = logging.getLogger("django.request")
 _TOLD = {
     400: ("invalid_request", "The request isn't well formed."),
     404: ("not_found", "There is nothing at this address; /api/v0/openapi.json lists them all."),
+    503: ("busy", "Very much is being asked of this server. Ask again in some seconds."),
     405: ("method_not_allowed", "This address doesn't answer to this method."),
 }
 _UNKNOWN = ("server_error", "The server failed. Ask again, and tell staff if it lasts.")

@@ -18,6 +18,7 @@ from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError
 from orgs.registries.places import Places
 
 from .checking import Draft, check
+from .turns import turns
 
 CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 # Seconds to wait before each further try of a new key. IAM is eventually consistent:
@@ -59,7 +60,7 @@ def place(entry: RegistryEntry, *, apart: bool = False, wait: float = 0.0) -> It
     `apart` doesn't count against the entry's own: for what mends one that hangs.
     """
     things = {} if apart else {"entry": entry.pk}
-    with _PLACES.taken(entry.organization_id, wait=wait, **things):
+    with turns.given_up(), _PLACES.taken(entry.organization_id, wait=wait, **things):
         yield
 
 

@@ -43,6 +43,7 @@ from .checking import patterns_of, type_of
 from .clock import database_now
 from .key_ids import without_key_ids
 from .status import BEYOND_LOGIN, status_mark
+from .turns import turns
 
 CLAIM = timedelta(seconds=40)  # longer than a check can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
@@ -205,6 +206,7 @@ def verify_each(
     organizations = frozenset(entry.organization_id for entry in entries)
     with (
         upstream.run(organizations),
+        turns.given_up(),
         ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool,
     ):
         yield from zip(entries, pool.map(one, entries), strict=True)

@@ -10,6 +10,27 @@ from django.views.defaults import page_not_found
 
 from orgs.models import RegistryEntry
 from orgs.registries.places import Full
+from orgs.services.turns import turns
+
+# Logins; and what costs next to nothing, or is asked to know whether the server lives.
+UNTURNED = ("/api/v0/docker-login/", "/healthz", "/static/")
+
+
+class InTurn:
+    """Middleware, before all that costs: one request after the other, but those for which
+    nobody waits long, so that workers' logins get the processor."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(UNTURNED):
+            return self.get_response(request)
+        try:
+            with turns.taken():
+                return self.get_response(request)
+        except Full as full:
+            return busy(request, full)
 
 
 class Trouble:

@@ -9,6 +9,7 @@ from orgs.models import RegistryEntry
 from orgs.registries.places import Full
 from orgs.services import entries, tokens
 from orgs.services.audit import Actor
+from orgs.services.turns import Turns
 
 pytestmark = pytest.mark.django_db
 
@@ -54,3 +55,29 @@ def test_no_free_place_is_a_page_that_says_so(client, alice, acme, monkeypatch):
     answer = client.get(reverse("projects", args=["acme"]))
     assert (answer.status_code, answer["Retry-After"]) == (503, "3")
     assert "Others are at it. Nothing was changed." in answer.content.decode()
+
+
+@pytest.fixture
+def no_turns(monkeypatch):
+    none = Turns(1, 0.0)
+    monkeypatch.setattr("orgs.web.trouble.turns", none)
+    with none.taken():
+        yield
+
+
+def test_pages_wait_for_their_turn_and_say_when_there_is_none(client, alice, acme, no_turns):
+    client.force_login(alice)
+    answer = client.get(reverse("projects", args=["acme"]))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "Very much is being asked of this server right now." in answer.content.decode()
+
+
+def test_scripts_too_in_json(client, no_turns):
+    answer = client.get("/api/v0/registry-credentials/")
+    assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+    assert answer["Retry-After"]
+
+
+def test_logins_take_no_turn(client, no_turns):
+    assert client.post("/api/v0/docker-login/").status_code == 401
+    assert client.get("/healthz").status_code == 200

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from orgs.registries.base import Problem, Refused
 from orgs.registries.places import Places
+from orgs.services.turns import turns
 
 from . import wire
 from .rows import Row, broken
@@ -70,16 +71,17 @@ def _run(format: str, content: bytes) -> bytes:
     alone, and nothing of this process's environment does."""
     command = [sys.executable, "-E", "-s", "-m", "orgs.services.files", format]
     try:
-        ended = subprocess.run(  # noqa: S603 (every part of it is ours)
-            command,
-            input=content,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            env={},
-            timeout=DEADLINE,
-            check=True,
-        )
+        with turns.given_up():
+            ended = subprocess.run(  # noqa: S603 (every part of it is ours)
+                command,
+                input=content,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=_ROOT,
+                env={},
+                timeout=DEADLINE,
+                check=True,
+            )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         # Neither's text has anything of the file.
         _give_up(format, type(error).__name__)

@@ -1,0 +1,86 @@
+"""Turns: so many compute at once, and whoever waits outside gives its turn up."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from orgs.registries.places import Full
+from orgs.services.turns import Turns
+
+pytestmark = pytest.mark.once
+
+
+class Workers:
+    """Threads that each hold a turn until they are told to end."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.end = threading.Event()
+        self.inside = threading.Semaphore(0)
+        self.threads: list[threading.Thread] = []
+
+    def start(self, *, outside: bool = False) -> None:
+        def work() -> None:
+            with self.turns.taken():
+                if outside:
+                    with self.turns.given_up():
+                        self.inside.release()
+                        self.end.wait(20)
+                else:
+                    self.inside.release()
+                    self.end.wait(20)
+
+        self.threads.append(threading.Thread(target=work))
+        self.threads[-1].start()
+
+    def stop(self) -> None:
+        self.end.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.fixture
+def workers():
+    made = Workers(Turns(2, 0.05))
+    yield made
+    made.stop()
+
+
+def test_so_many_at_once_and_the_next_is_told(workers):
+    workers.start()
+    workers.start()
+    assert workers.inside.acquire(timeout=5) and workers.inside.acquire(timeout=5)
+    with pytest.raises(Full), workers.turns.taken():
+        pass
+    workers.stop()
+    with workers.turns.taken():
+        pass
+
+
+def test_who_waits_outside_holds_none(workers):
+    for _ in range(6):
+        workers.start(outside=True)
+        assert workers.inside.acquire(timeout=5)
+    with workers.turns.taken():
+        pass
+
+
+def test_without_a_turn_there_is_none_to_give_up(workers):
+    with workers.turns.given_up():
+        with workers.turns.taken(), workers.turns.given_up(), workers.turns.given_up():
+            pass
+    for _ in range(3):
+        with workers.turns.taken():
+            pass
+
+
+def test_a_turn_comes_back_whatever_happened(workers):
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError), workers.turns.taken():
+            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError), workers.turns.taken(), workers.turns.given_up():
+            raise ZeroDivisionError
+    with workers.turns.taken():
+        pass
