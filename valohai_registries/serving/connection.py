@@ -22,7 +22,7 @@ HEAD_SECONDS = 10.0
 PATIENCE = 20.0  # seconds
 SLOWEST = 32 * 1024  # bytes a second
 # Of an answer that is made while it is sent, an export, so much waits for a slow client.
-MOST_UNSENT = 4 * 1024 * 1024  # bytes
+MOST_UNSENT = 1024 * 1024  # bytes
 _CHUNK = 256 * 1024
 
 
