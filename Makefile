@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PORT ?= 8000
 
-.PHONY: run test demo lint bench pictures clean
+.PHONY: run test demo lint bench pressure pictures clean
 
 run: .venv/run
 	@$(BIN)/python -m valohai_registries.first_env
@@ -33,6 +33,10 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m bench
+
+# One organization's logins beside another that is trouble; `make pressure LOADS="files tabs"`.
+pressure: .venv/dev
+	$(BIN)/python -m bench.pressure $(LOADS)
 
 pictures: .venv/dev
 	$(BIN)/python -m pictures

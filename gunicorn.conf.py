@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 
 bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 worker_class = "valohai_registries.serving.worker.BufferingWorker"
@@ -29,3 +30,9 @@ def on_starting(server):
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def post_worker_init(worker):
+    """Threads that compute (a file being read) give way to those that answer five times
+    as often as Python has them by default."""
+    sys.setswitchinterval(0.001)

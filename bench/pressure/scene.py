@@ -92,9 +92,7 @@ def _side(aws: Any, slug: str) -> Side:
     )
     key_id, secret = aws.create_user(slug, aws.policy(repository="*"))
     aws.push("my-ml-image", "v1.0")
-    entry = _entry(
-        slug, "*", "aws-ecr", {"access_key_id": key_id}, {"secret_access_key": secret}
-    )
+    entry = _entry(slug, "*", "aws-ecr", {"access_key_id": key_id}, {"secret_access_key": secret})
     return Side(slug, str(project.pk), entry, token, key_id, secret)
 
 

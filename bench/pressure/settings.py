@@ -1,15 +1,16 @@
 """The product's settings, and two counts: password hashes made, mails sent."""
 
 import os
+from pathlib import Path
 
 from django.contrib.auth.hashers import ScryptPasswordHasher
 
 from valohai_registries.settings import *  # noqa: F403
 
-COUNTS = os.environ["PRESSURE_COUNTS"]  # a directory
+COUNTS = Path(os.environ["PRESSURE_COUNTS"])  # a directory
 TRUSTED_PROXIES = ["127.0.0.1"]
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-EMAIL_FILE_PATH = os.path.join(COUNTS, "mails")
+EMAIL_FILE_PATH = COUNTS / "mails"
 PASSWORD_HASHERS = ["bench.pressure.settings.Counting"]
 
 
@@ -17,6 +18,6 @@ class Counting(ScryptPasswordHasher):
     """One byte in a file for each hash: it counts across processes, and crashes lose none."""
 
     def encode(self, *args, **kwargs):
-        with open(os.path.join(COUNTS, "hashes"), "ab") as file:
+        with (COUNTS / "hashes").open("ab") as file:
             file.write(b".")
         return super().encode(*args, **kwargs)

@@ -184,8 +184,11 @@ def test_too_much_at_once_is_refused_and_the_rest_goes_on(run, monkeypatch):
     first = running.client().send(POST % (b"x", 600_001) + b"x" * 600_000)
     while running.worker.held < 600_000:
         time.sleep(0.01)
-    assert running.client().send(POST % (b"x", 600_000) + b"x" * 500_000).rest().startswith(
-        b"HTTP/1.1 503 "
+    assert (
+        running.client()
+        .send(POST % (b"x", 600_000) + b"x" * 500_000)
+        .rest()
+        .startswith(b"HTTP/1.1 503 ")
     )
     assert first.send(b"y").answer().endswith(b"xy")
 
@@ -195,8 +198,10 @@ def test_the_largest_file_of_a_form_fits():
 
 
 def test_who_expects_to_be_asked_is(run):
-    client = run().client().send(
-        b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    client = (
+        run()
+        .client()
+        .send(b"POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
     )
     assert client.socket.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert client.send(b"abc").answer().endswith(b"/x abc")

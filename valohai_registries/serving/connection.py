@@ -15,7 +15,7 @@ from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import LimitRequestHeaders, NoMoreData
 
 HEAD_END = b"\r\n\r\n"
-MOST_HEAD = 64 * 1024  # bytes of a request line and its headers
+MOST_HEAD = 32 * 1024  # bytes of a request line and its headers
 MOST_BODY = 21 * 1024 * 1024  # bytes; the largest file of a form, and the form around it
 HEAD_SECONDS = 10.0
 # A body and an answer may take so long, and what its bytes take at the slowest pace.
@@ -69,7 +69,7 @@ class Connection:
         self.state = State.HEAD
         self.since = time.monotonic()
         self.deadline = self.since + HEAD_SECONDS
-        self.watched = 0  # events that the poller looks for
+        self.watched = False  # by the poller
         self.accounted = 0  # bytes, in the worker's sum
         self.keep = False
         self.unread = False  # whether the client may still be sending what isn't read

@@ -29,15 +29,17 @@ _SWEEP_SECONDS = 0.5
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 _CLIENTS_TURN = (State.IDLE, State.HEAD, State.BODY)
 _TOLD = {
-    400: ("Bad Request", "invalid_request", "The request isn't well formed."),
-    408: ("Request Timeout", "invalid_request", "The request took too long to arrive. Send it again."),
-    411: ("Length Required", "invalid_request", "The body came without its length. Send a Content-Length."),
+    400: ("Bad Request", "invalid_request", "The request isn't well formed. Check the client."),
+    408: ("Request Timeout", "invalid_request", "The request came too slowly. Send it again."),
+    411: ("Length Required", "invalid_request", "The body has no length. Send a Content-Length."),
     413: ("Content Too Large", "too_large", "The request is too large. Send less at once."),
-    503: ("Service Unavailable", "busy", "The server holds too much at once. Try again in a few seconds."),
-}  # fmt: skip
+    503: ("Service Unavailable", "busy", "Too much is being sent. Try again in a few seconds."),
+}
+
+Step = Callable[[Connection], None]
 
 
-class BufferingWorker(ThreadWorker):  # type: ignore[misc]
+class BufferingWorker(ThreadWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
@@ -62,7 +64,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._make_room()
         self._on(conn, self._read)
 
-    def _on(self, conn: Connection, step: Callable[[Connection], None], _raw: Any = None) -> None:
+    def _on(self, conn: Connection, step: Step, _raw: Any = None) -> None:
         """Go a step; whatever a client does ends its own connection only."""
         if conn not in self.connections:
             return
@@ -225,17 +227,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.accounted = size
         return self.held
 
-    def _watch(
-        self, conn: Connection, events: int, step: Callable[[Connection], None] | None = None
-    ) -> None:
-        """Have the poller call `step` at these events; 0 for none."""
-        if events and conn.watched:
-            self.poller.modify(conn.raw, events, partial(self._on, conn, step))
-        elif events:
-            self.poller.register(conn.raw, events, partial(self._on, conn, step))
+    def _watch(self, conn: Connection, events: int, step: Step | None = None) -> None:
+        """Have the poller call `step` at these events; without one, not at all."""
+        if step is None:
+            if conn.watched:
+                self.poller.unregister(conn.raw)
         elif conn.watched:
-            self.poller.unregister(conn.raw)
-        conn.watched = events
+            self.poller.modify(conn.raw, events, partial(self._on, conn, step))
+        else:
+            self.poller.register(conn.raw, events, partial(self._on, conn, step))
+        conn.watched = step is not None
 
     def _close(self, conn: Connection) -> None:
         with contextlib.suppress(OSError, KeyError, ValueError):

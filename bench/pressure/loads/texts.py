@@ -54,7 +54,7 @@ def files(scene: Scene, seconds: float) -> dict[str, object]:
     def one(_: int) -> str:
         name = next(names)
         answer = person.post(path, {}, page=path, files={"file": (name, content[name])})
-        previewed = "/import/" in answer.url and answer.url.rstrip("/").count("-") == 4
+        previewed = answer.url.rstrip("/").count("-") == 4  # a draft's id
         return f"{name}: {answer.status_code}{' previewed' if previewed else ''}"
 
     return {"answers": together(8, time.monotonic() + seconds, one), "files": len(content)}
@@ -93,8 +93,7 @@ def patterns(scene: Scene, seconds: float) -> dict[str, object]:
     def one(number: int) -> str:
         where = "help" if number % 2 else "new"
         sent = {k: v for k, v in fields.items() if where == "new" or k != "secret_access_key"}
-        began = time.monotonic()
         answer = person.post(f"{root}/{where}/", sent, page=f"{root}/new/")
-        return f"{where}: {answer.status_code} within {2 ** int(time.monotonic() - began).bit_length()} s"
+        return f"{where}: {answer.status_code}"
 
     return {"answers": together(4, time.monotonic() + seconds, one)}
