@@ -10,6 +10,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 PASSWORD = "correct horse battery"
 FAILING = 500
 EVENTS = 20_000
+FURTHER_ADMINS = 8  # admin-0@theirs.example.com and so on: each has one preview at a time
 
 
 @dataclass
@@ -57,8 +58,18 @@ def make(aws: Any) -> Scene:
     scene.failing = [
         _entry("theirs", f"failing-{number}/*", "aws-ecr", *bad) for number in range(FAILING)
     ]
+    for number in range(FURTHER_ADMINS):
+        _admin("theirs", f"admin-{number}")
     _fill_audit_log()
     return scene
+
+
+def _admin(slug: str, name: str) -> None:
+    from orgs.models import Membership, Organization, User
+
+    person = User.objects.create_user(f"{name}@{slug}.example.com", PASSWORD, name=name)
+    organization = Organization.objects.get(slug=slug)
+    Membership.objects.create(organization=organization, user=person, role=Membership.Role.ADMIN)
 
 
 def _fill_audit_log() -> None:

@@ -149,12 +149,12 @@ def test_with_all_connections_taken_the_longest_wait_makes_room(run):
 )
 def test_heads(run, request_bytes, status):
     """What is refused ends the connection: a request hidden behind it is none."""
-    client = run().client().send(request_bytes + b"\r\n\r\n" + GET % b"smuggled")
-    if status != 200:
-        told = client.rest()
-        assert b"smuggled" not in told
-    else:
+    client = run().client().send(request_bytes + b"\r\n\r\n")
+    if status == 200:
         told = client.answer()
+    else:
+        told = client.send(GET % b"smuggled").rest()
+        assert b"smuggled" not in told
     assert told.startswith(b"HTTP/1.1 %d " % status), told
 
 
@@ -221,6 +221,24 @@ def test_who_goes_meanwhile_disturbs_nobody(run):
     for request in (b"GET", GET % b"big", GET % b"big/pieces", POST % (b"x", 10) + b"a"):
         running.client(receive=2048).send(request).socket.close()
     assert running.client().send(GET % b"me").answer().endswith(b"ok")
+
+
+def test_who_has_given_up_before_there_was_a_thread_is_nobodys_work(run):
+    asked = []
+
+    def slow(environ, start_response):
+        asked.append(environ["PATH_INFO"])
+        time.sleep(1.5)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    running = run(slow)
+    running.client().send(GET % b"first")
+    time.sleep(0.3)
+    running.client().send(GET % b"gone").socket.close()
+    patient = running.client().send(GET % b"patient")
+    patient.answer()
+    assert asked == ["/first", "/patient"]
 
 
 def test_a_stopping_worker_answers_what_it_has_begun(run):

@@ -137,6 +137,15 @@ class Connection:
         self.inbox += data
         return bool(data)
 
+    def gone(self) -> bool:
+        """Whether the client has ended it, with nothing more sent."""
+        try:
+            return not self.raw.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def flush(self) -> bool:
         """Send what can be sent; whether that is all."""
         while self.outbox:

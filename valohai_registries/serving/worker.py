@@ -25,6 +25,7 @@ from .connection import HEAD_SECONDS, Connection, State, Unreadable, within
 
 MOST_HELD = 64 * 1024 * 1024  # bytes that clients have sent, or not yet taken, of a process
 ENDING_SECONDS = 5.0  # to take an answer that came before the request was read
+QUEUED_SECONDS = 1.0  # after so long without a thread, look whether the client is there
 _SWEEP_SECONDS = 0.5
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 _CLIENTS_TURN = (State.IDLE, State.HEAD, State.BODY)
@@ -111,6 +112,8 @@ class BufferingWorker(ThreadWorker):
     # A thread of the pool: ours.
 
     def handle(self, conn: Connection) -> bool:
+        if time.monotonic() > conn.since + QUEUED_SECONDS and conn.gone():
+            return False  # whoever asked has given up; don't work for nobody
         try:
             return bool(self.handle_request(conn.request, conn))
         except StopIteration:
