@@ -56,7 +56,7 @@ class Client:
 
 
 class Running:
-    """A worker with one thread: whatever holds it, nobody else is answered."""
+    """A worker with one thread, if no more are set: what holds it holds everyone."""
 
     def __init__(self, app: App, **settings: Any) -> None:
         config = Config()
@@ -68,7 +68,7 @@ class Running:
         logger = Logger(config)
         self.worker = BufferingWorker(0, os.getppid(), [self.listener], None, 30, config, logger)
         self.worker.wsgi = app
-        self.worker.tpool = ThreadPoolExecutor(1)
+        self.worker.tpool = ThreadPoolExecutor(config.threads)
         self.worker.poller = DefaultSelector()
         self.worker.method_queue.init()
         self.clients: list[Client] = []

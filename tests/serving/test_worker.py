@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -46,10 +47,31 @@ def test_clients_that_take_nothing_hold_no_thread(run):
     assert running.client().send(GET % b"me").answer().endswith(b"ok")
 
 
-def test_an_answer_made_while_it_is_sent_holds_no_more_threads_than_there_are_places(
-    run, monkeypatch
-):
-    monkeypatch.setattr(connection, "slow_readers", connection.threading.BoundedSemaphore(1))
+def test_an_export_isnt_made_faster_than_it_is_taken(run):
+    made = []
+
+    def export(environ, start_response):
+        start_response("200 OK", [])
+        for number in range(10_000):
+            made.append(number)
+            yield b"x" * 10_000
+
+    run(export).client(receive=2048).send(GET % b"x")
+    time.sleep(1.5)
+    assert len(made) * 10_000 < connection.MOST_UNSENT + 8_000_000  # what the kernel keeps
+
+
+def test_exports_taken_slowly_hold_as_many_threads_as_there_are_places(run, monkeypatch):
+    monkeypatch.setattr(connection, "slow_readers", threading.BoundedSemaphore(1))
+    running = run(big, threads=2)
+    once = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    begun = [running.client(receive=2048).send(once % b"big/pieces") for _ in range(4)]
+    assert running.client().send(GET % b"me").answer().endswith(b"ok")
+    whole = [len(client.rest()) > 10_000_000 for client in begun]
+    assert sum(whole) < 4  # who found no place is cut off, which its length tells
+
+
+def test_an_export_is_taken_in_time_or_not_at_all(run, monkeypatch):
     monkeypatch.setattr(connection, "PATIENCE", 1.0)
     monkeypatch.setattr(connection, "SLOWEST", 10**9)
     running = run(big)
@@ -160,7 +182,9 @@ def test_heads(run, request_bytes, status):
 
 def test_a_client_that_goes_on_sending_still_finds_why_not(run):
     client = run().client().send(POST % (b"x", 30_000_000))
-    client.send(b"x" * 3_000_000)
+    for _ in range(20):  # the answer has long come
+        client.send(b"x" * 500_000)
+        time.sleep(0.05)
     told = client.rest()
     assert told.startswith(b"HTTP/1.1 413 ") and b"Send less at once." in told
 

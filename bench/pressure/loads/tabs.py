@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
+from collections import Counter
 
 from tests.support.fake_aws import RemoteFakeAws
 
@@ -57,17 +57,17 @@ def tasks(scene: Scene) -> dict[str, object]:
     }
     found: dict[str, object] = {}
     for name, work in works.items():
-        taken, wrong = [], []
+        taken: list[float] = []
+        wrong: Counter[str] = Counter()
         for _ in range(ROUNDS):
             began = time.monotonic()
             answer = work()
             taken.append(time.monotonic() - began)
-            busy = re.search(r"Other entries are being checked[^<]*", answer.text)
-            if answer.status_code != 200 or busy:
-                wrong.append(busy[0] if busy else str(answer.status_code))
+            if answer.status_code != 200 or "Try again in a few seconds." in answer.text:
+                wrong["busy" if answer.status_code == 200 else str(answer.status_code)] += 1
         found[name] = {
             "median": round(statistics.median(taken), 2),
             "worst": round(max(taken), 2),
-            "wrong": wrong,
+            "wrong": dict(wrong),
         }
     return found
