@@ -93,7 +93,7 @@ def throughput(connections: int, scene: Scene, found: dict[str, list[float]]) ->
 
 
 def beside(load: str, scene: Scene, found: dict[str, list[float]]) -> None:
-    """Ten logins a second while 200 clients wait."""
+    """Ten logins a second while clients wait."""
     running = start(load, scene, SECONDS + 6)
     time.sleep(5)
     pressed = logins(scene, SECONDS)

@@ -47,6 +47,15 @@ class BufferingWorker(ThreadWorker):
         self.held = 0
         self._swept = 0.0
 
+    def init_process(self) -> None:
+        """Have the kernel wait for a client's first bytes, where it can: they are there then
+        when the connection is, and the poller need not be asked."""
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            for listener in self.sockets:
+                with contextlib.suppress(OSError):  # of another family
+                    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+        super().init_process()
+
     # The main thread: the client's turn.
 
     def accept(self, listener: Any) -> None:
