@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PORT ?= 8000
 
-.PHONY: run test demo lint bench fuzz pictures lock clean
+.PHONY: run test demo lint bench fuzz pressure pictures lock clean
 
 run: .venv/run
 	@$(BIN)/python -m valohai_registries.first_env
@@ -42,6 +42,10 @@ fuzz: .venv/dev
 	for part in files yaml bodies queries; do \
 	  $(BIN)/python -m fuzz $$part --count $(COUNT) --seed $(SEED) || exit 1; \
 	done
+
+# One organization's logins beside another that is trouble; `make pressure LOADS="files tabs"`.
+pressure: .venv/dev
+	$(BIN)/python -m bench.pressure $(LOADS)
 
 pictures: .venv/dev
 	$(BIN)/python -m pictures

@@ -1,4 +1,4 @@
-"""The product as it is served: gunicorn on the database of the running test."""
+"""The product as it is served, by `gunicorn.conf.py`, on the database of the running test."""
 
 from __future__ import annotations
 
@@ -39,17 +39,25 @@ def environment(**more: str) -> dict[str, str]:
     }
 
 
+class Served(str):
+    """The product's address; `process` is the first of its processes."""
+
+    process: subprocess.Popen[bytes]
+
+
 @contextlib.contextmanager
-def served(**more: str) -> Iterator[str]:
+def served(*command: str, **more: str) -> Iterator[Served]:
     """Its address while it is served, with `more` in its environment. Everything it may
-    see has to be committed."""
+    see has to be committed. `command` serves it in another way than `make run`, on PORT."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = tied_to_us([sys.executable, "-m", "gunicorn", "valohai_registries.wsgi"])
-    own = environment(**({"PORT": str(port), "BASE_URL": address} | more))
-    with subprocess.Popen(command, env=own, cwd=PROJECT_ROOT) as server:
+    address = Served(f"http://127.0.0.1:{port}")
+    usual = (sys.executable, "-m", "gunicorn", "valohai_registries.wsgi")
+    whole = tied_to_us([word.format(port=port) for word in command or usual])
+    own = environment(**({"PORT": str(port), "BASE_URL": str(address)} | more))
+    with subprocess.Popen(whole, env=own, cwd=PROJECT_ROOT) as server:
+        address.process = server
         try:
             _wait_until_healthy(f"{address}/healthz", server)
             yield address
@@ -64,4 +72,4 @@ def _wait_until_healthy(address: str, server: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
             return
         time.sleep(0.1)
-    raise RuntimeError("gunicorn didn't start")
+    raise RuntimeError("the server didn't start")

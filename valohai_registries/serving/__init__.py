@@ -1,0 +1,1 @@
+"""How requests are read and answers sent; docs/decisions/0005-server.md says why."""
