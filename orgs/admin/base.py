@@ -72,9 +72,11 @@ class BoundedList(admin.ModelAdmin):
         name = lookup.removesuffix("__exact")
         columns = {f.name: f for f in self.opts.fields if isinstance(f, _ASKED)}
         filters = {f if isinstance(f, str) else f.parameter_name for f in self.list_filter}  # type: ignore[union-attr]
+        if name in filters:  # which judges by itself
+            return True
         if isinstance(columns.get(name), _NUMBERED) and not is_id(value):
             return False
-        return name in (columns.keys() | filters) - _NEVER_ASKED
+        return name in columns.keys() - _NEVER_ASKED
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
