@@ -139,7 +139,7 @@ def images_of(
     suggested = next((p.literal_prefix for p in wild if p.literal_prefix), "")
     empty = Listing(authority, hosts, bool(wild), chosen=chosen, suggested=suggested)
     look = _Look(patterns, authority, key_ids)
-    with upstream.place(entry):
+    with upstream.looking(entry, listing=True):
         try:
             lister = _lister(kind, entry, minting.revealed(entry), authority, look.end)
             return look.through(lister, empty, page)

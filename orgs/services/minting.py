@@ -109,7 +109,7 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
         return _opened(seen.row), False
     if seen is not None and not seen.may_try:
         raise _remembered(seen)
-    with upstream.place(entry):
+    with upstream.waiting(entry):
         # Before anyone holds the lease: on a busy machine it takes longer than that.
         BY_SLUG[entry.registry_type].prepare()
         return _wait_for_login(entry, scope, host), True
@@ -381,7 +381,7 @@ class _Background:
             return
         with ExitStack() as place:
             try:
-                place.enter_context(upstream.place(entry, apart=True))
+                place.enter_context(upstream.refreshing(entry))
             except LoginError:
                 return
             task = self._pool.submit(self._run, entry, row, host, place.pop_all())

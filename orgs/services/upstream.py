@@ -27,16 +27,12 @@ CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 PAUSES: Mapping[str, tuple[float, ...]] = {"invalid_key": (3.0, 5.0), "access_denied": (3.0,)}
 NEW_KEY_SECONDS = 15.0  # for all tries together
 
-# Each holds one of the threads that answer everyone (gunicorn.conf.py); of one entry, a
-# few wait for its login or list its images.
-_PLACES = Places(
-    24,
-    "Many registries are being asked at this moment, and some take their time.",
-    most={"entry": 4},
-    retry_after=1,
-)
-
-
+# Threads for logins and for all else are apart (valohai_registries/serving): so are the
+# places, which leave some threads of each free.
+_TOLD = "Many registries are being asked at this moment, and some take their time."
+LOGINS = Places(16, _TOLD, most={"entry": 4})
+PAGES = Places(9, _TOLD, most={"listing": 2}, retry_after=3)
+REFRESHES = Places(12, _TOLD)
 # Runs over many entries keep a thread each for as long as they take.
 _RUNS = Places(
     4,
@@ -52,21 +48,26 @@ def run(organization_ids: frozenset[int]) -> AbstractContextManager[None]:
     return _RUNS.taken(organization_ids, run=organization_ids)
 
 
+def waiting(entry: RegistryEntry) -> AbstractContextManager[None]:
+    """A place to wait for the entry's login in; raises `places.Full`."""
+    return LOGINS.taken(entry.organization_id, entry=entry.pk)
+
+
+def refreshing(entry: RegistryEntry) -> AbstractContextManager[None]:
+    """A place to refresh the entry's login in, beside whoever asked; raises `places.Full`."""
+    return REFRESHES.taken(entry.organization_id)
+
+
 @contextmanager
-def place(entry: RegistryEntry, *, apart: bool = False, wait: float = 0.0) -> Iterator[None]:
-    """One of the places for what may take seconds; raises `places.Full` where none of this
-    organization's comes free within `wait` seconds.
+def looking(entry: RegistryEntry, *, listing: bool = False, wait: float = 0.0) -> Iterator[None]:
+    """A place to ask the entry's registry in for a page, and the page's turn given up;
+    raises `places.Full` where none of this organization's comes free within `wait` seconds.
 
-    `apart` doesn't count against the entry's own: for what mends one that hangs.
+    `listing` images of one entry takes few: what hangs can still be verified and mended.
     """
-    things = {} if apart else {"entry": entry.pk}
-    with turns.given_up(), _PLACES.taken(entry.organization_id, wait=wait, **things):
+    things = {"listing": entry.pk} if listing else {}
+    with turns.given_up(), PAGES.taken(entry.organization_id, wait=wait, **things):
         yield
-
-
-def held(organization_id: int) -> int:
-    """How many places an organization holds in this process now."""
-    return _PLACES.held(organization_id)
 
 
 def ask_for_login(
@@ -122,7 +123,7 @@ def replacement_error(entry: RegistryEntry, draft: Draft) -> LoginError | None:
         return None
     host = checked.type.example_host(checked.patterns[0])
     try:
-        with place(entry, apart=True):
+        with looking(entry):
             try_credentials(checked.type, checked.config, checked.secrets, host)
     except LoginError as error:
         return error

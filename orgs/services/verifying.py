@@ -111,7 +111,7 @@ def entry_verify(
     """
     kind = _checkable(entry, image)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    with upstream.place(entry, apart=True, wait=wait):
+    with upstream.looking(entry, wait=wait):
         claim = _claim(entry)
         try:
             minting.forget_failures(entry)

@@ -443,7 +443,7 @@ def test_a_still_valid_login_serves_while_aws_fails(ask, aws, entry):
 
 
 def test_busy(ask, entry, monkeypatch):
-    monkeypatch.setitem(upstream._PLACES.most, "entry", 0)
+    monkeypatch.setitem(upstream.LOGINS.most, "entry", 0)
     response = ask()
     refused(response, 503, "busy")
     assert response["Retry-After"] == "1"

@@ -335,9 +335,9 @@ def test_who_isnt_asked_at_all(make_entry, actor, monkeypatch):
 
 
 def test_few_look_at_once(entry_for, monkeypatch):
-    monkeypatch.setattr(upstream, "_PLACES", Places(1, "Full."))
+    monkeypatch.setattr(upstream, "PAGES", Places(1, "Full."))
     entry = entry_for()
-    with upstream.place(entry), pytest.raises(LoginError) as busy:
+    with upstream.looking(entry), pytest.raises(LoginError) as busy:
         images_of(entry)
     assert busy.value.code == "busy"
 

@@ -110,10 +110,10 @@ def test_a_waiter_takes_over_beside_itself_and_is_told_in_time(
     began = time.monotonic()
     assert ask(project).code == "busy"
     assert time.monotonic() - began < upstream.CALL_SECONDS
-    assert upstream.held(entry.organization_id) == 1
+    assert upstream.REFRESHES.held(entry.organization_id) == 1
     aws.clear_faults()
     minting.background.drain()
-    assert upstream.held(entry.organization_id) == 0
+    assert upstream.REFRESHES.held(entry.organization_id) == 0
 
 
 # --- clocks -------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -44,11 +45,13 @@ def replace_key(entry):
 
 
 DOORS = [login, verify, look, replace_key]
+KINDS = (upstream.LOGINS, upstream.PAGES, upstream.REFRESHES)
 
 
 @pytest.fixture
 def no_places(monkeypatch):
-    monkeypatch.setattr(upstream, "_PLACES", Places(0, "Full.", most={"entry": 4}))
+    for name in ("LOGINS", "PAGES", "REFRESHES"):
+        monkeypatch.setattr(upstream, name, Places(0, "Full."))
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -68,7 +71,7 @@ def test_a_place_is_given_back(door, aws, make_entry):
             door(entry)
         except LoginError as error:
             assert error.code == "invalid_key"
-    assert upstream.held(entry.organization_id) == 0
+    assert not any(places.held(entry.organization_id) for places in KINDS)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -77,25 +80,28 @@ def test_others_hanging_registries_take_no_place_of_ours(door, aws, make_entry, 
     monkeypatch.setattr(upstream, "PAUSES", {})
     entry = make_entry()
     with ExitStack() as held:
-        for stranger in (-1, -2):
-            with pytest.raises(Full):
-                while True:
-                    held.enter_context(upstream._PLACES.taken(stranger))
+        for places in KINDS:
+            for stranger in (-1, -2):
+                with pytest.raises(Full):
+                    while True:
+                        held.enter_context(places.taken(stranger))
         try:
             door(entry)
         except LoginError as error:
             assert error.code == "invalid_key"
-    assert upstream.held(entry.organization_id) == 0
+    assert not any(places.held(entry.organization_id) for places in KINDS)
 
 
 def test_an_entry_that_hangs_can_still_be_mended(aws, make_entry, monkeypatch):
-    """Its waiting workers hold all of its places; verifying and a new key need none of them."""
+    """Its waiting workers and open pages hold all that they may; verifying and a new key
+    still go."""
     monkeypatch.setattr(upstream, "PAUSES", {})
     entry = make_entry()
     with ExitStack() as held:
-        with pytest.raises(Full):
-            while True:
-                held.enter_context(upstream.place(entry))
+        for take in (upstream.waiting, partial(upstream.looking, listing=True)):
+            with pytest.raises(Full):
+                while True:
+                    held.enter_context(take(entry))
         verify(entry)
         with pytest.raises(LoginError) as told:
             replace_key(entry)

@@ -322,8 +322,8 @@ def test_one_at_a_time(aws, entry, verify):
 
 
 def test_a_few_in_a_process(aws, entry, verify, monkeypatch):
-    monkeypatch.setattr(upstream, "_PLACES", Places(1, "Full."))
-    with upstream.place(entry), pytest.raises(LoginError) as busy:
+    monkeypatch.setattr(upstream, "PAGES", Places(1, "Full."))
+    with upstream.looking(entry), pytest.raises(LoginError) as busy:
         verify(entry)
     assert busy.value.code == "busy" and not aws.calls
 

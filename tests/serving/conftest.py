@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from selectors import DefaultSelector
 from typing import Any
 
@@ -56,7 +55,8 @@ class Client:
 
 
 class Running:
-    """A worker with one thread, if no more are set: what holds it holds everyone."""
+    """A worker with one thread of each kind, if no more are set: what holds it holds everyone
+    of its kind."""
 
     def __init__(self, app: App, **settings: Any) -> None:
         config = Config()
@@ -68,7 +68,7 @@ class Running:
         logger = Logger(config)
         self.worker = BufferingWorker(0, os.getppid(), [self.listener], None, 30, config, logger)
         self.worker.wsgi = app
-        self.worker.tpool = ThreadPoolExecutor(config.threads)
+        self.worker.tpool = self.worker.get_thread_pool()
         self.worker.poller = DefaultSelector()
         self.worker.method_queue.init()
         self.clients: list[Client] = []

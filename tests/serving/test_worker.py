@@ -33,6 +33,23 @@ def test_half_open_heads_hold_no_thread(run):
     assert running.client().send(GET % b"me").answer().endswith(b"/me ")
 
 
+def test_pages_that_hang_hold_no_thread_of_logins(run):
+    end = threading.Event()
+
+    def hang(environ, start_response):
+        if environ["PATH_INFO"] not in worker.LOGINS:
+            end.wait(30)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    running = run(hang)
+    for _ in range(50):
+        running.client().send(GET % b"page")
+    for path in worker.LOGINS:
+        assert running.client().send(GET % path[1:].encode()).answer().endswith(b"ok")
+    end.set()
+
+
 def test_half_sent_bodies_hold_no_thread(run):
     running = run()
     for _ in range(200):
@@ -63,7 +80,7 @@ def test_an_export_isnt_made_faster_than_it_is_taken(run):
 
 def test_exports_taken_slowly_hold_as_many_threads_as_there_are_places(run, monkeypatch):
     monkeypatch.setattr(connection, "slow_readers", threading.BoundedSemaphore(1))
-    running = run(big, threads=2)
+    running = run(big, threads=6)
     once = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     begun = [running.client(receive=2048).send(once % b"big/pieces") for _ in range(4)]
     assert running.client().send(GET % b"me").answer().endswith(b"ok")

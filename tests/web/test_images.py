@@ -200,8 +200,8 @@ def test_where_there_is_nothing_to_ask(make_entry, look, shown, bob, monkeypatch
 def test_busy_is_said(aws, entry_for, shown, bob) -> None:
     entry = entry_for()
     with ExitStack() as held:
-        for _ in range(4):
-            held.enter_context(upstream.place(entry))
+        for _ in range(2):
+            held.enter_context(upstream.looking(entry, listing=True))
         assert "Many registries are being asked at this moment" in shown(bob, entry).text
 
 

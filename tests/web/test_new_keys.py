@@ -177,11 +177,11 @@ def test_never_inside_a_transaction(replace, make_entry, monkeypatch) -> None:
 
 
 def test_only_a_few_at_once(make_entry, monkeypatch) -> None:
-    monkeypatch.setattr(upstream, "_PLACES", Places(1, "Full."))
+    monkeypatch.setattr(upstream, "PAGES", Places(1, "Full."))
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", lambda *args: None)
     entry = make_entry()
     assert upstream.replacement_error(entry, draft()) is None
-    with upstream.place(entry):
+    with upstream.looking(entry):
         error = upstream.replacement_error(entry, draft())
     assert error is not None and error.code == "busy"
     assert upstream.replacement_error(entry, draft()) is None

@@ -15,7 +15,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,27 @@ _TOLD = {
     503: ("Service Unavailable", "busy", "Too much is being sent. Try again in a few seconds."),
 }
 
+# What has threads of its own: what workers wait for, and whoever asks whether we live.
+LOGINS = ("/api/v0/docker-login/", "/healthz")
+
 Step = Callable[[Connection], None]
+
+
+class Threads:
+    """Threads for logins, and others for all else: no page keeps a login waiting for one."""
+
+    def __init__(self, most: int) -> None:
+        others = max(1, most * 3 // 8)
+        self._logins = ThreadPoolExecutor(max(1, most - others), thread_name_prefix="logins")
+        self._others = ThreadPoolExecutor(others, thread_name_prefix="others")
+
+    def submit(self, handle: Callable[[Connection], bool], conn: Connection) -> Future[bool]:
+        pool = self._logins if conn.request.path.startswith(LOGINS) else self._others
+        return pool.submit(handle, conn)
+
+    def shutdown(self, wait: bool) -> None:
+        self._logins.shutdown(wait)
+        self._others.shutdown(wait)
 
 
 class BufferingWorker(ThreadWorker):
@@ -55,6 +75,9 @@ class BufferingWorker(ThreadWorker):
                 with contextlib.suppress(OSError):  # of another family
                     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
         super().init_process()
+
+    def get_thread_pool(self) -> Threads:
+        return Threads(self.cfg.threads)
 
     # The main thread: the client's turn.
 
