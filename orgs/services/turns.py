@@ -1,19 +1,22 @@
 """Turns: few requests compute at once, so that workers' logins get the processor.
 
 One thread of a process runs at a time, and each further one that wants to makes a login
-wait longer. So all but logins take turns, and whoever waits for something outside, a
-registry or another process, gives its turn up meanwhile.
+wait longer. So all but logins take turns, and whoever waits for something outside, the
+database, a registry or another process, gives its turn up meanwhile.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
 
 from orgs.registries.places import Full
 
-AT_ONCE = 2
+AT_ONCE = 1
 WAIT = 20.0  # seconds; by then whoever asked has given up, or should
 
 
@@ -53,3 +56,15 @@ class Turns:
 
 
 turns = Turns(AT_ONCE, WAIT)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Compute in turn, but for what the database does; raises `Full`."""
+
+    def outside(execute: Callable[..., Any], *args: Any) -> Any:
+        with turns.given_up():
+            return execute(*args)
+
+    with turns.taken(), connection.execute_wrapper(outside):
+        yield

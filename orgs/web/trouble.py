@@ -10,7 +10,7 @@ from django.views.defaults import page_not_found
 
 from orgs.models import RegistryEntry
 from orgs.registries.places import Full
-from orgs.services.turns import turns
+from orgs.services.turns import in_turn
 
 # Logins; and what costs next to nothing, or is asked to know whether the server lives.
 UNTURNED = ("/api/v0/docker-login/", "/healthz", "/static/")
@@ -27,7 +27,7 @@ class InTurn:
         if request.path_info.startswith(UNTURNED):
             return self.get_response(request)
         try:
-            with turns.taken():
+            with in_turn():
                 return self.get_response(request)
         except Full as full:
             return busy(request, full)
@@ -55,4 +55,6 @@ def busy(request: HttpRequest, full: Full) -> HttpResponse:
     """The page that says so."""
     answer = render(request, "503.html", {"busy": full}, status=503)
     answer["Retry-After"] = str(full.retry_after)
+    # Django would log each as an error, and who floods us would flood the log.
+    answer._has_been_logged = True  # type: ignore[attr-defined]
     return answer

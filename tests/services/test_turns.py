@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 
 import pytest
+from django.db import connection
 
+from orgs.models import Organization
 from orgs.registries.places import Full
-from orgs.services.turns import Turns
+from orgs.services.turns import Turns, in_turn
 
 pytestmark = pytest.mark.once
 
@@ -65,6 +67,24 @@ def test_who_waits_outside_holds_none(workers):
         assert workers.inside.acquire(timeout=5)
     with workers.turns.taken():
         pass
+
+
+@pytest.mark.django_db
+def test_the_database_is_waited_for_outside(monkeypatch):
+    one = Turns(1, 0.0)
+    monkeypatch.setattr("orgs.services.turns.turns", one)
+    seen = []
+
+    def ask(execute, *args):
+        with one.taken():  # as another page would
+            seen.append(args)
+        return execute(*args)
+
+    with in_turn(), connection.execute_wrapper(ask):
+        assert not Organization.objects.exists()
+        with pytest.raises(Full), one.taken():
+            pass
+    assert len(seen) == 1
 
 
 def test_without_a_turn_there_is_none_to_give_up(workers):

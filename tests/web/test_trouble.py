@@ -60,7 +60,7 @@ def test_no_free_place_is_a_page_that_says_so(client, alice, acme, monkeypatch):
 @pytest.fixture
 def no_turns(monkeypatch):
     none = Turns(1, 0.0)
-    monkeypatch.setattr("orgs.web.trouble.turns", none)
+    monkeypatch.setattr("orgs.services.turns.turns", none)
     with none.taken():
         yield
 
