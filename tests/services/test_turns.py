@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
 
 from orgs.models import Organization
 from orgs.registries.places import Full
+from orgs.services import turns as module
 from orgs.services.turns import Turns, in_turn
 
 pytestmark = pytest.mark.once
@@ -104,3 +107,48 @@ def test_a_turn_comes_back_whatever_happened(workers):
             raise ZeroDivisionError
     with workers.turns.taken():
         pass
+
+
+def test_the_next_rests_by_how_long_the_last_one_took(monkeypatch):
+    slept = []
+    clock = SimpleNamespace(now=100.0)
+    fake = SimpleNamespace(monotonic=lambda: clock.now, sleep=slept.append)
+    monkeypatch.setattr(module, "time", fake)
+    turns = Turns(1, 0.0)
+
+    def compute(seconds: float) -> None:
+        with turns.taken():
+            clock.now += seconds
+
+    compute(0.25 / 64)
+    compute(9.0)
+    assert slept == [0.25 / 64 * module.TIMES]
+    compute(0.001)
+    assert slept[1:] == [pytest.approx(module.REST)]
+    clock.now += 1.0
+    compute(0.001)
+    assert len(slept) == 2  # nobody was in a hurry
+
+
+def test_who_is_alone_rests_not(monkeypatch):
+    slept = []
+    monkeypatch.setattr(
+        module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append)
+    )
+    turns = Turns(1, 0.0)
+    with turns.taken():
+        for _ in range(10):
+            time.sleep(0.002)
+            with turns.given_up():
+                pass
+        assert slept == []
+        with turns.given_up():
+            other = threading.Thread(target=lambda: computing(turns, 0.01))
+            other.start()
+            other.join()
+    assert slept and slept[-1] >= 0.01  # we after the other
+
+
+def computing(turns: Turns, seconds: float) -> None:
+    with turns.taken():
+        time.sleep(seconds)
