@@ -78,6 +78,10 @@ class BoundedList(admin.ModelAdmin):
             return False
         return name in columns.keys() - _NEVER_ASKED
 
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Rows are known by their key alone; Django fails on names of what isn't a column."""
+        return to_field == self.opts.pk.name
+
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Any:

@@ -107,4 +107,14 @@ def test_actions_on_what_is_no_key(model, key, staff, make_entry, project) -> No
     client.force_login(staff)
     data = {"action": "verify", "_selected_action": key, "index": "0"}
     assert client.post(f"/admin/orgs/{model}/", data).status_code in {200, 302, 400}
-    assert client.get(f"/admin/orgs/{model}/1/change/?_to_field=").status_code in {200, 302}
+
+
+@pytest.mark.parametrize("name", ["", "id", "%2B", "email", "user", "memberships", "x", "pk"])
+@pytest.mark.parametrize("page", ["change", "delete"])
+@pytest.mark.parametrize("model", ["user", "organization", "auditevent"])
+def test_rows_are_known_by_their_key(model, page, name, staff, make_entry) -> None:
+    make_entry()
+    client = Client()
+    client.force_login(staff)
+    status = client.get(f"/admin/orgs/{model}/{staff.pk}/{page}/?_to_field={name}").status_code
+    assert status == 400 or (name in {"", "id"} and status in {200, 302, 403})
