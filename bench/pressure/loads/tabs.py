@@ -16,7 +16,8 @@ ROUNDS = 5
 
 def tabs(scene: Scene, seconds: float) -> dict[str, object]:
     """*Verify selected* over 500 failing entries, a page at a time, and 12 tabs on the images
-    of an entry whose registry hangs."""
+    of an entry whose registry hangs; each opened again a second after its answer, or when
+    that says so."""
     person = Person(scene.address, scene.theirs.admin)
     aws = RemoteFakeAws()
     aws.url = scene.aws
@@ -27,9 +28,12 @@ def tabs(scene: Scene, seconds: float) -> dict[str, object]:
 
     def one(number: int) -> str:
         if number < 12:
-            return f"images: {person.get(f'{root}/{scene.theirs.entry}/images/').status_code}"
-        chosen = {"action": "verify", "entry": pages[(number - 12) % len(pages)]}
-        return f"verify: {person.post(f'{root}/selected/', chosen, page=root + '/').status_code}"
+            answer = person.get(f"{root}/{scene.theirs.entry}/images/")
+        else:
+            chosen = {"action": "verify", "entry": pages[(number - 12) % len(pages)]}
+            answer = person.post(f"{root}/selected/", chosen, page=root + "/")
+        time.sleep(int(answer.headers.get("Retry-After", 1)))
+        return f"{'images' if number < 12 else 'verify'}: {answer.status_code}"
 
     try:
         return {"answers": together(12 + len(pages), until, one)}

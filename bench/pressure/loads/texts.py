@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Mapping
+
+from tests.support.hostile import HOSTILE
 
 from ..people import Person, together
 from ..scene import Scene
@@ -27,20 +28,13 @@ def _legitimate() -> str:
 
 
 def _hostile() -> Mapping[str, Callable[[], str | bytes]]:
-    """More of them where the tests have them."""
+    """Those of the tests, and some."""
     own: dict[str, Callable[[], str | bytes]] = {
         "as-text.yaml": lambda: "- note:\n" + _shared(22, "a") + "- {type: docker, note: *a21}\n",
         "nested.yaml": lambda: "- {note: " + "[" * 800 + "]" * 800 + "}\n",
         "long-cells.csv": lambda: "image_pattern,type,note\n" + "a.b/c,docker," + "x" * 5_000_000,
-        "near-misses.csv": lambda: (
-            "image_pattern,type,environments\n" + ('a.b/c,docker,"' + "gpv " * 2500 + '"\n') * 100
-        ),
     }
-    with contextlib.suppress(ImportError):
-        from tests.support import hostile_files  # type: ignore[attr-defined]
-
-        own |= {n: m for n, m in hostile_files.FILES.items() if "valohai.yaml" not in n}
-    return own
+    return own | {n: file.content for n, file in HOSTILE.items() if "valohai.yaml" not in n}
 
 
 def files(scene: Scene, seconds: float) -> dict[str, object]:
