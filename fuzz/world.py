@@ -23,7 +23,8 @@ class World:
         from django.test import Client
 
         from orgs.models import Environment, Membership, Organization, Project, User
-        from orgs.services import organizations
+        from orgs.services import people
+        from orgs.services.audit import Actor
 
         acme = Organization.objects.get_or_create(slug="acme", defaults={"name": "Acme"})[0]
         alice = _person(User, "alice@example.com", "Alice")
@@ -38,7 +39,9 @@ class World:
         self._entries(acme, gpu)
         self._tokens(acme, alice)
         membership = Membership.objects.get(organization=acme, user=alice)
-        uid, key = organizations.password_link(stella).rstrip("/").split("/")[-2:]
+        uid, key = (
+            people.person_link(person=stella, actor=Actor("fuzz")).rstrip("/").split("/")[-2:]
+        )
         self.ids |= {
             **{"slug": "acme", "page": "workers", "organization_id": acme.pk, "uidb64": uid},
             **{

@@ -129,9 +129,8 @@ def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dic
 def _planned(told: dict[str, Any], on_row: Callable[[Outcome], object]) -> Report:
     """`plan`, with a pause every few rows of each of its passes.
 
-    Whoever waits for the interpreter gets it in a pause, and else only 5 ms later, many
-    times a request (docs/decisions/0011-reading-files.md). Importing itself doesn't
-    pause: it holds a lock.
+    Whoever waits for the interpreter, or for a turn, gets it in a pause
+    (docs/decisions/0011-reading-files.md). Importing itself doesn't pause: it holds a lock.
     """
 
     def pause(number: int) -> None:

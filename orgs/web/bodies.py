@@ -25,13 +25,14 @@ from .trouble import busy
 # patterns, or the ids of a long list.
 STRANGERS = 64 * 1024
 FORMS = 256 * 1024
-# The addresses that take a file, by their names. A file a little too large is told of by
-# its form, beside the field.
+# The addresses that take a file, by their names, and how large one may be.
 FILES = {
-    "import": MAX_BYTES + 2_000_000,
-    "admin:orgs_organization_import": MAX_BYTES + 2_000_000,
-    "check": MAX_YAML + 1_000_000,
+    "import": MAX_BYTES,
+    "admin:orgs_organization_import": MAX_BYTES,
+    "check": MAX_YAML,
 }
+# A file a little too large is told of by its form, beside the field.
+ROOM = 1_500_000
 # Requests larger than `FORMS` that are received at once in this process, with their files
 # in memory several times over.
 PLACES = Places(4, "Other files are being received at the moment.")
@@ -83,12 +84,16 @@ def _most(request: HttpRequest) -> int:
     """How many bytes this person may send to this address."""
     if not request.user.is_authenticated:
         return STRANGERS
-    address = request.resolver_match.view_name if request.resolver_match else ""
-    return FILES.get(address, FORMS)
+    return FILES[_address(request)] + ROOM if _address(request) in FILES else FORMS
+
+
+def _address(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match else ""
 
 
 def _refused(request: HttpRequest, status: int, size: int) -> HttpResponse:
-    told = {"status": status, "most": _most(request)}
+    file = FILES.get(_address(request), 0) if request.user.is_authenticated else 0
+    told = {"status": status, "megabytes": file // 10**6, "kilobytes": _most(request) // 1024}
     answer = render(request, "413.html", told, status=status)
     if status == 411 or not _skipped(request, size):
         answer["Connection"] = "close"

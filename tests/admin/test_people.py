@@ -31,7 +31,7 @@ def test_add_with_a_link(client, send) -> None:
     passwords = {"new_password1": PASSWORD, "new_password2": PASSWORD}
     client.post(form, passwords)
     assert client.login(username=nora.email, password=PASSWORD)
-    assert "used already" in client.get(link, follow=True).content.decode()
+    assert "work any more" in client.get(link, follow=True).content.decode()
 
 
 def test_add_with_a_password(client, send) -> None:

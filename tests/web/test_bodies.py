@@ -67,7 +67,7 @@ def test_large_forms_of_people(send, alice):
 @pytest.mark.parametrize("address", [IMPORT, CHECK])
 def test_files_up_to_their_size(client, alice, unread, address):
     client.force_login(alice)
-    most = bodies.FILES["import" if address == IMPORT else "check"]
+    most = bodies.FILES["import" if address == IMPORT else "check"] + bodies.ROOM
     assert client.post(address, **of_size(most + 1)).status_code == 413
     with pytest.raises(AssertionError, match="was read"):
         client.post(address, **of_size(most))

@@ -33,12 +33,23 @@ _TOLD = {
     400: ("Bad Request", "invalid_request", "The request isn't well formed. Check the client."),
     408: ("Request Timeout", "invalid_request", "The request came too slowly. Send it again."),
     411: ("Length Required", "invalid_request", "The body has no length. Send a Content-Length."),
-    413: ("Content Too Large", "too_large", "The request is too large. Send less at once."),
+    413: (
+        "Content Too Large",
+        "too_large",
+        "What was sent is too large to be read: files have 10 MB at most. Nothing was changed.",
+    ),
     503: ("Service Unavailable", "busy", "Too much is being sent. Try again in a few seconds."),
 }
 
 # What has threads of its own: what workers wait for, and whoever asks whether we live.
 LOGINS = ("/api/v0/docker-login/", "/healthz")
+
+# Where the application isn't asked there is no page of its own.
+_PAGE = (
+    '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
+    "<title>{reason}</title><h1>{reason}</h1><p>{told}</p>"
+    '<p><a href="/">Valohai Registries</a></p></html>\n'
+)
 
 Step = Callable[[Connection], None]
 
@@ -186,7 +197,7 @@ class BufferingWorker(ThreadWorker):
     def _refuse(self, conn: Connection, status: int) -> None:
         """Answer by ourselves, in the API's shape where it is the API's."""
         reason, code, told = _TOLD[status]
-        kind, content = "text/plain; charset=utf-8", told + "\n"
+        kind, content = "text/html; charset=utf-8", _PAGE.format(reason=reason, told=told)
         if conn.request is not None and conn.request.path.startswith("/api/"):
             kind, content = "application/json", json.dumps({"detail": told, "code": code})
         again = "Retry-After: 5\r\n" if status in (413, 503) else ""

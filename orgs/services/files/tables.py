@@ -41,7 +41,7 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
     except UnicodeError:
         raise broken(
             "wrong_encoding",
-            f"Some rows after row {number} there is something that isn't UTF-8.",
+            f"There is a letter {f'after row {number}' if number else 'in it'} that isn't UTF-8.",
             "Save the file as “CSV UTF-8” and choose it again.",
         ) from None
     except csv.Error:
