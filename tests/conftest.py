@@ -21,10 +21,12 @@ CANARY = "CANARYcanary0123456789/+canaryCANARY9876"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`once` runs with SQLite only, `postgresql` with PostgreSQL only."""
+    """`once` runs with SQLite only, `postgresql` with PostgreSQL only; what takes longest
+    comes first, so that no process is left with it at the end."""
     on_postgresql = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
     unwanted = "once" if on_postgresql else "postgresql"
     items[:] = [item for item in items if not item.get_closest_marker(unwanted)]
+    items.sort(key=lambda item: "browser" not in item.path.parts)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,16 @@ from orgs import sealed
 from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
-from orgs.services import auditlog, entries, exporting, importing, logins, resolve, verifying
+from orgs.services import (
+    auditlog,
+    entries,
+    exporting,
+    importing,
+    logins,
+    resolve,
+    upstream,
+    verifying,
+)
 from orgs.services.audit import COMMAND_LINE, event
 from orgs.services.files import Rows
 from tests.conftest import HOST
@@ -252,7 +261,13 @@ def test_it_is_refused_as_a_login_and_stops_no_other(
         error.detail.encode()
 
 
-def test_a_run_over_all_goes_on(broken, make_entry, aws, ecr) -> None:
+@pytest.fixture
+def no_pauses(monkeypatch) -> None:
+    """New keys that AWS doesn't know yet aren't tried again."""
+    monkeypatch.setattr(upstream, "PAUSES", {})
+
+
+def test_a_run_over_all_goes_on(broken, make_entry, aws, ecr, no_pauses) -> None:
     """Its own result is told, those of the others as well, and nothing is raised."""
     key_id, secret = aws.create_user("valohai", aws.policy())
     make_entry(GOOD, config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
@@ -263,7 +278,7 @@ def test_a_run_over_all_goes_on(broken, make_entry, aws, ecr) -> None:
     assert told[GOOD]["result"] == "ok" and len(told) == 2
 
 
-def test_it_can_be_verified_disabled_and_deleted(broken, alice, actor) -> None:
+def test_it_can_be_verified_disabled_and_deleted(broken, alice, actor, aws, no_pauses) -> None:
     client = Client()
     client.force_login(alice)
     below = f"/organizations/acme/registries/{broken.pk}"

@@ -203,7 +203,7 @@ def test_a_client_that_goes_on_sending_still_finds_why_not(run):
         client.send(b"x" * 500_000)
         time.sleep(0.05)
     told = client.rest()
-    assert told.startswith(b"HTTP/1.1 413 ") and b"Send less at once." in told
+    assert told.startswith(b"HTTP/1.1 413 ") and b"files have 10 MB at most" in told
 
 
 def test_the_api_refuses_a_body_in_its_own_words(run):

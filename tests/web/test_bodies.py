@@ -46,7 +46,7 @@ def test_strangers_send_small_forms_only(client, acme, unread, address):
     answer = client.post(address, **of_size(bodies.STRANGERS + 1))
     page = Page(answer)
     assert (page.status, page.heading) == (413, "Too large")
-    assert "more than the 64.0" in page.text and page.links["Sign in"] == LOGIN
+    assert "at most 64 KB" in page.text and page.links["Sign in"] == LOGIN
 
 
 def test_what_strangers_may_send_is_read(client):
@@ -56,7 +56,7 @@ def test_what_strangers_may_send_is_read(client):
 def test_at_an_address_that_takes_no_file(client, alice, unread):
     client.force_login(alice)
     page = Page(client.post(NEW, **of_size(bodies.FORMS + 1)))
-    assert page.status == 413 and "split the file" in page.text
+    assert page.status == 413 and "at most 256 KB" in page.text
 
 
 def test_large_forms_of_people(send, alice):
