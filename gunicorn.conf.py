@@ -16,6 +16,9 @@ worker_connections = 2000
 keepalive = 75
 # Answers go through the worker's own buffers.
 sendfile = False
+# Nobody's headers name the path or the scheme: gunicorn believes them of this machine.
+forwarded_allow_ips = ""
+forwarder_headers = ""
 timeout = 60
 graceful_timeout = 10
 preload_app = False

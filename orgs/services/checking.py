@@ -21,6 +21,8 @@ from orgs.registries.catalogue import BY_SLUG
 MAX_PATTERNS = 100
 # Each pattern is written once for each environment.
 MAX_ENVIRONMENTS = 100
+# So many rows of the index, which every page of an entry reads.
+MAX_ROWS = 500
 # What is told of a pattern and granted for it is tried `*` by `*`.
 MAX_STARS = 16
 MAX_WILDCARD_PATHS = 200
@@ -105,6 +107,14 @@ def _other_problems(draft: Draft) -> Iterator[Problem]:
             "too_many",
             f"An entry is limited to at most {MAX_ENVIRONMENTS} environments.",
             "Choose fewer, or none, which means all.",
+            "environments",
+        )
+    elif len(draft.patterns) * len(draft.environments) > MAX_ROWS:
+        yield Problem(
+            "too_many",
+            f"{len(draft.patterns)} patterns in {len(draft.environments)} environments are more "
+            f"than an entry holds: {MAX_ROWS} of one times the other.",
+            "Choose fewer environments, or none, which means all; or use wider patterns.",
             "environments",
         )
 

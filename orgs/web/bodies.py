@@ -43,6 +43,9 @@ MOST_SKIPPED = 50_000_000
 SKIPPING = 10.0
 SKIPPED = Places(4, "Other requests are being thrown away.")
 
+# Our forms in parts are those with a file, of a few fields.
+MOST_PARTS = 200
+
 _API = "/api/v0/"
 
 
@@ -63,21 +66,36 @@ class Bodies:
             return None
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             return _refused(request, 411, 0)
+        if (request.content_params or {}).get("charset", "utf-8").lower() != "utf-8":
+            # Python knows a hundred, some of them slow beyond measure, some no text at all.
+            return _unreadable(request)
         length = request.META.get("CONTENT_LENGTH") or "0"
         size = int(length) if re.fullmatch("[0-9]{1,15}", length) else 10**16
-        if size <= STRANGERS:
-            return None
-        most = _most(request)
-        if size > most:
-            return _refused(request, 413, size)
-        if size <= FORMS:
-            return None
-        try:
-            place = PLACES.taken(request.user.pk)
-            request.places_held.enter_context(place)  # type: ignore[attr-defined]
-        except Full as full:
-            return busy(request, full)
-        return None
+        if size > STRANGERS:
+            if size > _most(request):
+                return _refused(request, 413, size)
+            if size > FORMS:
+                try:
+                    place = PLACES.taken(request.user.pk)
+                    request.places_held.enter_context(place)  # type: ignore[attr-defined]
+                except Full as full:
+                    return busy(request, full)
+        return None if _few_parts(request) else _unreadable(request)
+
+
+def _few_parts(request: HttpRequest) -> bool:
+    """Whether a form in parts has few enough: Django counts only those that have a name,
+    after it has read the head of each."""
+    if request.content_type != "multipart/form-data":
+        return True
+    boundary = (request.content_params or {}).get("boundary", "").encode(errors="replace")
+    content = request.read()
+    request._body = content  # type: ignore[attr-defined]  # where Django looks, once it's read
+    return content.count(b"--" + boundary) <= MOST_PARTS + 1
+
+
+def _unreadable(request: HttpRequest) -> HttpResponse:
+    return render(request, "400.html", status=400)
 
 
 def _most(request: HttpRequest) -> int:

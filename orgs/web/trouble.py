@@ -12,8 +12,8 @@ from orgs.models import RegistryEntry
 from orgs.registries.places import Full
 from orgs.services.turns import in_turn
 
-# Logins; and what costs next to nothing, or is asked to know whether the server lives.
-UNTURNED = ("/api/v0/docker-login/", "/healthz", "/static/")
+# Logins, and what is asked to know whether the server lives; these addresses exactly.
+UNTURNED = frozenset({"/api/v0/docker-login/", "/api/v0/docker-login/outcome/", "/healthz"})
 
 
 class InTurn:
@@ -24,7 +24,7 @@ class InTurn:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path_info.startswith(UNTURNED):
+        if request.path_info in UNTURNED:
             return self.get_response(request)
         try:
             with in_turn():

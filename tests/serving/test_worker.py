@@ -219,19 +219,28 @@ def test_the_api_refuses_a_body_in_its_own_words(run):
     assert told.startswith(b"HTTP/1.1 413 ") and told.endswith(b"30")
 
 
-def test_too_much_at_once_is_refused_and_the_rest_goes_on(run, monkeypatch):
+def test_where_too_much_is_held_whoever_kept_us_waiting_longest_is_refused(run, monkeypatch):
     monkeypatch.setattr(worker, "MOST_HELD", 1_000_000)
     running = run()
-    first = running.client().send(POST % (b"x", 600_001) + b"x" * 600_000)
+    slow = running.client().send(POST % (b"x", 600_001) + b"x" * 600_000)
     while running.worker.held < 600_000:
         time.sleep(0.01)
-    assert (
-        running.client()
-        .send(POST % (b"x", 600_000) + b"x" * 500_000)
-        .rest()
-        .startswith(b"HTTP/1.1 503 ")
-    )
-    assert first.send(b"y").answer().endswith(b"xy")
+    second = running.client().send(POST % (b"x", 600_001) + b"x" * 600_000)
+    assert slow.rest().startswith(b"HTTP/1.1 503 ")
+    assert second.send(b"y").answer().endswith(b"xy")
+
+
+def test_half_open_heads_that_fill_the_memory_refuse_nobody_elses_body(run, monkeypatch):
+    monkeypatch.setattr(worker, "MOST_HELD", 1_000_000)
+    running = run()
+    for _ in range(60):
+        running.client().send(b"GET / HTTP/1.1\r\nX: " + b"y" * 30_000)
+    while running.worker.held < 900_000:
+        time.sleep(0.01)
+    late = running.client().send(POST % (b"me", 3) + b"a")
+    time.sleep(0.2)
+    assert late.send(b"bc").answer().endswith(b"/me abc")
+    assert running.worker.held <= 1_000_000
 
 
 def test_the_largest_file_of_a_form_fits():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -236,3 +237,46 @@ def test_exports_of_the_admin_count_for_the_person(client, staff, make_entry):
     for answer in begun:
         close(answer)
     assert exporting.PLACES.held(f"staff {staff.pk}") == 0
+
+
+CHARSETS = ["punycode", "latin-1", "utf-7", "rot13", "zlib", "idna", "utf-16", "none-such"]
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
+)
+def test_forms_come_in_utf_8_alone(client, charset, kind) -> None:
+    """Python's punycode takes the square of a text's length, and zlib makes no text."""
+    content = (
+        b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n" + b"9" * 60_000 + b"\r\n--b--"
+    )
+    for address in (LOGIN, "/", "/healthz", "/admin/login/"):
+        began = time.process_time()
+        answer = client.generic("POST", address, content, f"{kind}; charset={charset}")
+        assert answer.status_code in {400, 405}
+        assert time.process_time() - began < 0.3
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8"])
+def test_utf_8_by_any_name(client, charset) -> None:
+    kind = f"application/x-www-form-urlencoded; charset={charset}"
+    assert client.post(LOGIN, "username=a", content_type=kind).status_code == 200
+
+
+def test_parts_are_counted_before_their_heads_are_read(client, alice, acme) -> None:
+    """Those without a name count for nothing with Django, and cost the most."""
+    client.force_login(alice)
+    part = b"--b\r\nContent-Disposition:a;filename=x" + b";" * 900 + b"\r\n\r\n\r\n"
+    for address in (IMPORT, CHECK, LOGIN):
+        for count, statuses in ((bodies.MOST_PARTS + 2, {400}), (40, {200, 302})):
+            began = time.process_time()
+            answer = client.generic(
+                "POST", address, part * count + b"--b--", "multipart/form-data; boundary=b"
+            )
+            assert answer.status_code in statuses
+            assert time.process_time() - began < 1.0
+
+
+def test_health_reads_no_form(client) -> None:
+    assert client.post("/healthz", {"a": "b"}).status_code == 405

@@ -42,7 +42,7 @@ _TOLD = {
 }
 
 # What has threads of its own: what workers wait for, and whoever asks whether we live.
-LOGINS = ("/api/v0/docker-login/", "/healthz")
+LOGINS = frozenset({"/api/v0/docker-login/", "/api/v0/docker-login/outcome/", "/healthz"})
 
 # Where the application isn't asked there is no page of its own.
 _PAGE = (
@@ -63,7 +63,7 @@ class Threads:
         self._others = ThreadPoolExecutor(others, thread_name_prefix="others")
 
     def submit(self, handle: Callable[[Connection], bool], conn: Connection) -> Future[bool]:
-        pool = self._logins if conn.request.path.startswith(LOGINS) else self._others
+        pool = self._logins if conn.request.path in LOGINS else self._others
         return pool.submit(handle, conn)
 
     def shutdown(self, wait: bool) -> None:
@@ -148,8 +148,9 @@ class BufferingWorker(ThreadWorker):
             if conn.request._expected_100_continue:
                 conn.request._expected_100_continue = False
                 conn.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._account(conn) > MOST_HELD and conn.state is State.BODY:
-            return self._refuse(conn, 503)
+        while self._account(conn) > MOST_HELD:
+            if self._drop_the_slowest() is conn:
+                return None
         self._watch(conn, selectors.EVENT_READ, self._read)
 
     # A thread of the pool: ours.
@@ -265,6 +266,17 @@ class BufferingWorker(ThreadWorker):
         waiting = [conn for conn in self.connections if conn.state is not State.THREAD]
         if waiting:
             self._close(min(waiting, key=lambda conn: conn.since))
+
+    def _drop_the_slowest(self) -> Connection:
+        """Refuse, of those that hold memory and aren't answered yet, whoever has kept us
+        waiting longest; there is one where too much is held."""
+        holding = [c for c in self.connections if c.state is not State.THREAD and c.accounted]
+        slowest = min(holding, key=lambda conn: conn.since)
+        if slowest.state is State.BODY:
+            self._refuse(slowest, 503)
+        else:
+            self._close(slowest)
+        return slowest
 
     def _account(self, conn: Connection) -> int:
         """Bring the sum of bytes up to date, and give it."""
