@@ -21,7 +21,13 @@ from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
 from orgs.services import entries, importing, neighbours, tokens
 from orgs.services.audit import Actor
-from orgs.services.checking import MAX_ENVIRONMENTS, MAX_PATTERNS, MAX_STARS, parse_patterns
+from orgs.services.checking import (
+    MAX_ENVIRONMENTS,
+    MAX_PATTERNS,
+    MAX_ROWS,
+    MAX_STARS,
+    parse_patterns,
+)
 from orgs.services.files import Rows
 from tests.conftest import HOST
 
@@ -253,6 +259,10 @@ def test_environments_are_counted(acme) -> None:
     with pytest.raises(Refused) as refused:
         entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made))
     assert [(p.code, p.field) for p in refused.value.problems] == [("too_many", "environments")]
-    entry = entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[1:]))
-    assert MatchPattern.objects.filter(entry=entry).count() == MAX_PATTERNS * MAX_ENVIRONMENTS
+    # a hundred times a hundred rows is what every page of the entry would read
+    most = MAX_ROWS // MAX_PATTERNS
+    with pytest.raises(Refused, match="100 patterns in 6 environments"):
+        entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[: most + 1]))
+    entry = entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[:most]))
+    assert MatchPattern.objects.filter(entry=entry).count() == MAX_ROWS
     assert RegistryEntry.objects.count() == 1
