@@ -12,8 +12,16 @@ from orgs.models import RegistryEntry
 from orgs.registries.places import Full
 from orgs.services.turns import in_turn
 
-# Logins, and what is asked to know whether the server lives; these addresses exactly.
-UNTURNED = frozenset({"/api/v0/docker-login/", "/api/v0/docker-login/outcome/", "/healthz"})
+# Logins, and what is asked to know whether the server lives; these requests exactly, which
+# have threads of their own (valohai_registries/serving).
+UNTURNED = frozenset(
+    {
+        ("POST", "/api/v0/docker-login/"),
+        ("POST", "/api/v0/docker-login/outcome/"),
+        ("GET", "/healthz"),
+        ("HEAD", "/healthz"),
+    }
+)
 
 
 class InTurn:
@@ -24,7 +32,7 @@ class InTurn:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path_info in UNTURNED:
+        if (request.method, request.path_info) in UNTURNED:
             return self.get_response(request)
         try:
             with in_turn():

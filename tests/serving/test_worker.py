@@ -37,7 +37,7 @@ def test_pages_that_hang_hold_no_thread_of_logins(run):
     end = threading.Event()
 
     def hang(environ, start_response):
-        if environ["PATH_INFO"] not in worker.LOGINS:
+        if environ["PATH_INFO"] == "/page" or "also" in environ["QUERY_STRING"]:
             end.wait(30)
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
@@ -45,8 +45,13 @@ def test_pages_that_hang_hold_no_thread_of_logins(run):
     running = run(hang)
     for _ in range(50):
         running.client().send(GET % b"page")
+        # what only resembles the addresses that have threads of their own
+        for path in ("healthz/page?also", "healthzX?also", "api/v0/docker-login/?also"):
+            running.client().send(GET % path.encode())
+        running.client().send(POST % (b"healthz?also", 0))
     for path in worker.LOGINS:
-        assert running.client().send(GET % path[1:].encode()).answer().endswith(b"ok")
+        assert running.client().send(POST % (path[1:].encode(), 0)).answer().endswith(b"ok")
+    assert running.client().send(GET % b"healthz").answer().endswith(b"ok")
     end.set()
 
 

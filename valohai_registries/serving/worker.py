@@ -41,8 +41,9 @@ _TOLD = {
     503: ("Service Unavailable", "busy", "Too much is being sent. Try again in a few seconds."),
 }
 
-# What has threads of its own: what workers wait for, and whoever asks whether we live.
-LOGINS = frozenset({"/api/v0/docker-login/", "/api/v0/docker-login/outcome/", "/healthz"})
+# What has threads of its own: what workers wait for; and one, who asks whether we live.
+LOGINS = frozenset({"/api/v0/docker-login/", "/api/v0/docker-login/outcome/"})
+HEALTH = "/healthz"
 
 # Where the application isn't asked there is no page of its own.
 _PAGE = (
@@ -61,14 +62,18 @@ class Threads:
         others = max(1, most * 3 // 8)
         self._logins = ThreadPoolExecutor(max(1, most - others), thread_name_prefix="logins")
         self._others = ThreadPoolExecutor(others, thread_name_prefix="others")
+        self._health = ThreadPoolExecutor(1, thread_name_prefix="health")
 
     def submit(self, handle: Callable[[Connection], bool], conn: Connection) -> Future[bool]:
-        pool = self._logins if conn.request.path in LOGINS else self._others
+        path, posted = conn.request.path, conn.request.method == "POST"
+        if path in LOGINS and posted:
+            return self._logins.submit(handle, conn)
+        pool = self._health if path == HEALTH and not posted else self._others
         return pool.submit(handle, conn)
 
     def shutdown(self, wait: bool) -> None:
-        self._logins.shutdown(wait)
-        self._others.shutdown(wait)
+        for pool in (self._logins, self._others, self._health):
+            pool.shutdown(wait)
 
 
 class BufferingWorker(ThreadWorker):
