@@ -19,7 +19,7 @@ from orgs.registries.places import Full, Places
 from orgs.services.files.rows import MAX_BYTES
 from orgs.services.files.valohai_yaml import MAX_BYTES as MAX_YAML
 
-from .trouble import busy
+from .trouble import busy, unlogged
 
 # Bytes. Forms for people who aren't signed in have a few fields; others up to a hundred
 # patterns, or the ids of a long list.
@@ -95,7 +95,7 @@ def _few_parts(request: HttpRequest) -> bool:
 
 
 def _unreadable(request: HttpRequest) -> HttpResponse:
-    return render(request, "400.html", status=400)
+    return unlogged(render(request, "400.html", status=400))
 
 
 def _most(request: HttpRequest) -> int:
@@ -115,7 +115,7 @@ def _refused(request: HttpRequest, status: int, size: int) -> HttpResponse:
     answer = render(request, "413.html", told, status=status)
     if status == 411 or not _skipped(request, size):
         answer["Connection"] = "close"
-    return answer
+    return unlogged(answer)
 
 
 def _skipped(request: HttpRequest, size: int) -> bool:

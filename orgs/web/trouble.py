@@ -63,6 +63,10 @@ def busy(request: HttpRequest, full: Full) -> HttpResponse:
     """The page that says so."""
     answer = render(request, "503.html", {"busy": full}, status=503)
     answer["Retry-After"] = str(full.retry_after)
-    # Django would log each as an error, and who floods us would flood the log.
+    return unlogged(answer)
+
+
+def unlogged(answer: HttpResponse) -> HttpResponse:
+    """An answer that Django would log each time, so that who floods us floods the log."""
     answer._has_been_logged = True  # type: ignore[attr-defined]
     return answer
