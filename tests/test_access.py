@@ -33,7 +33,7 @@ AUDITORS = [IN, 404, 404, 403, 200, 200]
 # name: (GET, POST); 200 stands for any answer that lets one do the thing.
 TABLE: dict[str, tuple[list, list]] = {
     "home": (SIGNED_IN, SIGNED_IN),
-    "healthz": (EVERYONE, EVERYONE),
+    "healthz": (EVERYONE, [405] * 6),
     "guide_index": (EVERYONE, [405] * 6),
     "guide": (EVERYONE, [405] * 6),
     "login": (EVERYONE, EVERYONE),

@@ -54,7 +54,7 @@ def test_create_organization_and_first_admin(run, client, db):
     client.post(page.redirect_chain[-1][0], form)
     assert client.login(username="new@example.com", password="correct horse battery")
     client.logout()
-    assert "used" in client.get(link, follow=True).content.decode()
+    assert "work any more" in client.get(link, follow=True).content.decode()
 
 
 def test_create_organization_refuses(run, acme):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import pytest
@@ -16,6 +14,7 @@ from django.db import connection
 from orgs.models import ImportDraft
 from tests.support import PROJECT_ROOT
 from tests.support.product import database_url, environment
+from tests.test_canary import database_bytes
 
 
 @pytest.fixture
@@ -94,19 +93,14 @@ def test_sqlite_overwrites_what_is_deleted(acme, alice):
         content=secrets.token_bytes(20_000),  # so that packing it changes nothing
         update=False,
     )
-    name = connection.settings_dict["NAME"]
-    with closing(sqlite3.connect(name)) as reader:
-        (sealed,) = reader.execute("SELECT content FROM orgs_importdraft").fetchone()
+    with connection.cursor() as cursor:
+        (sealed,) = cursor.execute("SELECT content FROM orgs_importdraft").fetchone()
     parts = [sealed[at : at + 60] for at in range(0, len(sealed) - 60, 3000)]
     # but for those that lie across two pages of the file
-    assert sum(part in kept_in(name) for part in parts) > 5
+    kept = database_bytes()
+    assert sum(part in kept for part in parts) > 5
     ImportDraft.objects.filter(pk=draft.pk).delete()
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert [part for part in parts if part in kept_in(name)] == []
-
-
-def kept_in(name: str) -> bytes:
-    """All bytes of a database: its file, and what is to be written into it."""
-    files = [Path(f"{name}{end}") for end in ("", "-wal", "-journal")]
-    return b"".join(file.read_bytes() for file in files if file.exists())
+    kept = database_bytes()
+    assert [part for part in parts if part in kept] == []
