@@ -45,10 +45,18 @@ class Served(str):
     process: subprocess.Popen[bytes]
 
 
+def collect_static() -> None:
+    """What `make run` does before it serves: pages name their files by what is in them."""
+    if not (PROJECT_ROOT / "var" / "static" / "staticfiles.json").exists():
+        command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
+        subprocess.run(command, env=environment(), cwd=PROJECT_ROOT, check=True)
+
+
 @contextlib.contextmanager
 def served(*command: str, **more: str) -> Iterator[Served]:
     """Its address while it is served, with `more` in its environment. Everything it may
     see has to be committed. `command` serves it in another way than `make run`, on PORT."""
+    collect_static()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
