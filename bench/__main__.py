@@ -101,11 +101,14 @@ def resolve_cost() -> None:
 def cached_login_cost(aws) -> None:
     import threading
 
+    from orgs.services.audit.events import COMMAND_LINE
+
     from orgs.models import Project
     from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
-    from orgs.services import audit, entries, logins, organizations
-    from orgs.services.audit import COMMAND_LINE
+    from orgs.services import entries, logins
+    from orgs.services.audit import events
+    from orgs.services.tenancy import organizations
 
     admin, _ = organizations.person("admin@example.com")
     key_id, secret = aws.create_user("ours", aws.policy())
@@ -132,7 +135,7 @@ def cached_login_cost(aws) -> None:
         return logins.login_for(project=projects["ours"], image=image, actor=COMMAND_LINE)
 
     def event_alone():
-        return audit.record(actor=COMMAND_LINE, action="bench")
+        return events.record(actor=COMMAND_LINE, action="bench")
 
     taken = medians(ours=ours, event_alone=event_alone)
     row("cached login, its event included", taken["ours"], 1.0, "itself")

@@ -45,8 +45,9 @@ def main(count: int) -> None:
     call_command("migrate", verbosity=0)
 
     from orgs.models import AuditEvent, Organization, RegistryEntry
-    from orgs.services import auditlog, usage
-    from orgs.services.auditlog import Filters
+    from orgs.services import usage
+    from orgs.services.audit import log
+    from orgs.services.audit.log import Filters
 
     acme = Organization.objects.create(name="Acme", slug="acme")
     entry = RegistryEntry.objects.create(organization=acme, registry_type="aws-ecr")
@@ -76,30 +77,30 @@ def main(count: int) -> None:
         "subject, absent": Filters(subject="ghcr.io/"),
         "since and until": Filters(since="2026-06-01", until="2026-06-02"),
     }.items():
-        events = auditlog.events_of(acme, filters)
+        events = log.events_of(acme, filters)
         began = time.perf_counter()
-        auditlog.page_of(events)
+        log.page_of(events)
         took = time.perf_counter() - began
         plan = events[:51].explain()
         scan = next(line.strip(" ->") for line in plan.splitlines() if "Scan" in line)
         print(f"{name:<20}{took * 1000:>9.1f} ms   {scan.split('  ')[0]}")
-    page = auditlog.page_of(auditlog.events_of(acme, Filters()))
+    page = log.page_of(log.events_of(acme, Filters()))
     middle = f"2026-05-01T00:00:00+00:00_{count // 2}"
     began = time.perf_counter()
-    auditlog.page_of(auditlog.events_of(acme, Filters()), middle)
+    log.page_of(log.events_of(acme, Filters()), middle)
     print(f"{'a screen far back':<20}{(time.perf_counter() - began) * 1000:>9.1f} ms")
     assert page.older
     began = time.perf_counter()
     usage.usage_of(entry, key_ids=True)
     print(f"{'usage of an entry':<20}{(time.perf_counter() - began) * 1000:>9.1f} ms")
-    lines = auditlog.export(auditlog.events_of(acme, Filters()))
+    lines = log.export(log.events_of(acme, Filters()))
     began = time.perf_counter()
     next(lines)
     next(lines)
     print(f"{'export, first row':<20}{(time.perf_counter() - began) * 1000:>9.1f} ms")
     lines.close()
     began = time.perf_counter()
-    gone = auditlog.prune()
+    gone = log.prune()
     took = time.perf_counter() - began
     print(f"pruned {gone:,} in {took:.0f} s ({gone / took:,.0f} a second)")
     stop()

@@ -37,9 +37,10 @@ def main() -> None:
 
 def walk(aws) -> None:
     from django.core.management import call_command
+    from orgs.services.audit.events import COMMAND_LINE
 
-    from orgs.services import entries, organizations
-    from orgs.services.audit import COMMAND_LINE
+    from orgs.services import entries
+    from orgs.services.tenancy import organizations
 
     image = yaml.safe_load(EXAMPLE.read_text())[0]["step"]["image"]
     host = image.partition("/")[0]

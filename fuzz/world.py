@@ -21,10 +21,10 @@ class World:
 
     def build(self) -> World:
         from django.test import Client
+        from orgs.services.audit.events import Actor
 
         from orgs.models import Environment, Membership, Organization, Project, User
-        from orgs.services import people
-        from orgs.services.audit import Actor
+        from orgs.services.tenancy import people
 
         acme = Organization.objects.get_or_create(slug="acme", defaults={"name": "Acme"})[0]
         alice = _person(User, "alice@example.com", "Alice")
@@ -62,9 +62,10 @@ class World:
         return self
 
     def _entries(self, acme: Any, gpu: Any) -> None:
+        from orgs.services.audit.events import Actor
+
         from orgs.models import AuditEvent
         from orgs.services import entries
-        from orgs.services.audit import Actor
 
         host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
         wanted: dict[str, tuple[str, dict[str, str], dict[str, str], list[Any]]] = {
@@ -90,9 +91,11 @@ class World:
         self.ids["role_entry"] = standing[f"{host}/role/*"].pk
 
     def _tokens(self, acme: Any, alice: Any) -> None:
+        from orgs.services.audit.events import Actor
+
         from orgs.models import ApiToken, WorkerToken
-        from orgs.services import drafts, tokens
-        from orgs.services.audit import Actor
+        from orgs.services import drafts
+        from orgs.services.tenancy import tokens
 
         actor = Actor("fuzz")
         worker = WorkerToken.objects.filter(organization=acme, name="gpu", revoked_at=None).first()

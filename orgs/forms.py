@@ -19,7 +19,7 @@ from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries, upstream
-from orgs.services.audit import Actor
+from orgs.services.audit.events import Actor
 
 FROM_PATTERN = "From the pattern"
 ANYWAY = "use_anyway"

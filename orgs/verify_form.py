@@ -10,7 +10,7 @@ from django import forms
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError, Refused
 from orgs.services import verifying
-from orgs.services.audit import Actor
+from orgs.services.audit.events import Actor
 
 # Seconds for verifying many in one request, which has to end before a proxy gives up.
 WITHIN = 25.0

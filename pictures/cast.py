@@ -22,6 +22,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
+from orgs.services.audit.events import COMMAND_LINE, Actor
 
 from orgs import sealed
 from orgs.models import (
@@ -39,20 +40,10 @@ from orgs.models import (
 )
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import (
-    attempts,
-    drafts,
-    entries,
-    logins,
-    organizations,
-    outcomes,
-    people,
-    repeats,
-    tallies,
-    tokens,
-)
-from orgs.services.audit import COMMAND_LINE, Actor
+from orgs.services import drafts, entries, logins, outcomes
+from orgs.services.audit import repeats
 from orgs.services.status import status_mark
+from orgs.services.tenancy import attempts, organizations, people, tallies, tokens
 from orgs.services.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.conf import settings
 from django.db import connection
+from orgs.services.audit.events import Actor
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
 from orgs.services import entries, minting, notices, upstream
-from orgs.services.audit import Actor
 from tests.support.fake_aws import FakeAws
 from tests.support.internet import Internet
 from tests.support.registry import Registry

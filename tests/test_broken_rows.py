@@ -17,22 +17,14 @@ import yaml
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from orgs.services.audit.events import COMMAND_LINE, event
 
 from orgs import sealed
 from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
-from orgs.services import (
-    auditlog,
-    entries,
-    exporting,
-    importing,
-    logins,
-    resolve,
-    upstream,
-    verifying,
-)
-from orgs.services.audit import COMMAND_LINE, event
+from orgs.services import entries, exporting, importing, logins, resolve, upstream, verifying
+from orgs.services.audit import log
 from orgs.services.files import Rows
 from tests.conftest import HOST
 
@@ -202,7 +194,7 @@ def test_pages_show_it(pages) -> None:
 
 
 def test_the_api_answers_it(broken, alice, actor, make_entry) -> None:
-    from orgs.services import tokens
+    from orgs.services.tenancy import tokens
 
     make_entry(GOOD)
     token = tokens.token_issue_api(user=alice, name="script", actor=actor)[1]
@@ -233,7 +225,7 @@ def test_an_export_can_be_looked_at_by_import(broken, acme) -> None:
 
 
 def test_the_audit_log_is_exported(broken, acme) -> None:
-    lines = list(auditlog.export(auditlog.events_of(acme, auditlog.Filters())))
+    lines = list(log.export(log.events_of(acme, log.Filters())))
     "".join(lines).encode()
     assert len(lines) == 1 + AuditEvent.objects.count()
 

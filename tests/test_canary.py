@@ -14,12 +14,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client, override_settings
 from django.urls import reverse
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import entries, logins, notices, upstream
-from orgs.services.audit import Actor
 from orgs.services.files import apart
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY

@@ -121,8 +121,8 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 PASSWORD_HASHERS = [
-    "orgs.services.passwords.Scrypt",
-    "orgs.services.passwords.PBKDF2",
+    "orgs.services.tenancy.passwords.Scrypt",
+    "orgs.services.tenancy.passwords.PBKDF2",
 ]
 _validation = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [

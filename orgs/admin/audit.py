@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
 from orgs.models import AuditEvent
-from orgs.services import repeats
+from orgs.services.audit import repeats
 from orgs.templatetags.registries import exact
 
 from .base import BoundedList, words_of

@@ -18,8 +18,8 @@ from django.shortcuts import redirect
 from orgs.access import source_address
 from orgs.models import User
 from orgs.registries.base import Refused
-from orgs.services import asked
-from orgs.services.audit import Actor
+from orgs.services.audit import asked
+from orgs.services.audit.events import Actor
 
 # No list may be filtered by what these hold: answers would tell it bit by bit.
 _NEVER_ASKED = {"secrets", "password", "digest", "login"}

@@ -16,8 +16,8 @@ from django.utils.text import slugify
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry
 from orgs.registries.base import Problem, Refused
-from orgs.services import organizations
 from orgs.services.attention import BROKEN, MOST, Attention, entries_needing_attention
+from orgs.services.tenancy import organizations
 from orgs.templatetags import registries as shown
 
 from . import importing

@@ -26,7 +26,7 @@ from orgs.models import (
     RegistryEntry,
     User,
 )
-from orgs.services import people
+from orgs.services.tenancy import people
 from orgs.templatetags import registries as shown
 
 from .base import ServiceAdmin, staff_actor

@@ -8,8 +8,8 @@ from ninja.security import APIKeyHeader
 from orgs import access
 from orgs.models import ApiToken, Organization, WorkerToken
 from orgs.registries.base import LoginError
-from orgs.services import tokens
-from orgs.services.audit import Actor
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import tokens
 
 from .limits import buckets
 

@@ -11,8 +11,9 @@ from orgs import access
 from orgs.models import WorkerToken
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference, Server
-from orgs.services import answers, logins, outcomes, tokens
+from orgs.services import answers, logins, outcomes
 from orgs.services.resolve import Wanted
+from orgs.services.tenancy import tokens
 
 from . import schemas
 from .authentication import WorkerTokenAuth, worker_actor

@@ -9,7 +9,7 @@ from ninja import Router
 
 from orgs import access
 from orgs.models import WorkerToken
-from orgs.services.tokens import AnyToken
+from orgs.services.tenancy.tokens import AnyToken
 
 from . import schemas
 from .authentication import AnyTokenAuth

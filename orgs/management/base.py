@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from orgs.models import Organization
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
-from orgs.services.tokens import LONGEST
+from orgs.services.tenancy.tokens import LONGEST
 
 
 class Command(BaseCommand):

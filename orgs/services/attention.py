@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry, WorkerToken
 
-from .key_ids import without_key_ids
+from .audit.key_ids import without_key_ids
 from .status import BROKEN
 
 OLD = timedelta(days=90)

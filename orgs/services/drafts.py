@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from orgs import sealed
 from orgs.models import ImportDraft, Organization, User
 
-from .clock import database_now
+from .audit.clock import database_now
 from .files.rows import MAX_BYTES
 
 LIFE = timedelta(minutes=15)

@@ -31,9 +31,9 @@ from orgs.models import (
 )
 from orgs.registries.base import Refused
 
-from .audit import Actor, event, record
+from .audit.clock import database_now
+from .audit.events import Actor, event, record
 from .checking import Checked, Draft, check, check_all, conflicts, parse_patterns, secrets_of
-from .clock import database_now
 
 __all__ = ["Draft", "check"]
 

@@ -17,7 +17,8 @@ from orgs.models import Organization, RegistryEntry
 from orgs.registries.places import Places
 
 from .attention import OLD
-from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, escape
+from .audit.cells import escape
+from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE
 
 log = logging.getLogger(__name__)
 _NOT_TOLD = "Not exported, since it is broken; tell staff of"

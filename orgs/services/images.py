@@ -34,8 +34,8 @@ from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
 
 from . import minting, upstream
+from .audit.key_ids import without_key_ids
 from .checking import patterns_of, type_of
-from .key_ids import without_key_ids
 from .verifying import registry_api
 
 T = TypeVar("T")

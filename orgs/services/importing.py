@@ -16,7 +16,7 @@ from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Problem, Refused
 
 from . import entries
-from .audit import Actor
+from .audit.events import Actor
 from .checking import secret_problems
 from .drafting import Drafted, Drafter
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError

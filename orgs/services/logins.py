@@ -19,7 +19,8 @@ from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, Refused
 from orgs.registries.patterns import readable
 
-from . import audit, minting, repeats
+from . import minting
+from .audit import events, repeats
 from .checking import type_of
 from .resolve import Served, Wanted, require
 
@@ -51,7 +52,7 @@ def login_for(
     *,
     project: Project,
     image: Wanted,
-    actor: audit.Actor,
+    actor: events.Actor,
     environment: Environment | None = None,
     recheck: Callable[[], None] = lambda: None,
 ) -> Answer:
@@ -160,7 +161,7 @@ def _stands(
 def _record_login(
     project: Project,
     image: Wanted,
-    actor: audit.Actor,
+    actor: events.Actor,
     environment: Environment | None,
     served: Served,
 ) -> None:
@@ -168,7 +169,7 @@ def _record_login(
     entry = served.entry
     try:
         with transaction.atomic():
-            audit.record(
+            events.record(
                 actor=actor,
                 action="login.issued",
                 organization=project.organization,
@@ -194,7 +195,7 @@ def _no_event() -> LoginError:
 
 def record_refusal(
     *,
-    actor: audit.Actor,
+    actor: events.Actor,
     organization: Organization | None,
     image: Wanted | None,
     error: LoginError,
@@ -207,7 +208,7 @@ def record_refusal(
     Where a token asks the same over and over, the repeats are one event a minute.
     `served` where an entry serves the image, and the refusal is that entry's.
     """
-    event = audit.event(
+    event = events.event(
         actor=actor,
         action="login.refused",
         organization=organization,

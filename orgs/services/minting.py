@@ -28,8 +28,8 @@ from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
 
 from . import upstream
+from .audit.clock import database_now
 from .checking import secrets_of
-from .clock import database_now
 from .status import status_mark
 
 # Longer than the call that it is for, which is made at once and ends by itself.

@@ -14,9 +14,9 @@ from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 
-from . import repeats
-from .audit import Actor, event
-from .clock import database_now
+from .audit import repeats
+from .audit.clock import database_now
+from .audit.events import Actor, event
 from .status import status_mark
 
 WRITTEN_EVERY = timedelta(minutes=5)

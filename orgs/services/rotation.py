@@ -10,7 +10,7 @@ from orgs.models import CachedLogin, ImportDraft, RegistryEntry
 from orgs.sealed import Unreadable
 
 from . import drafts
-from .audit import COMMAND_LINE, record
+from .audit.events import COMMAND_LINE, record
 
 BATCH = 200
 

@@ -16,9 +16,9 @@ from django.db import connection
 from orgs.models import RegistryEntry
 from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, RegistryType
 from orgs.registries.places import Places
+from orgs.registries.turns import turns
 
 from .checking import Draft, check
-from .turns import turns
 
 CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 # Seconds to wait before each further try of a new key. IAM is eventually consistent:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from orgs.models import RegistryEntry
 
-from .login_events import LoginEvent, last_of, of_entry
+from .audit.login_events import LoginEvent, last_of, of_entry
 
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
 SHOWN = 10

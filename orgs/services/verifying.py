@@ -37,13 +37,14 @@ from orgs.registries.base import (
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
+from orgs.registries.turns import turns
 
-from . import audit, minting, upstream
+from . import minting, upstream
+from .audit import events
+from .audit.clock import database_now
+from .audit.key_ids import without_key_ids
 from .checking import patterns_of, type_of
-from .clock import database_now
-from .key_ids import without_key_ids
 from .status import BEYOND_LOGIN, status_mark
-from .turns import turns
 
 CLAIM = timedelta(seconds=40)  # longer than a check can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
@@ -98,7 +99,7 @@ class Report:
 def entry_verify(
     *,
     entry: RegistryEntry,
-    actor: audit.Actor,
+    actor: events.Actor,
     image: ImageReference | None = None,
     wait: float = 0.0,
 ) -> Report:
@@ -171,7 +172,7 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
 
 
 def verify_each(
-    found: Iterable[RegistryEntry], actor: audit.Actor, within: float | None = None
+    found: Iterable[RegistryEntry], actor: events.Actor, within: float | None = None
 ) -> Iterator[tuple[RegistryEntry, Report | LoginError | Refused]]:
     """Verify many, some at a time, each with the image it was checked with last.
 
@@ -362,7 +363,7 @@ def _claim(entry: RegistryEntry) -> uuid.UUID:
     return claim
 
 
-def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: audit.Actor) -> None:
+def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events.Actor) -> None:
     """Steps, status and event together; nothing of an entry that was changed meanwhile."""
     steps: list[dict[str, Any]] = [asdict(step) for step in report.steps]
     failed = report.failed
@@ -375,7 +376,7 @@ def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: audit.
             raise LoginError(
                 "entry_changed", "The entry was changed while it was checked.", "Verify it again."
             )
-        audit.record(
+        events.record(
             actor=actor,
             action="entry.verified",
             organization=entry.organization,

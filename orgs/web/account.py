@@ -14,8 +14,8 @@ from orgs import access
 from orgs.models import User
 from orgs.registries.base import LoginError
 from orgs.registries.places import Full
-from orgs.services import people, signing_in
-from orgs.services.audit import Actor
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import people, signing_in
 
 
 class SignInForm(AuthenticationForm):

@@ -8,8 +8,8 @@ from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 
 from orgs import access
-from orgs.services import auditlog, repeats
-from orgs.services.auditlog import Filters
+from orgs.services.audit import log, repeats
+from orgs.services.audit.log import Filters
 from orgs.services.exporting import Held
 from orgs.services.history import changes_of
 
@@ -21,15 +21,13 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_auditor(request.user, slug)
     filters = Filters.of(request.GET)
     repeats.before_reading()
-    page = auditlog.page_of(
-        auditlog.events_of(organization, filters), request.GET.get("before", "")
-    )
+    page = log.page_of(log.events_of(organization, filters), request.GET.get("before", ""))
     context = {
         "rows": [(event, list(changes_of(event))) for event in page.events],
         "older": page.older,
         "filters": filters,
         "filtered": bool(filters),
-        "actions": auditlog.ACTIONS.items(),
+        "actions": log.ACTIONS.items(),
         "projects": organization.projects.values_list("name", flat=True)[:200],
         "days": settings.AUDIT_RETENTION_DAYS,
     }
@@ -40,7 +38,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
 def export(request: SignedIn, slug: str) -> HttpResponseBase:
     organization = access.organization_for_auditor(request.user, slug)
     repeats.before_reading()
-    events = auditlog.events_of(organization, Filters.of(request.GET))
+    events = log.events_of(organization, Filters.of(request.GET))
     headers = {"Content-Disposition": f'attachment; filename="{slug}-audit.csv"'}
-    pieces = Held(auditlog.export(events), organization.pk)
+    pieces = Held(log.export(events), organization.pk)
     return StreamingHttpResponse(pieces, content_type="text/csv", headers=headers)

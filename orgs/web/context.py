@@ -9,7 +9,7 @@ from django.utils.functional import SimpleLazyObject
 
 from orgs import access
 from orgs.models import Membership, Organization, User
-from orgs.services.audit import Actor
+from orgs.services.audit.events import Actor
 
 
 class SignedIn(HttpRequest):

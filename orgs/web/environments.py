@@ -15,8 +15,8 @@ from django.utils.text import slugify
 from orgs import access
 from orgs.models import Environment, Organization
 from orgs.registries.base import Refused
-from orgs.services import organizations
-from orgs.services.audit import Actor
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import organizations
 from orgs.verify_form import PLAIN
 
 from .context import SignedIn, acting, inside, posted

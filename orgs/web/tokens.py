@@ -17,8 +17,8 @@ from django.views.decorators.cache import never_cache
 from orgs import access
 from orgs.models import ApiToken, Membership, Organization, User
 from orgs.registries.base import Problem, Refused
-from orgs.services import tokens
-from orgs.services.audit import Actor
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import tokens
 
 from .context import SignedIn, acting, posted
 

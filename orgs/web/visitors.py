@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from orgs import access
-from orgs.services import attempts, passwords
+from orgs.services.tenancy import attempts, passwords
 
 
 class Visitors:

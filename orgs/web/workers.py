@@ -20,8 +20,9 @@ from orgs import access
 from orgs.models import MatchPattern, Organization, WorkerToken
 from orgs.registries.base import Refused
 from orgs.registries.images import HUB
-from orgs.services import login_events, tokens
-from orgs.services.audit import Actor
+from orgs.services.audit import login_events
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import tokens
 
 from .context import SignedIn, acting, inside, posted
 from .tokens import IssueForm

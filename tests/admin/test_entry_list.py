@@ -10,11 +10,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from orgs.services.audit.events import Actor
 
 from orgs.admin import entries as admin_entries
 from orgs.models import AuditEvent, Environment, Membership, Organization, Project, RegistryEntry
 from orgs.services import entries
-from orgs.services.audit import Actor
 from tests.conftest import CANARY, HOST, make_user
 
 from .conftest import Page, at

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from orgs.services.audit.events import Actor, record
 
 from orgs.models import AuditEvent, Environment, RegistryEntry
 from orgs.registries.base import Problem, Refused
 from orgs.services import entries
-from orgs.services.audit import Actor, record
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import NEW
 

@@ -18,7 +18,7 @@ from orgs.models import (
     User,
     WorkerToken,
 )
-from orgs.services import organizations
+from orgs.services.tenancy import organizations
 from tests.conftest import HOST
 
 from .conftest import at

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from orgs.services.audit.events import Actor
 
 from orgs.api import authentication, limits
 from orgs.models import Organization, Project, RegistryEntry
-from orgs.services import tokens
-from orgs.services.audit import Actor
+from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 
 IMAGE = f"{HOST}/my-ml-image:v1.0"

@@ -7,7 +7,7 @@ import pytest
 
 from orgs.api.bodies import MOST_DEEP, MOST_KEYS
 from orgs.models import RegistryEntry
-from orgs.services import tokens
+from orgs.services.tenancy import tokens
 from tests.api.conftest import LOGIN, Api, refused
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,7 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orgs.models import AuditEvent, CachedLogin, Environment, Membership, RegistryEntry
-from orgs.services import entries, tokens
+from orgs.services import entries
+from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
 
 from .conftest import Api, refused

@@ -24,7 +24,9 @@ from orgs.models import (
     Project,
     WorkerToken,
 )
-from orgs.services import audit, logins, minting, tokens, upstream
+from orgs.services import logins, minting, upstream
+from orgs.services.audit import events
+from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
 
 from .conftest import IMAGE, LOGIN, Api, refused
@@ -454,7 +456,7 @@ def test_no_event_no_login(ask, aws, entry, monkeypatch):
         raise DatabaseError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "record", fail)
+        patch.setattr(events, "record", fail)
         response = ask()
         refused(response, 503, "audit_unavailable")
         assert response["Retry-After"] == "5"

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from orgs.models import AuditEvent, Membership, Project, RegistryEntry, Repeat
-from orgs.services import entries, tokens
+from orgs.services import entries
+from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 
 from .conftest import IMAGE, LOGIN, Api, refused

@@ -12,12 +12,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import RestrictedError
 from django.test import RequestFactory
 from django.utils import timezone
+from orgs.services.audit.events import Actor
 
 from orgs import access, checks
 from orgs.models import ApiToken, AuditEvent, Environment, WorkerToken
 from orgs.registries.base import LoginError, Refused
-from orgs.services import tokens
-from orgs.services.audit import Actor
+from orgs.services.tenancy import tokens
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from orgs.services import tokens
+from orgs.services.tenancy import tokens
 from tests.conftest import CANARY
 from tests.support import require_program
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from orgs.services.audit.events import Actor, record
 from playwright.sync_api import expect
 
 from orgs.models import WorkerToken
-from orgs.services import tokens
-from orgs.services.audit import Actor, record
+from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.once

@@ -18,12 +18,12 @@ PATIENCE = 90.0  # seconds: how long it takes is told, and depends on what else 
 def main(project_id: str, image_text: str, threads: int) -> None:
     django.setup()
     from django.db import connection
+    from orgs.services.audit.events import Actor
 
     from orgs.models import Project
     from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
     from orgs.services import logins
-    from orgs.services.audit import Actor
 
     project = Project.objects.select_related("organization").get(pk=project_id)
     image = ImageReference.parse(image_text)

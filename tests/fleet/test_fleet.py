@@ -10,12 +10,12 @@ import time
 
 import pytest
 from django.db import connection, connections
+from orgs.services.audit.events import Actor
 
 from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import logins, upstream
-from orgs.services.audit import Actor
 from tests.conftest import HOST
 from tests.support import PROJECT_ROOT, product
 

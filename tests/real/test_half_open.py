@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from orgs.services import tokens
+from orgs.services.tenancy import tokens
 from tests.support.product import served
 
 from .waiting import KINDS, login, waiting

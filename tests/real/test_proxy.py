@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orgs.models import AuditEvent
-from orgs.services import tokens
+from orgs.services.tenancy import tokens
 from tests.support import PROJECT_ROOT, require_program, tied_to_us
 from tests.support.product import served
 

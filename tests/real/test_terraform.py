@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from orgs.models import AuditEvent, Organization, RegistryEntry, User
-from orgs.services import tokens
+from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
 from tests.support.product import served
 

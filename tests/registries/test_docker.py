@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, MatchPattern, RegistryEntry
 from orgs.registries.base import Ask, DockerLogin, LoginError, Refused
@@ -11,7 +12,6 @@ from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
 from orgs.services import entries, logins
-from orgs.services.audit import Actor
 from tests.conftest import CANARY
 
 TYPE = DockerRegistry()

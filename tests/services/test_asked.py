@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgs.services import asked, auditlog
-from orgs.services.auditlog import Filters
+from orgs.services.audit import asked, log
+from orgs.services.audit.log import Filters
 
 pytestmark = pytest.mark.django_db
 
@@ -50,13 +50,13 @@ def test_any_moment_can_be_compared(at) -> None:
     found = asked.moment(at.isoformat())
     if found is not None:
         assert found == datetime.fromisoformat(at.isoformat()) and found.tzinfo is UTC
-        assert auditlog.AuditEvent.objects.filter(at__lt=found).query.sql_with_params()
+        assert log.AuditEvent.objects.filter(at__lt=found).query.sql_with_params()
 
 
 @pytest.mark.parametrize("text", ODD)
 def test_the_log_leaves_them_out(text, acme, make_entry) -> None:
     make_entry()
     for name in ("since", "until"):
-        found = auditlog.events_of(acme, Filters.of({name: text}))
+        found = log.events_of(acme, Filters.of({name: text}))
         assert found.count() == 1
-    assert len(auditlog.page_of(found, text).events) in {0, 1}
+    assert len(log.page_of(found, text).events) in {0, 1}

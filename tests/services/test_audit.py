@@ -4,14 +4,14 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from orgs.models import AppendOnly, AuditEvent
-from orgs.services import audit
+from orgs.services.audit import events
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def event(actor, acme):
-    return audit.record(actor=actor, action="entry.created", organization=acme, subject="x")
+    return events.record(actor=actor, action="entry.created", organization=acme, subject="x")
 
 
 def test_it_has_its_time_from_the_database(event):
@@ -54,8 +54,8 @@ def test_pruning_may_delete_but_not_change(event):
 
 
 def test_deleting_a_project_or_a_person_leaves_the_log(acme, project, bob):
-    audit.record(
-        actor=audit.Actor.person(bob, acme),
+    events.record(
+        actor=events.Actor.person(bob, acme),
         action="login.refused",
         organization=acme,
         project=project,

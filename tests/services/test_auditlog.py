@@ -10,11 +10,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from orgs.services.audit.events import Actor, event
 
 from orgs.models import AuditEvent
-from orgs.services import auditlog
-from orgs.services.audit import Actor, event
-from orgs.services.auditlog import Filters
+from orgs.services.audit import log
+from orgs.services.audit.log import Filters
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ def events(acme, umbrella, project):
 
 
 def subjects(acme, **filters):
-    return [e.subject for e in auditlog.events_of(acme, Filters(**filters))]
+    return [e.subject for e in log.events_of(acme, Filters(**filters))]
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_pages_follow_one_another_without_gap_or_repeat(acme, monkeypatch):
     for one in made:
         one.at = at  # all at one moment: the id decides
     AuditEvent.objects.bulk_create(made)
-    monkeypatch.setattr(auditlog, "PAGE", 3)
+    monkeypatch.setattr(log, "PAGE", 3)
     seen, before = [], ""
     while True:
-        page = auditlog.page_of(auditlog.events_of(acme, Filters()), before)
+        page = log.page_of(log.events_of(acme, Filters()), before)
         seen += [e.subject for e in page.events]
         before = page.older
         if not before:
@@ -123,11 +123,11 @@ def test_the_export_is_what_is_filtered_and_safe_in_a_spreadsheet(client, alice,
     rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
     assert [row["Result"] for row in rows] == ["x", "no_match"]
     assert rows[0]["Actor"] == '\'=HYPERLINK("x")'
-    assert list(rows[0]) == list(auditlog.COLUMNS)
+    assert list(rows[0]) == list(log.COLUMNS)
 
 
 def test_pruning_drops_what_is_old_and_nothing_else(acme, events, monkeypatch, capsys, settings):
-    monkeypatch.setattr(auditlog, "BATCH", 2)
+    monkeypatch.setattr(log, "BATCH", 2)
     old = [event(actor=Actor("x"), action="a", organization=acme) for _ in range(5)]
     for one in old:
         one.at = timezone.now() - timedelta(days=181)

@@ -11,7 +11,8 @@ from django.utils import timezone
 from orgs.models import AuditEvent, CachedLogin, Project, RegistryEntry
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import audit, entries, logins, minting
+from orgs.services import entries, logins, minting
+from orgs.services.audit import events
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -354,7 +355,7 @@ def test_no_event_no_login_and_aws_is_not_asked_again(aws, entry, ask, monkeypat
         raise DatabaseError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "record", fail)
+        patch.setattr(events, "record", fail)
         error = _refused(ask)
     assert (error.code, error.retry_after) == ("audit_unavailable", 5)
     assert ask().login.password in aws.tokens

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import DatabaseError, connection
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import logins
-from orgs.services.audit import Actor
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,21 +10,12 @@ import pytest
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection
 from django.db.models.functions import Now
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import (
-    entries,
-    logins,
-    minting,
-    notices,
-    outcomes,
-    status,
-    tallies,
-    upstream,
-    verifying,
-)
-from orgs.services.audit import Actor
+from orgs.services import entries, logins, minting, notices, outcomes, status, upstream, verifying
+from orgs.services.tenancy import tallies
 from tests.conftest import CANARY, HOST, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from orgs.services.audit.events import Actor
 
 from orgs.models import Environment, MatchPattern, RegistryEntry
 from orgs.registries import images, patterns
@@ -19,8 +20,7 @@ from orgs.registries.base import Refused
 from orgs.registries.ecr_policy import user_policy
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.services import entries, importing, neighbours, tokens
-from orgs.services.audit import Actor
+from orgs.services import entries, importing, neighbours
 from orgs.services.checking import (
     MAX_ENVIRONMENTS,
     MAX_PATTERNS,
@@ -29,6 +29,7 @@ from orgs.services.checking import (
     parse_patterns,
 )
 from orgs.services.files import Rows
+from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db

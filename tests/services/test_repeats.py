@@ -10,11 +10,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Repeat
 from orgs.registries.images import ImageReference
-from orgs.services import audit, logins, repeats, tokens, usage
-from orgs.services.audit import Actor
+from orgs.services import logins, usage
+from orgs.services.audit import events, repeats
+from orgs.services.tenancy import tokens
 from tests.conftest import HOST, make_user
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +27,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 @pytest.fixture
 def happen(acme):
     def happen(what="a", **more):
-        event = audit.event(
+        event = events.event(
             actor=Actor("w"), action="login.refused", organization=acme, subject=what, **more
         )
         repeats.record((what,), [event])
@@ -98,7 +100,7 @@ def test_pruning_writes_what_is_due(happen, capsys):
 def test_processes_tell_it_once_between_them(acme):
     def happen(n: int) -> None:
         try:
-            event = audit.event(actor=Actor("w"), action="login.refused", organization=acme)
+            event = events.event(actor=Actor("w"), action="login.refused", organization=acme)
             repeats.record(("same",), [event])
         finally:
             connection.close()
@@ -165,7 +167,7 @@ def test_an_ended_token_from_each_address(acme, actor):
 def test_an_entrys_usage_counts_them_all(make_entry, project):
     entry = make_entry()
     for times in ({}, {"times": 411}):
-        audit.record(
+        events.record(
             actor=Actor("w"),
             action="login.refused",
             organization=entry.organization,
@@ -213,7 +215,7 @@ def test_a_log_is_read_also_where_nothing_can_be_written(client, alice, happen, 
 
 
 def test_links_stand_in_each_organizations_log(acme, umbrella, alice, actor):
-    from orgs.services import people
+    from orgs.services.tenancy import people
 
     umbrella.memberships.create(user=alice, role="member")
     first = people.person_link(person=alice, actor=actor)

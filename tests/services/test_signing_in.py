@@ -12,12 +12,13 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Repeat, Tally
 from orgs.registries.places import Full
-from orgs.services import attempts, passwords, people, repeats, tallies
-from orgs.services.audit import Actor
-from orgs.services.signing_in import SignInRefused, sign_in
+from orgs.services.audit import repeats
+from orgs.services.tenancy import attempts, passwords, people, tallies
+from orgs.services.tenancy.signing_in import SignInRefused, sign_in
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -296,7 +297,7 @@ def test_without_a_place_nothing_is_counted_or_hashed(alice, hashed):
 
 @pytest.mark.parametrize("hasher", ["Scrypt", "PBKDF2"])
 def test_every_hash_takes_a_place_and_the_one_thread(hasher, settings, monkeypatch, alice):
-    settings.PASSWORD_HASHERS = [f"orgs.services.passwords.{hasher}"]
+    settings.PASSWORD_HASHERS = [f"orgs.services.tenancy.passwords.{hasher}"]
     where: list[str] = []
     base = getattr(passwords, hasher).__mro__[2]
     encode = base.encode

@@ -9,13 +9,13 @@ from datetime import UTC, timedelta
 import pytest
 from django.db.models import F
 from django.db.models.functions import Now
+from orgs.services.audit.events import Actor
 
 from orgs.models import CachedLogin
 from orgs.registries import aws
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import logins, minting, upstream
-from orgs.services.audit import Actor
 from tests.conftest import HOST
 from tests.support import slow_aws
 from tests.support.slow_aws import SlowAws

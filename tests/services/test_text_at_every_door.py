@@ -11,15 +11,16 @@ import pytest
 from django.apps import apps
 from django.db import models
 from django.test import Client
+from orgs.services.audit.events import Actor, record
 
 from orgs import stored
 from orgs.models import AuditEvent, RegistryEntry, WorkerToken
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import TYPES
 from orgs.registries.text import has_control
-from orgs.services import entries, importing, organizations, people, tokens
-from orgs.services.audit import Actor, record
+from orgs.services import entries, importing
 from orgs.services.files import Rows
+from orgs.services.tenancy import organizations, people, tokens
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db

@@ -10,9 +10,10 @@ import pytest
 from django.db import connection
 
 from orgs.models import Organization
+from orgs.registries import turns as module
 from orgs.registries.places import Full
-from orgs.services import turns as module
-from orgs.services.turns import Turns, in_turn
+from orgs.registries.turns import Turns
+from orgs.web.trouble import in_turn
 
 pytestmark = pytest.mark.once
 
@@ -75,7 +76,7 @@ def test_who_waits_outside_holds_none(workers):
 @pytest.mark.django_db
 def test_the_database_is_waited_for_outside(monkeypatch):
     one = Turns(1, 0.0)
-    monkeypatch.setattr("orgs.services.turns.turns", one)
+    monkeypatch.setattr("orgs.registries.turns.turns", one)
     seen = []
 
     def ask(execute, *args):

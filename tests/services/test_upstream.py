@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
+from orgs.services.audit.events import Actor
 
 from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Full, Places
 from orgs.services import entries, images, logins, upstream, verifying
-from orgs.services.audit import Actor
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,10 +7,10 @@ import re
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
+from orgs.services.audit.events import Actor, record
 
 from orgs.api.errors import _help
 from orgs.models import AuditEvent, RegistryEntry
-from orgs.services.audit import Actor, record
 from orgs.services.files.valohai_yaml import MAX_BYTES
 from tests.conftest import HOST
 
@@ -99,7 +99,7 @@ def test_other_organizations_entries_stay_theirs(look, bob, umbrella, make_entry
 
 def test_the_address_of_help_leads_here(rf, look, bob, acme, gpu, make_entry, actor) -> None:
     """What the API names as help is this page, filled in."""
-    from orgs.services import tokens
+    from orgs.services.tenancy import tokens
 
     make_entry(environments=[gpu])
     request = rf.get("/")
@@ -218,7 +218,7 @@ def test_refused_logins_lead_here(look, alice, bob, acme, project, gpu, make_ent
 def test_checklist_and_tokens_that_end(look, alice, bob, acme, make_entry, actor) -> None:
     from datetime import timedelta
 
-    from orgs.services import tokens
+    from orgs.services.tenancy import tokens
 
     overview = "/organizations/acme/"
     page = look(alice, overview)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orgs.models import AuditEvent, Environment, WorkerToken
-from orgs.services import tokens
+from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 
 from .conftest import Page

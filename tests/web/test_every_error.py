@@ -7,11 +7,12 @@ import uuid
 
 import pytest
 from django.test import Client
+from orgs.services.audit.events import Actor
 
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import outcomes, tokens, upstream
-from orgs.services.audit import Actor
+from orgs.services import outcomes, upstream
+from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply

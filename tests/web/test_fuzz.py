@@ -120,7 +120,7 @@ def test_every_parameter_that_the_code_reads_is_among_those_sent() -> None:
 def test_every_form_that_a_query_string_fills_is_among_those_sent() -> None:
     from dataclasses import fields
 
-    from orgs.services.auditlog import Filters as AuditFilters
+    from orgs.services.audit.log import Filters as AuditFilters
     from orgs.web.check import ImageForm
     from orgs.web.images import LookForm
     from orgs.web.listing import Filters

@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.views.defaults import server_error
+from orgs.services.audit.events import record
 
 from orgs.models import AuditEvent, Membership, Project, RegistryEntry, User
 from orgs.services import entries
-from orgs.services.audit import record
 from tests.conftest import CANARY, HOST, PASSWORD
 
 from .conftest import NEW, Page, url

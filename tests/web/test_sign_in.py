@@ -10,10 +10,10 @@ from django.contrib.auth.tokens import default_token_generator
 from django.core.management import call_command
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Tally, User
-from orgs.services import attempts, passwords, people
-from orgs.services.audit import Actor
+from orgs.services.tenancy import attempts, passwords, people
 from tests.conftest import PASSWORD
 
 from .conftest import Page
@@ -85,7 +85,7 @@ def test_one_address_leaves_another_a_place(attempt, client, alice, settings):
 @pytest.fixture
 def hashing(settings):
     """Hashes as in production; every place for them is taken."""
-    settings.PASSWORD_HASHERS = ["orgs.services.passwords.Scrypt"]
+    settings.PASSWORD_HASHERS = ["orgs.services.tenancy.passwords.Scrypt"]
     with ExitStack() as stack:
         for owner in range(passwords.PLACES):
             stack.enter_context(passwords.places.taken(owner))
@@ -111,7 +111,7 @@ def test_other_doors_to_a_hash_are_as_narrow(client, alice, staff, actor, hashin
 def test_hashing_holds_no_transaction(client, staff, settings, monkeypatch):
     from django.db import connection
 
-    settings.PASSWORD_HASHERS = ["orgs.services.passwords.Scrypt"]
+    settings.PASSWORD_HASHERS = ["orgs.services.tenancy.passwords.Scrypt"]
     inside: list[bool] = []
     encode = passwords.Scrypt.encode
 
@@ -190,7 +190,7 @@ def test_a_changed_password_ends_other_sessions(client, alice, actor):
 
 def test_sign_ins_at_once_wait_for_each_other(alice, settings):
     """More come at once than are hashed at once, and nobody is turned away."""
-    settings.PASSWORD_HASHERS = ["orgs.services.passwords.Scrypt"]
+    settings.PASSWORD_HASHERS = ["orgs.services.tenancy.passwords.Scrypt"]
     alice.set_password(PASSWORD)
     right: list[bool] = []
 

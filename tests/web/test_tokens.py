@@ -7,7 +7,7 @@ import re
 import pytest
 
 from orgs.models import ApiToken, AuditEvent, Membership
-from orgs.services import tokens
+from orgs.services.tenancy import tokens
 
 from .conftest import Page
 

@@ -4,12 +4,13 @@ import json
 
 import pytest
 from django.urls import reverse
+from orgs.services.audit.events import Actor
 
 from orgs.models import RegistryEntry
 from orgs.registries.places import Full
-from orgs.services import entries, tokens
-from orgs.services.audit import Actor
-from orgs.services.turns import Turns
+from orgs.registries.turns import Turns
+from orgs.services import entries
+from orgs.services.tenancy import tokens
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +61,7 @@ def test_no_free_place_is_a_page_that_says_so(client, alice, acme, monkeypatch):
 @pytest.fixture
 def no_turns(monkeypatch):
     none = Turns(1, 0.0)
-    monkeypatch.setattr("orgs.services.turns.turns", none)
+    monkeypatch.setattr("orgs.registries.turns.turns", none)
     with none.taken():
         yield
 

@@ -8,10 +8,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Project, RegistryEntry
-from orgs.services import audit
-from orgs.services.audit import Actor
+from orgs.services.audit import events
 from orgs.services.usage import SHOWN, Counted, usage_of
 from tests.conftest import CANARY, HOST
 
@@ -40,7 +40,7 @@ def happened(acme, project):
         by: str = "worker gpu-1",
         **properties: str,
     ) -> AuditEvent:
-        event = audit.event(
+        event = events.event(
             actor=Actor(by),
             action="login.issued" if code == "ok" else "login.refused",
             organization=acme,
@@ -119,7 +119,7 @@ def test_last_refusal(look, alice, bob, entry, gpu, happened):
 
 def test_refusals_that_are_not_the_entrys(look, alice, acme, project, entry, happened):
     happened(entry, 31, "access_denied", reason="Long ago.")
-    audit.record(
+    events.record(
         actor=Actor("worker gpu-1"),
         action="login.refused",
         organization=acme,

@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.utils import timezone
+from orgs.services.audit.events import Actor, record
 
 from orgs.models import AuditEvent, Project, WorkerToken
-from orgs.services import tokens
-from orgs.services.audit import Actor, record
+from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 
 from .conftest import Page

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from orgs.management.base import Command as Base
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError, Refused
-from orgs.services.audit import COMMAND_LINE
+from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.verifying import Report, verify_each
 
 Outcome = Report | LoginError | Refused

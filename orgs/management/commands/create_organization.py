@@ -9,8 +9,8 @@ from django.db import transaction
 
 from orgs.management.base import Command as Base
 from orgs.registries.base import Refused
-from orgs.services import organizations, people
-from orgs.services.audit import COMMAND_LINE
+from orgs.services.audit.events import COMMAND_LINE
+from orgs.services.tenancy import organizations, people
 
 
 class Command(Base):

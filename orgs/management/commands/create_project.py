@@ -6,8 +6,8 @@ from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
 from orgs.models import Organization, User
-from orgs.services import organizations
-from orgs.services.audit import COMMAND_LINE
+from orgs.services.audit.events import COMMAND_LINE
+from orgs.services.tenancy import organizations
 
 
 class Command(Base):

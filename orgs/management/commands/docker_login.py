@@ -8,7 +8,7 @@ from orgs import access
 from orgs.management.base import Command as Base
 from orgs.management.base import add_image_arguments
 from orgs.services import answers, logins
-from orgs.services.audit import COMMAND_LINE
+from orgs.services.audit.events import COMMAND_LINE
 
 
 class Command(Base):

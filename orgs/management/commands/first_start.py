@@ -12,8 +12,8 @@ from django.urls import reverse
 from orgs.management.alone import alone
 from orgs.management.base import Command as Base
 from orgs.models import User
-from orgs.services import organizations
-from orgs.services.audit import COMMAND_LINE
+from orgs.services.audit.events import COMMAND_LINE
+from orgs.services.tenancy import organizations
 
 
 class Command(Base):

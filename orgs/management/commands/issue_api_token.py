@@ -7,8 +7,8 @@ from django.core.management.base import CommandParser
 from orgs.management.base import Command as Base
 from orgs.management.base import add_expires_in_argument
 from orgs.models import User
-from orgs.services import tokens
-from orgs.services.audit import COMMAND_LINE
+from orgs.services.audit.events import COMMAND_LINE
+from orgs.services.tenancy import tokens
 
 
 class Command(Base):

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.management.base import Command as Base
-from orgs.services import auditlog, drafts, repeats
+from orgs.services import drafts
+from orgs.services.audit import log, repeats
 
 
 class Command(Base):
@@ -17,7 +18,7 @@ class Command(Base):
         drafts.expire()
         while repeats.write_due() >= repeats.BEFORE_READING:
             pass
-        dropped = auditlog.prune()
+        dropped = log.prune()
         if connection.vendor == "sqlite" and not connection.in_atomic_block:
             # What was deleted is overwritten, but stands in the log of changes until that ends.
             with connection.cursor() as cursor:

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from orgs.registries.base import Problem, Refused
 from orgs.registries.places import Places
-from orgs.services.turns import turns
+from orgs.registries.turns import turns
 
 from . import wire
 from .rows import Row, broken

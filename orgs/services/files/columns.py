@@ -49,11 +49,6 @@ _MAX_ECHO = 300
 MAX_CELL = 32_767
 _LONGEST = {name: max(2_000, 2 * declared.max_length) for name, declared in FIELDS.items()}
 _LONGEST[PATTERN] = 60_000  # a hundred of the longest
-# Where a cell looks like a formula: at its start, and where a spreadsheet that separates
-# by other signs would find the start of one (there quotation marks don't help).
-_FORMULA = r"(?=[=+\-@\t\r\n＝＋－＠])"
-_TO_ESCAPE = re.compile(rf"(^|[;\t\r\n])('*){_FORMULA}")
-_ESCAPED = re.compile(rf"(^|[;\t\r\n])'('*){_FORMULA}")
 
 
 @dataclass(frozen=True)
@@ -153,15 +148,3 @@ def _repeated(words: Sequence[str], cell: str, length: int) -> set[str]:
         return {piece for piece in told if piece in cell}
     pieces = (cell[at : at + length] for at in range(len(cell) - length + 1))
     return {piece for piece in pieces if piece in told}
-
-
-def escape(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: with “'” before what looks like one.
-
-    `unescape` gives it back (OWASP «CSV Injection»).
-    """
-    return _TO_ESCAPE.sub(r"\1\2'", cell)
-
-
-def unescape(cell: str) -> str:
-    return _ESCAPED.sub(r"\1\2", cell) if "'" in cell else cell

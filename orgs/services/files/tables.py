@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
-from .columns import COLUMNS, IGNORED, REQUIRED, SECRETS, CellError, unescape
+from orgs.services.audit.cells import unescape
+
+from .columns import COLUMNS, IGNORED, REQUIRED, SECRETS, CellError
 from .rows import (
     MAX_BLANK_ROWS,
     MAX_COLUMNS,

@@ -26,8 +26,7 @@ from orgs.models import (
     WorkerToken,
 )
 from orgs.registries.base import Problem, Refused
-
-from .audit import Actor, record
+from orgs.services.audit.events import Actor, record
 
 AnyModel = TypeVar("AnyModel", bound=models.Model)
 

@@ -19,9 +19,9 @@ from django.utils.http import urlsafe_base64_encode
 
 from orgs import stored
 from orgs.models import AuditEvent, Organization, User
+from orgs.services.audit.events import Actor, event, record
 
 from . import attempts, organizations
-from .audit import Actor, event, record
 
 
 class LinkTokens(PasswordResetTokenGenerator):

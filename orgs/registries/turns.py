@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from django.db import connection
 
 from orgs.registries.places import Full
 
@@ -76,15 +73,3 @@ class Turns:
 
 
 turns = Turns(AT_ONCE, WAIT)
-
-
-@contextmanager
-def in_turn() -> Iterator[None]:
-    """Compute in turn, but for what the database does; raises `Full`."""
-
-    def outside(execute: Callable[..., Any], *args: Any) -> Any:
-        with turns.given_up():
-            return execute(*args)
-
-    with turns.taken(), connection.execute_wrapper(outside):
-        yield

@@ -19,7 +19,7 @@ from orgs.models import AuditEvent, Organization
 from orgs.registries.text import storable
 
 from . import asked
-from .files.columns import escape
+from .cells import escape
 
 PAGE = 50
 EXPORTED = 1000  # events read at once

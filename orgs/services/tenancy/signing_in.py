@@ -14,10 +14,11 @@ from django.contrib.auth import authenticate
 
 from orgs.models import User
 from orgs.registries.base import LoginError
+from orgs.services.audit import repeats
+from orgs.services.audit.events import Actor
 
-from . import passwords, people, repeats, tallies
+from . import passwords, people, tallies
 from .attempts import ACCOUNT, ADDRESS, account_of, source_of
-from .audit import Actor
 from .tallies import Pause
 
 

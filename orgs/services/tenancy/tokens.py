@@ -21,11 +21,11 @@ from django.utils import timezone
 
 from orgs.models import ApiToken, Environment, Membership, Organization, User, WorkerToken
 from orgs.registries.base import LoginError, Problem, Refused
+from orgs.services.audit import repeats
+from orgs.services.audit.clock import database_now
+from orgs.services.audit.events import Actor, event, record
 
-from . import repeats
 from .attempts import source_of
-from .audit import Actor, event, record
-from .clock import database_now
 
 AnyToken: TypeAlias = WorkerToken | ApiToken
 Kind = TypeVar("Kind", WorkerToken, ApiToken)

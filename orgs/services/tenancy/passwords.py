@@ -20,8 +20,7 @@ from typing import Any
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, ScryptPasswordHasher
 
 from orgs.registries.places import Places
-
-from .turns import turns
+from orgs.registries.turns import turns
 
 # One is hashed and the others wait, so nobody waits longer than for these.
 PLACES = 4
