@@ -101,13 +101,13 @@ def resolve_cost() -> None:
 def cached_login_cost(aws) -> None:
     import threading
 
-    from orgs.services.audit.events import COMMAND_LINE
-
     from orgs.models import Project
     from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
     from orgs.services import entries, logins
     from orgs.services.audit import events
+    from orgs.services.audit.events import COMMAND_LINE
+    from orgs.services.checking import Draft
     from orgs.services.tenancy import organizations
 
     admin, _ = organizations.person("admin@example.com")
@@ -122,7 +122,7 @@ def cached_login_cost(aws) -> None:
         entries.entry_create(
             organization=organization,
             actor=COMMAND_LINE,
-            draft=entries.Draft(
+            draft=Draft(
                 "aws-ecr",
                 [f"{HOST}/*"],
                 {"access_key_id": keys[0]},

@@ -37,9 +37,10 @@ def main() -> None:
 
 def walk(aws) -> None:
     from django.core.management import call_command
-    from orgs.services.audit.events import COMMAND_LINE
 
     from orgs.services import entries
+    from orgs.services.audit.events import COMMAND_LINE
+    from orgs.services.checking import Draft
     from orgs.services.tenancy import organizations
 
     image = yaml.safe_load(EXAMPLE.read_text())[0]["step"]["image"]
@@ -61,7 +62,7 @@ def walk(aws) -> None:
     entry = entries.entry_create(
         organization=acme,
         actor=COMMAND_LINE,
-        draft=entries.Draft(
+        draft=Draft(
             registry_type="aws-ecr",
             patterns=[f"{host}/*"],
             config={"access_key_id": key_id},

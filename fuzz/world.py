@@ -21,9 +21,9 @@ class World:
 
     def build(self) -> World:
         from django.test import Client
-        from orgs.services.audit.events import Actor
 
         from orgs.models import Environment, Membership, Organization, Project, User
+        from orgs.services.audit.events import Actor
         from orgs.services.tenancy import people
 
         acme = Organization.objects.get_or_create(slug="acme", defaults={"name": "Acme"})[0]
@@ -62,10 +62,10 @@ class World:
         return self
 
     def _entries(self, acme: Any, gpu: Any) -> None:
-        from orgs.services.audit.events import Actor
-
         from orgs.models import AuditEvent
         from orgs.services import entries
+        from orgs.services.audit.events import Actor
+        from orgs.services.checking import Draft
 
         host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
         wanted: dict[str, tuple[str, dict[str, str], dict[str, str], list[Any]]] = {
@@ -81,7 +81,7 @@ class World:
         standing = {str(entry): entry for entry in acme.entries.all()}
         for pattern, (kind, config, secrets, environments) in wanted.items():
             if pattern not in standing:
-                draft = entries.Draft(kind, [pattern], config, secrets, environments)
+                draft = Draft(kind, [pattern], config, secrets, environments)
                 standing[pattern] = entries.entry_create(
                     organization=acme, actor=Actor("fuzz"), draft=draft
                 )
@@ -91,10 +91,9 @@ class World:
         self.ids["role_entry"] = standing[f"{host}/role/*"].pk
 
     def _tokens(self, acme: Any, alice: Any) -> None:
-        from orgs.services.audit.events import Actor
-
         from orgs.models import ApiToken, WorkerToken
         from orgs.services import drafts
+        from orgs.services.audit.events import Actor
         from orgs.services.tenancy import tokens
 
         actor = Actor("fuzz")

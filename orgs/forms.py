@@ -18,8 +18,10 @@ from django.http import HttpRequest, QueryDict
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries, upstream
+from orgs.services import entries
 from orgs.services.audit.events import Actor
+from orgs.services.checking import Draft
+from orgs.services.new_keys import replacement_error
 
 FROM_PATTERN = "From the pattern"
 ANYWAY = "use_anyway"
@@ -183,9 +185,9 @@ class EntryForm(forms.ModelForm):
             or ("environments" in self.fields and bool(self["environments"].value()))
         )
 
-    def draft(self) -> entries.Draft:
+    def draft(self) -> Draft:
         given = self.cleaned_data
-        return entries.Draft(
+        return Draft(
             registry_type=self.type.slug,
             patterns=given.get("patterns") or [],
             config={f.name: given.get(f.name) or "" for f in self.type.config_fields},
@@ -245,7 +247,7 @@ class EntryForm(forms.ModelForm):
     def _key_works(self) -> bool:
         if self.entry is None or self.cleaned_data.get(ANYWAY):
             return True
-        failed = upstream.replacement_error(self.entry, self.draft())
+        failed = replacement_error(self.entry, self.draft())
         if failed is None:
             return True
         what = "failed" if failed.refused else "couldn't be tested"

@@ -22,7 +22,6 @@ from django.db import models
 from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
-from orgs.services.audit.events import COMMAND_LINE, Actor
 
 from orgs import sealed
 from orgs.models import (
@@ -42,6 +41,8 @@ from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import drafts, entries, logins, outcomes
 from orgs.services.audit import repeats
+from orgs.services.audit.events import COMMAND_LINE, Actor
+from orgs.services.checking import Draft
 from orgs.services.status import status_mark
 from orgs.services.tenancy import attempts, organizations, people, tallies, tokens
 from orgs.services.verifying import Result, Step
@@ -245,7 +246,7 @@ def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> N
         }
         config = of_kind[kind][0] if config is None else config
         secrets = of_kind[kind][1] if secrets is None else secrets
-        draft = entries.Draft(kind, patterns, config, secrets, **rest)
+        draft = Draft(kind, patterns, config, secrets, **rest)
         made = entries.entry_create(organization=acme, actor=alice, draft=draft)
         cast.entries[name] = made
         return made

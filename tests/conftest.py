@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.conf import settings
 from django.db import connection
-from orgs.services.audit.events import Actor
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
 from orgs.services import entries, minting, notices, upstream
+from orgs.services.audit.events import Actor
+from orgs.services.checking import Draft
 from tests.support.fake_aws import FakeAws
 from tests.support.internet import Internet
 from tests.support.registry import Registry
@@ -113,7 +114,7 @@ def make_entry(acme: Organization, actor: Actor) -> Callable[..., RegistryEntry]
             "aws-ecr-role": ({"role_name": "ValohaiWorkerRole"}, {}),
         }
         default_config, default_secrets = defaults.get(registry_type, ({}, {}))
-        draft = entries.Draft(
+        draft = Draft(
             registry_type=registry_type,
             patterns=[pattern] if isinstance(pattern, str) else pattern,
             config=default_config if config is None else config,

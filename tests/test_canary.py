@@ -14,12 +14,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client, override_settings
 from django.urls import reverse
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import entries, logins, notices, upstream
+from orgs.services.audit.events import Actor
+from orgs.services.checking import Draft, check
 from orgs.services.files import apart
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
@@ -180,9 +181,9 @@ def test_verifying_and_looking_at_images_do_not_tell_it(
 
 def test_reprs_hide_logins_drafts_and_entries(make_entry):
     entry = make_entry()
-    draft = entries.Draft("aws-ecr", [f"{HOST}/*"], {}, {"secret_access_key": CANARY})
-    checked = entries.check(
-        entries.Draft(
+    draft = Draft("aws-ecr", [f"{HOST}/*"], {}, {"secret_access_key": CANARY})
+    checked = check(
+        Draft(
             "aws-ecr",
             [f"{HOST}/*"],
             {"access_key_id": "AKIAIOSFODNN7EXAMPLE"},

@@ -15,6 +15,7 @@ from django.test import override_settings
 from orgs.models import CachedLogin, RegistryEntry
 from orgs.sealed import NotSealed, Sealed, Unreadable, seal
 from orgs.services import entries, rotation
+from orgs.services.checking import Draft
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db
@@ -157,7 +158,7 @@ def test_rotation_names_what_it_cannot_open(make_entry, settings, capsys):
 def test_an_unreadable_secret_can_be_entered_again(make_entry, actor):
     entry = make_entry()
     RegistryEntry.objects.filter(pk=entry.pk).update(secrets=Sealed(b"damaged"))
-    draft = entries.Draft(
+    draft = Draft(
         "aws-ecr",
         [f"{HOST}/*"],
         {"access_key_id": entry.config["access_key_id"]},

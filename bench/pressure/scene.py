@@ -85,9 +85,8 @@ def _fill_audit_log() -> None:
 
 
 def _side(aws: Any, slug: str) -> Side:
-    from orgs.services.audit.events import COMMAND_LINE
-
     from orgs.models import Membership, User
+    from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.tenancy import organizations, tokens
 
     admin = User.objects.create_user(f"admin@{slug}.example.com", PASSWORD, name="Admin")
@@ -109,12 +108,12 @@ def _side(aws: Any, slug: str) -> Side:
 
 
 def _entry(slug: str, path: str, kind: str, config: Any, secrets: Any = None) -> str:
-    from orgs.services.audit.events import COMMAND_LINE
-
     from orgs.models import Organization
     from orgs.services import entries
+    from orgs.services.audit.events import COMMAND_LINE
+    from orgs.services.checking import Draft
 
-    draft = entries.Draft(kind, [f"{HOST}/{path}"], config, secrets or {})
+    draft = Draft(kind, [f"{HOST}/{path}"], config, secrets or {})
     organization = Organization.objects.get(slug=slug)
     made = entries.entry_create(organization=organization, actor=COMMAND_LINE, draft=draft)
     return str(made.pk)

@@ -36,6 +36,7 @@ from orgs.services.attention import broken_sentence
 from orgs.services.exporting import Held, export
 from orgs.services.history import history_of
 from orgs.services.policies import policy_of
+from orgs.services.usage import entries_usage, entry_usage
 from orgs.templatetags import registries as shown
 from orgs.verify_form import VerifyForm, verify_many
 
@@ -214,7 +215,7 @@ class EntryAdmin(ServiceAdmin):
             "entries": chosen,
             "listed": chosen[:_LISTED],
             "more": max(0, len(chosen) - _LISTED),
-            "usage": entries.entries_usage(chosen, USAGE_DAYS),
+            "usage": entries_usage(chosen, USAGE_DAYS),
             "days": USAGE_DAYS,
             "secrets": any(entry.secrets_changed_at for entry in chosen),
         }
@@ -372,7 +373,7 @@ class EntryAdmin(ServiceAdmin):
                 "verify": VerifyForm(entry=entry, initial={"image": image}, auto_id="verify_%s"),
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,
                 "policy": policy_of(entry),
-                "usage": entries.entry_usage(entry, USAGE_DAYS),
+                "usage": entry_usage(entry, USAGE_DAYS),
                 "days": USAGE_DAYS,
                 "history": history_of(entry),
                 "details": [(f.label, entry.config.get(f.name, "")) for f in kind.config_fields]
@@ -394,7 +395,7 @@ class EntryAdmin(ServiceAdmin):
         return super().delete_view(request, object_id, context)
 
     def losses(self, obj: Any) -> list[str]:
-        usage = entries.entry_usage(obj, USAGE_DAYS)
+        usage = entry_usage(obj, USAGE_DAYS)
         found = []
         if usage.count:
             times = "1 time" if usage.count == 1 else f"{usage.count:,} times"

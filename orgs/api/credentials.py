@@ -18,6 +18,7 @@ from orgs.models import ApiToken, Environment, Organization, RegistryEntry
 from orgs.registries.base import Problem, Refused
 from orgs.registries.catalogue import BY_SLUG
 from orgs.services import entries
+from orgs.services.checking import Draft
 
 from . import schemas
 from .authentication import ApiTokenAuth, person_actor
@@ -188,7 +189,7 @@ def _draft(
     organization: Organization,
     kept: Mapping[str, str],
     entry: RegistryEntry | None = None,
-) -> entries.Draft:
+) -> Draft:
     """What is asked for; from `entry` and its configuration `kept` what was left out."""
     registry_type = given.type or (entry.registry_type if entry else "")
     config, secrets = _configuration(registry_type, given.configuration or {})
@@ -199,7 +200,7 @@ def _draft(
     if given.environments is not None:
         environments = _environments(organization, given.environments)
     enabled, note = (entry.enabled, entry.note) if entry else (True, "")
-    return entries.Draft(
+    return Draft(
         registry_type=registry_type,
         patterns=patterns,
         config={**kept, **config},

@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count
-from django.utils import timezone
 
 from orgs import sealed
 from orgs.models import (
@@ -33,9 +30,7 @@ from orgs.registries.base import Refused
 
 from .audit.clock import database_now
 from .audit.events import Actor, event, record
-from .checking import Checked, Draft, check, check_all, conflicts, parse_patterns, secrets_of
-
-__all__ = ["Draft", "check"]
+from .checking import Checked, Draft, check_all, conflicts, parse_patterns, secrets_of
 
 # What a change of must raise credentials_version, and forgets the verification.
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
@@ -293,29 +288,3 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
         subject=str(entry),
         properties={"changes": changes},
     )
-
-
-@dataclass(frozen=True)
-class Usage:
-    """How often logins of one entry or several were given, and to which projects."""
-
-    count: int
-    projects: list[str]
-
-
-def entry_usage(entry: RegistryEntry, days: int) -> Usage:
-    """Logins issued in the last `days`, from the audit events."""
-    return entries_usage([entry], days)
-
-
-def entries_usage(found: Sequence[RegistryEntry], days: int) -> Usage:
-    """The same of several entries together, in one query."""
-    issued = AuditEvent.objects.filter(
-        organization_id__in={entry.organization_id for entry in found},
-        subject_id__in=[str(entry.pk) for entry in found],
-        action="login.issued",
-        at__gte=timezone.now() - timedelta(days=days),
-    )
-    by_project = issued.values_list("project").annotate(n=Count("pk")).order_by("-n")
-    counted = list(by_project)
-    return Usage(sum(n for _, n in counted), [name for name, _ in counted[:5]])

@@ -18,8 +18,6 @@ from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError
 from orgs.registries.places import Places
 from orgs.registries.turns import turns
 
-from .checking import Draft, check
-
 CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 # Seconds to wait before each further try of a new key. IAM is eventually consistent:
 # a key or a policy may take seconds to be known to ECR (AWS: «Changes that I make are
@@ -107,27 +105,6 @@ def obtain(
                 raise
         time.sleep(pauses[tries])
         tries += 1
-
-
-def replacement_error(entry: RegistryEntry, draft: Draft) -> LoginError | None:
-    """Why the draft's new secret shouldn't replace the entry's; None where it may.
-
-    Also where there is nothing to try: no new secret, another type than before, one
-    whose logins aren't minted here, or a disabled entry, which nobody relies on.
-    Raises `Refused` for what saving would refuse as well.
-    """
-    if not (entry.enabled and draft.enabled and entry.registry_type == draft.registry_type):
-        return None
-    checked = check(draft, entry)
-    if not (checked.type.minted and checked.secrets):
-        return None
-    host = checked.type.example_host(checked.patterns[0])
-    try:
-        with looking(entry):
-            try_credentials(checked.type, checked.config, checked.secrets, host)
-    except LoginError as error:
-        return error
-    return None
 
 
 def try_credentials(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Case, IntegerField, Q, Sum, Value, When
+from django.db.models import Case, Count, IntegerField, Q, Sum, Value, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
-from orgs.models import RegistryEntry
+from orgs.models import AuditEvent, RegistryEntry
 
 from .audit.login_events import LoginEvent, last_of, of_entry
 
@@ -78,3 +79,29 @@ def usage_of(entry: RegistryEntry, *, key_ids: bool) -> EntryUsage:
         # Of an entry without any, every event would be read in search of one.
         last_refused=last_of(entry, "login.refused", key_ids=key_ids) if refused.month else None,
     )
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How often logins of one entry or several were given, and to which projects."""
+
+    count: int
+    projects: list[str]
+
+
+def entry_usage(entry: RegistryEntry, days: int) -> Usage:
+    """Logins issued in the last `days`, from the audit events."""
+    return entries_usage([entry], days)
+
+
+def entries_usage(found: Sequence[RegistryEntry], days: int) -> Usage:
+    """The same of several entries together, in one query."""
+    issued = AuditEvent.objects.filter(
+        organization_id__in={entry.organization_id for entry in found},
+        subject_id__in=[str(entry.pk) for entry in found],
+        action="login.issued",
+        at__gte=timezone.now() - timedelta(days=days),
+    )
+    by_project = issued.values_list("project").annotate(n=Count("pk")).order_by("-n")
+    counted = list(by_project)
+    return Usage(sum(n for _, n in counted), [name for name, _ in counted[:5]])

@@ -22,6 +22,7 @@ from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services import entries
+from orgs.services.usage import entry_usage
 
 from .context import SignedIn, acting, inside
 from .entry import AfterForm
@@ -94,7 +95,7 @@ def delete(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     registry_type = BY_SLUG.get(found.registry_type)
     context = {
         "entry": found,
-        "usage": entries.entry_usage(found, days=7),
+        "usage": entry_usage(found, days=7),
         "run_out": registry_type is not None and registry_type.minted,
     }
     return render(

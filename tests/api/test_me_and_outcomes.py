@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from orgs.models import AuditEvent, Membership, Project, RegistryEntry, Repeat
 from orgs.services import entries
+from orgs.services.checking import Draft
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 
@@ -123,7 +124,7 @@ def test_then_it_works(report, role):
 
 def test_a_change_of_the_entry_forgets_it(report, role, actor):
     report("not_on_ec2")
-    draft = entries.Draft("aws-ecr-role", [f"{HOST}/*"], {"role_name": "Other"})
+    draft = Draft("aws-ecr-role", [f"{HOST}/*"], {"role_name": "Other"})
     changed = entries.entry_update(entry=role, actor=actor, draft=draft)
     assert (changed.status, changed.status_reporter) == ("unverified", "")
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, MatchPattern, RegistryEntry
 from orgs.registries.base import Ask, DockerLogin, LoginError, Refused
@@ -12,6 +11,8 @@ from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
 from orgs.services import entries, logins
+from orgs.services.audit.events import Actor
+from orgs.services.checking import Draft
 from tests.conftest import CANARY
 
 TYPE = DockerRegistry()
@@ -130,7 +131,7 @@ def change(entry, actor, **changes):
         "config": {"username": "robot"},
         **changes,
     }
-    return entries.entry_update(entry=entry, actor=actor, draft=entries.Draft(**given))
+    return entries.entry_update(entry=entry, actor=actor, draft=Draft(**given))
 
 
 def ask(project, image):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from orgs.models import AuditEvent, CachedLogin, MatchPattern, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.services import checking, entries
-from orgs.services.entries import Draft
+from orgs.services.checking import Draft
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db

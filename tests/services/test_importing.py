@@ -11,6 +11,7 @@ from django.db import IntegrityError
 
 from orgs.models import AuditEvent, CachedLogin, Environment, MatchPattern, RegistryEntry
 from orgs.services import checking, entries, importing
+from orgs.services.checking import Draft
 from orgs.services.files import Rows
 from orgs.services.importing import apply, plan
 from tests.conftest import CANARY, HOST
@@ -331,7 +332,7 @@ def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
     entry = make_entry()
     work = {"organization": acme, "rows": Rows(csv_file(csv_row(note="x")), "csv")}
     planned = plan(**work, update=True)
-    draft = entries.Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
+    draft = Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
     entries.entry_update(entry=entry, actor=actor, draft=draft)
     late = apply(actor=actor, update=True, expected=planned.fingerprint, **work)
     assert ([error.code for error in late.errors], late.written) == (["changed_meanwhile"], False)

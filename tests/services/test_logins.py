@@ -13,6 +13,7 @@ from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
 from orgs.services import entries, logins, minting
 from orgs.services.audit import events
+from orgs.services.checking import Draft
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -292,7 +293,7 @@ def test_an_edit_during_a_refresh_never_brings_the_old_login_back(aws, entry, as
     aws.fault("slow", seconds=1.5, times=1)
     ask()
     new_key = aws.create_user("other", aws.policy())
-    draft = entries.Draft(
+    draft = Draft(
         registry_type="aws-ecr",
         patterns=[f"{HOST}/*"],
         config={"access_key_id": new_key[0]},

@@ -10,11 +10,12 @@ import pytest
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection
 from django.db.models.functions import Now
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToken
 from orgs.registries.images import ImageReference
 from orgs.services import entries, logins, minting, notices, outcomes, status, upstream, verifying
+from orgs.services.audit.events import Actor
+from orgs.services.checking import Draft
 from orgs.services.tenancy import tallies
 from tests.conftest import CANARY, HOST, make_user
 
@@ -102,10 +103,10 @@ def test_workers_logins_tell_too(aws, entry, project, mailoutbox):
 def test_a_mend_by_edit_is_told_once_it_works(aws, entry, verify, actor, mailoutbox):
     aws.remove_policy("valohai")
     verify(entry)
-    draft = entries.Draft("aws-ecr", [f"{HOST}/*"], dict(entry.config), {}, note="looked at")
+    draft = Draft("aws-ecr", [f"{HOST}/*"], dict(entry.config), {}, note="looked at")
     entries.entry_update(entry=entry, actor=actor, draft=draft)
     key_id, secret = aws.create_user("second", aws.policy())
-    draft = entries.Draft(
+    draft = Draft(
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": key_id}, {"secret_access_key": secret}
     )
     entries.entry_update(entry=entry, actor=actor, draft=draft)

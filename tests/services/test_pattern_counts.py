@@ -12,7 +12,6 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from orgs.services.audit.events import Actor
 
 from orgs.models import Environment, MatchPattern, RegistryEntry
 from orgs.registries import images, patterns
@@ -21,11 +20,13 @@ from orgs.registries.ecr_policy import user_policy
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
 from orgs.services import entries, importing, neighbours
+from orgs.services.audit.events import Actor
 from orgs.services.checking import (
     MAX_ENVIRONMENTS,
     MAX_PATTERNS,
     MAX_ROWS,
     MAX_STARS,
+    Draft,
     parse_patterns,
 )
 from orgs.services.files import Rows
@@ -228,7 +229,7 @@ def test_conflicts_ask_as_often_for_a_hundred_as_for_one(acme, make_entry) -> No
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            draft = entries.Draft("docker", texts, {"username": "u"}, {"password": "p"})
+            draft = Draft("docker", texts, {"username": "u"}, {"password": "p"})
             entries.entry_check(organization=acme, draft=draft)
         return len(queries)
 
@@ -255,7 +256,7 @@ def test_environments_are_counted(acme) -> None:
     texts = [f"h.example.com/a{n}" for n in range(MAX_PATTERNS)]
 
     def draft(environments):
-        return entries.Draft("docker", texts, {"username": "u"}, {"password": "p"}, environments)
+        return Draft("docker", texts, {"username": "u"}, {"password": "p"}, environments)
 
     with pytest.raises(Refused) as refused:
         entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made))

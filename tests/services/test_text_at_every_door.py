@@ -11,7 +11,6 @@ import pytest
 from django.apps import apps
 from django.db import models
 from django.test import Client
-from orgs.services.audit.events import Actor, record
 
 from orgs import stored
 from orgs.models import AuditEvent, RegistryEntry, WorkerToken
@@ -19,6 +18,8 @@ from orgs.registries.base import Refused
 from orgs.registries.catalogue import TYPES
 from orgs.registries.text import has_control
 from orgs.services import entries, importing
+from orgs.services.audit.events import Actor, record
+from orgs.services.checking import Draft
 from orgs.services.files import Rows
 from orgs.services.tenancy import organizations, people, tokens
 from tests.conftest import HOST
@@ -164,7 +165,7 @@ def test_a_lookup_by_what_cant_be_stored_finds_nothing(acme, make_entry) -> None
 def _create(acme, kind, patterns=("registry.example.com/*",), *, note="", **changed):
     registry_type = next(t for t in TYPES if t.slug == kind)
     given = {f.name: WELL[f.name] for f in registry_type.fields} | changed
-    draft = entries.Draft(
+    draft = Draft(
         registry_type=kind,
         patterns=patterns,
         config={f.name: given[f.name] for f in registry_type.config_fields},

@@ -6,13 +6,15 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from orgs.services.audit.events import Actor
 
 from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Full, Places
-from orgs.services import entries, images, logins, upstream, verifying
+from orgs.services import images, logins, upstream, verifying
+from orgs.services.audit.events import Actor
+from orgs.services.checking import Draft
+from orgs.services.new_keys import replacement_error
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,13 +36,13 @@ def look(entry):
 
 
 def replace_key(entry):
-    draft = entries.Draft(
+    draft = Draft(
         "aws-ecr",
         [f"{HOST}/*"],
         {"access_key_id": entry.config["access_key_id"]},
         {"secret_access_key": "b" * 40},
     )
-    if error := upstream.replacement_error(entry, draft):
+    if error := replacement_error(entry, draft):
         raise error
 
 

@@ -16,6 +16,7 @@ from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Places
 from orgs.services import entries, minting, upstream, verifying
+from orgs.services.checking import Draft
 from orgs.services.status import status_mark
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
@@ -252,7 +253,7 @@ def test_a_wrong_password_is_the_entrys_failure(internet, make_entry, verify):
 
 def test_a_result_of_what_the_entry_was_is_not_written(aws, entry, actor):
     stale = RegistryEntry.objects.get(pk=entry.pk)
-    draft = entries.Draft(
+    draft = Draft(
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": "AKIAI44QH8DHBEXAMPLE"},
         {"secret_access_key": CANARY},
     )  # fmt: skip
@@ -344,7 +345,7 @@ def test_a_change_meanwhile_is_not_written_over(aws, entry, verify, actor, monke
 
 def test_an_edit_forgets_the_steps_but_not_the_image(ecr, entry, verify, actor):
     verify(entry, IMAGE)
-    draft = entries.Draft("aws-ecr", [f"{HOST}/my-ml-image"], dict(entry.config))
+    draft = Draft("aws-ecr", [f"{HOST}/my-ml-image"], dict(entry.config))
     entries.entry_update(entry=entry, actor=actor, draft=draft)
     assert verifying.newest(entry, key_ids=True) == (None, IMAGE)
 

@@ -9,6 +9,8 @@ from orgs.models import AuditEvent, RegistryEntry
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.places import Places
 from orgs.services import entries, upstream
+from orgs.services.checking import Draft
+from orgs.services.new_keys import replacement_error
 from tests.conftest import CANARY, HOST
 
 from .conftest import NEW, TYPED, Page, url
@@ -173,20 +175,20 @@ def test_never_inside_a_transaction(replace, make_entry, monkeypatch) -> None:
     assert replace(entry).status_code == 302
     assert inside == [False]
     with transaction.atomic(), pytest.raises(AssertionError, match="never called inside"):
-        upstream.replacement_error(entry, draft())
+        replacement_error(entry, draft())
 
 
 def test_only_a_few_at_once(make_entry, monkeypatch) -> None:
     monkeypatch.setattr(upstream, "PAGES", Places(1, "Full."))
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", lambda *args: None)
     entry = make_entry()
-    assert upstream.replacement_error(entry, draft()) is None
+    assert replacement_error(entry, draft()) is None
     with upstream.looking(entry):
-        error = upstream.replacement_error(entry, draft())
+        error = replacement_error(entry, draft())
     assert error is not None and error.code == "busy"
-    assert upstream.replacement_error(entry, draft()) is None
+    assert replacement_error(entry, draft()) is None
 
 
-def draft() -> entries.Draft:
+def draft() -> Draft:
     secret = {"secret_access_key": "b" * 40}
-    return entries.Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, secret)
+    return Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, secret)

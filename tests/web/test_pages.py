@@ -12,10 +12,11 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.views.defaults import server_error
-from orgs.services.audit.events import record
 
 from orgs.models import AuditEvent, Membership, Project, RegistryEntry, User
 from orgs.services import entries
+from orgs.services.audit.events import record
+from orgs.services.checking import Draft
 from tests.conftest import CANARY, HOST, PASSWORD
 
 from .conftest import NEW, Page, url
@@ -191,7 +192,7 @@ def test_twice_as_many_need_as_many_queries(
 
 def test_entry(look, alice, bob, make_entry, actor) -> None:
     entry = make_entry([f"{HOST}/my-repo/*", f"{HOST}/team-*/x"], note="ask Ute")
-    changed = entries.Draft(
+    changed = Draft(
         "aws-ecr", [f"{HOST}/my-repo/*"], {**entry.config, "access_key_id": "AKIAI44QH8DHBEXAMPLE"},
         {"secret_access_key": CANARY[::-1]},
     )  # fmt: skip
