@@ -69,7 +69,7 @@ def resolve_cost() -> None:
     from orgs.registries.images import ImageReference
     from orgs.registries.patterns import MatchPattern
     from orgs.services import resolve
-    from orgs.services.neighbours import neighbours
+    from orgs.services.entries.neighbours import neighbours
     from tests.services.test_resolve import plant
 
     few, many = (Organization.objects.create(name=name, slug=name) for name in ("few", "many"))
@@ -104,10 +104,11 @@ def cached_login_cost(aws) -> None:
     from orgs.models import Project
     from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
-    from orgs.services import entries, logins
+    from orgs.services import logins
     from orgs.services.audit import events
     from orgs.services.audit.events import COMMAND_LINE
-    from orgs.services.checking import Draft
+    from orgs.services.entries import door
+    from orgs.services.entries.validating import Draft
     from orgs.services.tenancy import organizations
 
     admin, _ = organizations.person("admin@example.com")
@@ -119,7 +120,7 @@ def cached_login_cost(aws) -> None:
         projects[name] = organizations.project_create(
             name=name, organization=organization, actor=COMMAND_LINE
         )
-        entries.entry_create(
+        door.entry_create(
             organization=organization,
             actor=COMMAND_LINE,
             draft=Draft(

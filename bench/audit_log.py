@@ -45,9 +45,9 @@ def main(count: int) -> None:
     call_command("migrate", verbosity=0)
 
     from orgs.models import AuditEvent, Organization, RegistryEntry
-    from orgs.services import usage
     from orgs.services.audit import log
     from orgs.services.audit.log import Filters
+    from orgs.services.entries import usage
 
     acme = Organization.objects.create(name="Acme", slug="acme")
     entry = RegistryEntry.objects.create(organization=acme, registry_type="aws-ecr")

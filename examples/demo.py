@@ -38,9 +38,9 @@ def main() -> None:
 def walk(aws) -> None:
     from django.core.management import call_command
 
-    from orgs.services import entries
     from orgs.services.audit.events import COMMAND_LINE
-    from orgs.services.checking import Draft
+    from orgs.services.entries import door
+    from orgs.services.entries.validating import Draft
     from orgs.services.tenancy import organizations
 
     image = yaml.safe_load(EXAMPLE.read_text())[0]["step"]["image"]
@@ -59,7 +59,7 @@ def walk(aws) -> None:
     print(f"   {acme.name} / {project.name} {project.pk}")
 
     say("3. A registry entry; its secret is sealed")
-    entry = entries.entry_create(
+    entry = door.entry_create(
         organization=acme,
         actor=COMMAND_LINE,
         draft=Draft(

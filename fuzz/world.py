@@ -63,9 +63,9 @@ class World:
 
     def _entries(self, acme: Any, gpu: Any) -> None:
         from orgs.models import AuditEvent
-        from orgs.services import entries
         from orgs.services.audit.events import Actor
-        from orgs.services.checking import Draft
+        from orgs.services.entries import door
+        from orgs.services.entries.validating import Draft
 
         host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
         wanted: dict[str, tuple[str, dict[str, str], dict[str, str], list[Any]]] = {
@@ -82,7 +82,7 @@ class World:
         for pattern, (kind, config, secrets, environments) in wanted.items():
             if pattern not in standing:
                 draft = Draft(kind, [pattern], config, secrets, environments)
-                standing[pattern] = entries.entry_create(
+                standing[pattern] = door.entry_create(
                     organization=acme, actor=Actor("fuzz"), draft=draft
                 )
         chosen = standing[f"{host}/team/*"].pk

@@ -18,10 +18,10 @@ from django.http import HttpRequest, QueryDict
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries
 from orgs.services.audit.events import Actor
-from orgs.services.checking import Draft
-from orgs.services.new_keys import replacement_error
+from orgs.services.entries import door
+from orgs.services.entries.new_keys import replacement_error
+from orgs.services.entries.validating import Draft
 
 FROM_PATTERN = "From the pattern"
 ANYWAY = "use_anyway"
@@ -199,9 +199,7 @@ class EntryForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         try:
-            entries.entry_check(
-                organization=self.organization, draft=self.draft(), entry=self.entry
-            )
+            door.entry_check(organization=self.organization, draft=self.draft(), entry=self.entry)
         except Refused as refused:
             # A field that is wrong already looks empty to the service: once is enough.
             told = set(self.errors)
@@ -271,10 +269,10 @@ class EntryForm(forms.ModelForm):
             return None
         try:
             if self.entry is None:
-                return entries.entry_create(
+                return door.entry_create(
                     organization=self.organization, actor=actor, draft=self.draft()
                 )
-            return entries.entry_update(entry=self.entry, actor=actor, draft=self.draft())
+            return door.entry_update(entry=self.entry, actor=actor, draft=self.draft())
         except Refused as refused:  # someone was faster
             self.refuse(refused.problems)
             self._drop_secrets()

@@ -39,11 +39,12 @@ from orgs.models import (
 )
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import drafts, entries, logins, outcomes
+from orgs.services import drafts, logins, outcomes
 from orgs.services.audit import repeats
 from orgs.services.audit.events import COMMAND_LINE, Actor
-from orgs.services.checking import Draft
-from orgs.services.status import status_mark
+from orgs.services.entries import door
+from orgs.services.entries.status import status_mark
+from orgs.services.entries.validating import Draft
 from orgs.services.tenancy import attempts, organizations, people, tallies, tokens
 from orgs.services.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
@@ -247,7 +248,7 @@ def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> N
         config = of_kind[kind][0] if config is None else config
         secrets = of_kind[kind][1] if secrets is None else secrets
         draft = Draft(kind, patterns, config, secrets, **rest)
-        made = entries.entry_create(organization=acme, actor=alice, draft=draft)
+        made = door.entry_create(organization=acme, actor=alice, draft=draft)
         cast.entries[name] = made
         return made
 

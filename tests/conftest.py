@@ -9,9 +9,11 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
-from orgs.services import entries, minting, notices, upstream
+from orgs.services import minting
 from orgs.services.audit.events import Actor
-from orgs.services.checking import Draft
+from orgs.services.entries import door, notices
+from orgs.services.entries.validating import Draft
+from orgs.services.upstream import calls
 from tests.support.fake_aws import FakeAws
 from tests.support.internet import Internet
 from tests.support.registry import Registry
@@ -121,7 +123,7 @@ def make_entry(acme: Organization, actor: Actor) -> Callable[..., RegistryEntry]
             secrets=default_secrets if secrets is None else secrets,
             **rest,
         )
-        return entries.entry_create(organization=organization, actor=actor, draft=draft)
+        return door.entry_create(organization=organization, actor=actor, draft=draft)
 
     return make
 
@@ -160,7 +162,7 @@ def ecr(aws: FakeAws, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def new_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS is asked whether a key that replaces another works: it does."""
-    monkeypatch.setattr(upstream, "try_credentials", lambda *args: None)
+    monkeypatch.setattr(calls, "try_credentials", lambda *args: None)
 
 
 @pytest.fixture

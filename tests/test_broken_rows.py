@@ -17,15 +17,17 @@ import yaml
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
-from orgs.services.audit.events import COMMAND_LINE, event
 
 from orgs import sealed
 from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
-from orgs.services import entries, exporting, importing, logins, resolve, upstream, verifying
+from orgs.services import exporting, importing, logins, resolve, verifying
 from orgs.services.audit import log
+from orgs.services.audit.events import COMMAND_LINE, event
+from orgs.services.entries import door
 from orgs.services.files import Rows
+from orgs.services.upstream import calls
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,7 +258,7 @@ def test_it_is_refused_as_a_login_and_stops_no_other(
 @pytest.fixture
 def no_pauses(monkeypatch) -> None:
     """New keys that AWS doesn't know yet aren't tried again."""
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
 
 
 def test_a_run_over_all_goes_on(broken, make_entry, aws, ecr, no_pauses) -> None:
@@ -279,7 +281,7 @@ def test_it_can_be_verified_disabled_and_deleted(broken, alice, actor, aws, no_p
     broken.refresh_from_db()
     assert not broken.enabled
     assert client.post(f"{below}/enable/").status_code == 302
-    entries.entry_set_enabled(entry=broken, actor=actor, enabled=False)
+    door.entry_set_enabled(entry=broken, actor=actor, enabled=False)
     assert client.post(f"{below}/delete/").status_code == 302
     assert not RegistryEntry.objects.filter(pk=broken.pk).exists()
 

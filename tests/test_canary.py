@@ -18,10 +18,12 @@ from django.urls import reverse
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import entries, logins, notices, upstream
+from orgs.services import logins
 from orgs.services.audit.events import Actor
-from orgs.services.checking import Draft, check
+from orgs.services.entries import door, notices
+from orgs.services.entries.validating import Draft, check
 from orgs.services.files import apart
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
@@ -96,7 +98,7 @@ def test_a_refused_form_does_not_give_it_back(client, alice, acme, changes):
 def test_a_saved_form_leaves_it_in_no_session_or_event(client, alice, acme):
     client.force_login(alice)
     client.post(reverse("entry_new", args=["acme"]), form())
-    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
     assert CANARY not in str(list(AuditEvent.objects.values()))
     assert CANARY not in str(dict(client.session))
 
@@ -109,7 +111,7 @@ def test_an_error_page_does_not_show_it(alice, acme, monkeypatch, debug, mailout
         secret_access_key = draft.secrets["secret_access_key"]
         raise RuntimeError(f"crashed with {len(secret_access_key)} characters")
 
-    monkeypatch.setattr(entries, "entry_create", crash)
+    monkeypatch.setattr(door, "entry_create", crash)
     client = Client(raise_request_exception=False)
     client.force_login(alice)
     with override_settings(DEBUG=debug, ADMINS=[("ops", "ops@example.com")]):
@@ -139,7 +141,7 @@ def test_verifying_and_looking_at_images_do_not_tell_it(
     client, aws, internet, alice, bob, make_entry, mailoutbox, monkeypatch, capsys
 ):
     """Wrong at AWS, and turned down by a registry that gives back all it was sent."""
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
     key_id, _ = aws.create_user("valohai", aws.policy())
     sent = []
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from orgs.models import RegistryEntry
-from orgs.services import upstream
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
 
     def run(**options):
         code = 0

@@ -14,8 +14,9 @@ from django.test import override_settings
 
 from orgs.models import CachedLogin, RegistryEntry
 from orgs.sealed import NotSealed, Sealed, Unreadable, seal
-from orgs.services import entries, rotation
-from orgs.services.checking import Draft
+from orgs.services import rotation
+from orgs.services.entries import door
+from orgs.services.entries.validating import Draft
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db
@@ -164,5 +165,5 @@ def test_an_unreadable_secret_can_be_entered_again(make_entry, actor):
         {"access_key_id": entry.config["access_key_id"]},
         {"secret_access_key": "b" * 40},
     )
-    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, draft=draft)
     assert revealed(entry) == "b" * 40

@@ -109,11 +109,11 @@ def _side(aws: Any, slug: str) -> Side:
 
 def _entry(slug: str, path: str, kind: str, config: Any, secrets: Any = None) -> str:
     from orgs.models import Organization
-    from orgs.services import entries
     from orgs.services.audit.events import COMMAND_LINE
-    from orgs.services.checking import Draft
+    from orgs.services.entries import door
+    from orgs.services.entries.validating import Draft
 
     draft = Draft(kind, [f"{HOST}/{path}"], config, secrets or {})
     organization = Organization.objects.get(slug=slug)
-    made = entries.entry_create(organization=organization, actor=COMMAND_LINE, draft=draft)
+    made = door.entry_create(organization=organization, actor=COMMAND_LINE, draft=draft)
     return str(made.pk)

@@ -31,12 +31,13 @@ from orgs.forms import EntryForm, requested_form
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries, verifying
-from orgs.services.attention import broken_sentence
+from orgs.services import verifying
+from orgs.services.entries import door
+from orgs.services.entries.attention import broken_sentence
+from orgs.services.entries.history import history_of
+from orgs.services.entries.policies import policy_of
+from orgs.services.entries.usage import entries_usage, entry_usage
 from orgs.services.exporting import Held, export
-from orgs.services.history import history_of
-from orgs.services.policies import policy_of
-from orgs.services.usage import entries_usage, entry_usage
 from orgs.templatetags import registries as shown
 from orgs.verify_form import VerifyForm, verify_many
 
@@ -176,7 +177,7 @@ class EntryAdmin(ServiceAdmin):
         self, request: HttpRequest, queryset: QuerySet[RegistryEntry]
     ) -> HttpResponse | None:
         return self._confirmed(
-            request, queryset, "delete_with_secrets", "deleted", entries.entry_delete
+            request, queryset, "delete_with_secrets", "deleted", door.entry_delete
         )
 
     def _chosen(
@@ -386,7 +387,7 @@ class EntryAdmin(ServiceAdmin):
     # --- deleting -------------------------------------------------------------
 
     def erase(self, request: HttpRequest, obj: Any) -> None:
-        entries.entry_delete(entry=obj, actor=staff_actor(request))
+        door.entry_delete(entry=obj, actor=staff_actor(request))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
@@ -410,7 +411,7 @@ class EntryAdmin(ServiceAdmin):
 
 def _switch(enabled: bool) -> Callable[..., Any]:
     def switch(**given: Any) -> RegistryEntry:
-        return entries.entry_set_enabled(enabled=enabled, **given)
+        return door.entry_set_enabled(enabled=enabled, **given)
 
     return switch
 

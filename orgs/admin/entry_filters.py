@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from orgs.models import Environment, MatchPattern, Organization
 from orgs.registries.catalogue import TYPES
-from orgs.services.attention import OLD, old_key, unused
+from orgs.services.entries.attention import OLD, old_key, unused
 
 from .base import is_id
 

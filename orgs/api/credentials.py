@@ -17,8 +17,8 @@ from orgs import access
 from orgs.models import ApiToken, Environment, Organization, RegistryEntry
 from orgs.registries.base import Problem, Refused
 from orgs.registries.catalogue import BY_SLUG
-from orgs.services import entries
-from orgs.services.checking import Draft
+from orgs.services.entries import door
+from orgs.services.entries.validating import Draft
 
 from . import schemas
 from .authentication import ApiTokenAuth, person_actor
@@ -84,7 +84,7 @@ def index(
 def create(request: HttpRequest, given: schemas.CredentialsInput) -> Status:
     token = _token(request)
     organization = _owner(token, given.owner)
-    made = entries.entry_create(
+    made = door.entry_create(
         organization=organization,
         actor=person_actor(request, token, organization),
         draft=_draft(given, organization, {}),
@@ -130,7 +130,7 @@ def change(
 def delete(request: HttpRequest, entry_id: UUID) -> Status:
     token = _token(request)
     entry = access.entry_for_token(token, entry_id)
-    entries.entry_delete(entry=entry, actor=person_actor(request, token, entry.organization))
+    door.entry_delete(entry=entry, actor=person_actor(request, token, entry.organization))
     return Status(204, None)
 
 
@@ -176,7 +176,7 @@ def _change(
         )
     same_type = given.type in {None, entry.registry_type}
     kept = entry.config if same_type and (keep_configuration or given.configuration is None) else {}
-    entries.entry_update(
+    door.entry_update(
         entry=entry,
         actor=person_actor(request, token, organization),
         draft=_draft(given, organization, kept, entry),

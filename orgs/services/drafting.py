@@ -11,7 +11,7 @@ from orgs.models import Environment
 from orgs.registries.base import Problem, RegistryType
 from orgs.registries.catalogue import BY_SLUG
 
-from .checking import MAX_PATTERNS, Draft, Examined, examine
+from .entries.validating import MAX_PATTERNS, Draft, Examined, examine
 from .files.columns import (
     ENABLED,
     ENVIRONMENTS,

@@ -33,9 +33,10 @@ from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
 
-from . import minting, upstream
+from . import minting
 from .audit.key_ids import without_key_ids
-from .checking import patterns_of, type_of
+from .entries.validating import patterns_of, type_of
+from .upstream import calls
 from .verifying import registry_api
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ def images_of(
     suggested = next((p.literal_prefix for p in wild if p.literal_prefix), "")
     empty = Listing(authority, hosts, bool(wild), chosen=chosen, suggested=suggested)
     look = _Look(patterns, authority, key_ids)
-    with upstream.looking(entry, listing=True):
+    with calls.looking(entry, listing=True):
         try:
             lister = _lister(kind, entry, minting.revealed(entry), authority, look.end)
             return look.through(lister, empty, page)
@@ -200,7 +201,7 @@ def _lister(
     lister = kind.lister(entry.config, secrets, Ask(authority, deadline, settings.AWS_ENDPOINT_URL))
     if lister is not None:
         return lister
-    login = upstream.ask_for_login(kind, entry.config, secrets, authority, deadline)
+    login = calls.ask_for_login(kind, entry.config, secrets, authority, deadline)
     assert isinstance(login, DockerLogin)
     return _OfRegistry(registry_api(entry, kind, authority, login, deadline))
 

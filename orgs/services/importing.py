@@ -15,10 +15,10 @@ from typing import Any, Literal, TypeAlias
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Problem, Refused
 
-from . import entries
 from .audit.events import Actor
-from .checking import secret_problems
 from .drafting import Drafted, Drafter
+from .entries import door
+from .entries.validating import secret_problems
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
 from .files.rows import BrokenFile, Row, broken
 from .standing import Standing, chunks, claims_of, key_of
@@ -132,7 +132,7 @@ def apply(
     """
     report = Report()
     try:
-        with entries.one_by_one(organization):
+        with door.one_by_one(organization):
             for judged in _run(report, organization, rows, update, limit, on_row):
                 if not report.errors:
                     _write(organization, actor, judged)
@@ -195,9 +195,9 @@ def _write(organization: Organization, actor: Actor, chunk: Sequence[_Judged]) -
             new.append((judged.drafted.draft, found.checked))
         elif judged.entry is not None and judged.changes:
             changed[judged.entry.pk] = (judged.drafted.draft, found.checked)
-    entries.write_new(organization, actor, new)
-    for entry in entries.locked(list(changed)) if changed else []:
-        entries.write_change(entry, actor, *changed[entry.pk])
+    door.write_new(organization, actor, new)
+    for entry in door.locked(list(changed)) if changed else []:
+        door.write_change(entry, actor, *changed[entry.pk])
 
 
 class _Judge:
@@ -279,7 +279,7 @@ class _Judge:
         draft, checked = row.draft, row.found.checked
 
         def changes(entry: RegistryEntry) -> dict[str, Any]:
-            return entries.changes(entry, draft, checked) if checked else {}
+            return door.changes(entry, draft, checked) if checked else {}
 
         candidates = [
             entry

@@ -21,7 +21,7 @@ from orgs.registries.patterns import readable
 
 from . import minting
 from .audit import events, repeats
-from .checking import type_of
+from .entries.validating import type_of
 from .resolve import Served, Wanted, require
 
 REFRESH_AT_MOST = timedelta(minutes=10)

@@ -27,10 +27,10 @@ from orgs.models import CachedLogin, RegistryEntry, cached_login_context
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
 
-from . import upstream
 from .audit.clock import database_now
-from .checking import secrets_of
-from .status import status_mark
+from .entries.status import status_mark
+from .entries.validating import secrets_of
+from .upstream import calls
 
 # Longer than the call that it is for, which is made at once and ends by itself.
 LEASE = timedelta(seconds=8)
@@ -109,7 +109,7 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
         return _opened(seen.row), False
     if seen is not None and not seen.may_try:
         raise _remembered(seen)
-    with upstream.waiting(entry):
+    with calls.waiting(entry):
         # Before anyone holds the lease: on a busy machine it takes longer than that.
         BY_SLUG[entry.registry_type].prepare()
         return _wait_for_login(entry, scope, host), True
@@ -243,7 +243,7 @@ def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
         left = deadline - time.monotonic()
         if left <= 0:
             raise _busy()
-        if seen.lease_free and left < upstream.CALL_SECONDS:
+        if seen.lease_free and left < calls.CALL_SECONDS:
             # Whoever had the lease is gone, and this caller is told before a call may end.
             background.start(entry, seen.row, host)
         elif seen.lease_free and (lease := _take_lease(seen.row)):
@@ -287,8 +287,8 @@ def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: _Lease) -
         if time.monotonic() - lease.taken > CALL_SOON:
             # This thread didn't get the processor; what is left may not do for a call.
             raise _LeaseLost
-        deadline = lease.taken + upstream.CALL_SECONDS
-        login = upstream.ask_for_login(kind, entry.config, secrets, host, deadline)
+        deadline = lease.taken + calls.CALL_SECONDS
+        login = calls.ask_for_login(kind, entry.config, secrets, host, deadline)
         assert isinstance(login, DockerLogin)
     except LoginError as error:
         _store_failure(entry, row, lease, error)
@@ -381,7 +381,7 @@ class _Background:
             return
         with ExitStack() as place:
             try:
-                place.enter_context(upstream.refreshing(entry))
+                place.enter_context(calls.refreshing(entry))
             except LoginError:
                 return
             task = self._pool.submit(self._run, entry, row, host, place.pop_all())

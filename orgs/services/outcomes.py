@@ -17,7 +17,7 @@ from orgs.registries.images import ImageReference
 from .audit import repeats
 from .audit.clock import database_now
 from .audit.events import Actor, event
-from .status import status_mark
+from .entries.status import status_mark
 
 WRITTEN_EVERY = timedelta(minutes=5)
 OK = "ok"

@@ -18,8 +18,8 @@ from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
 from orgs.registries import patterns as pure
 from orgs.registries.base import Problem
 
-from . import checking
-from .checking import Draft, duplicate, too_crowded
+from .entries import validating
+from .entries.validating import Draft, duplicate, too_crowded
 
 # Patterns and environments: what update knows an entry by.
 Key: TypeAlias = tuple[frozenset[str], frozenset[int]]
@@ -176,7 +176,7 @@ class _Crowds:
         if str(pattern) != everything:
             self._added[place].add(hash(str(pattern)))
         added = self._added.get(place, set())
-        if self._standing.get(place, 1) + len(added) + 1 <= checking.MAX_WILDCARD_PATHS:
+        if self._standing.get(place, 1) + len(added) + 1 <= validating.MAX_WILDCARD_PATHS:
             return []
         if place not in self._full:
             rows = self._rows.filter(host=place[0], prefix=place[1])
@@ -184,6 +184,6 @@ class _Crowds:
         together = self._full[place] | added
         if str(pattern) == everything or in_file(everything):
             together.add(hash(everything))
-        if len(together) <= checking.MAX_WILDCARD_PATHS:
+        if len(together) <= validating.MAX_WILDCARD_PATHS:
             return []
         return [too_crowded(*place, len(together) - 1)]

@@ -39,12 +39,13 @@ from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.turns import turns
 
-from . import minting, upstream
+from . import minting
 from .audit import events
 from .audit.clock import database_now
 from .audit.key_ids import without_key_ids
-from .checking import patterns_of, type_of
-from .status import BEYOND_LOGIN, status_mark
+from .entries.status import BEYOND_LOGIN, status_mark
+from .entries.validating import patterns_of, type_of
+from .upstream import calls
 
 CLAIM = timedelta(seconds=40)  # longer than a check can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
@@ -112,7 +113,7 @@ def entry_verify(
     """
     kind = _checkable(entry, image)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    with upstream.looking(entry, wait=wait):
+    with calls.looking(entry, wait=wait):
         claim = _claim(entry)
         try:
             minting.forget_failures(entry)
@@ -206,7 +207,7 @@ def verify_each(
     entries = list(found)
     organizations = frozenset(entry.organization_id for entry in entries)
     with (
-        upstream.run(organizations),
+        calls.run(organizations),
         turns.given_up(),
         ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool,
     ):
@@ -255,7 +256,7 @@ def _steps(
                 "entry_unusable", "The entry has no match pattern that can be read.", "Edit it."
             )
         host = image.host if image else kind.example_host(patterns[0])
-        login = upstream.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
+        login = calls.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
         assert isinstance(login, DockerLogin)
     except LoginError as error:
         if until := minting.valid_until(entry):

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString, mark_safe
 from orgs.models import RegistryEntry, Token, User
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
-from orgs.services.attention import OLD, has_old_key, is_unused
 from orgs.services.audit.log import ACTIONS
+from orgs.services.entries.attention import OLD, has_old_key, is_unused
 from orgs.services.verifying import Result, Step
 
 register = template.Library()

@@ -24,8 +24,8 @@ from orgs.registries.base import AccessPolicy, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.registries.pattern_help import Covers, covers
 from orgs.registries.patterns import MatchPattern
-from orgs.services.checking import parse_patterns
-from orgs.services.neighbours import Neighbours, neighbours
+from orgs.services.entries.neighbours import Neighbours, neighbours
+from orgs.services.entries.validating import parse_patterns
 
 from .context import SignedIn
 

@@ -22,8 +22,8 @@ from orgs import access
 from orgs.models import MatchPattern, Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries
-from orgs.services.attention import OLD, old_key, unused
+from orgs.services.entries import door
+from orgs.services.entries.attention import OLD, old_key, unused
 from orgs.services.exporting import WRITERS, Held
 from orgs.services.exporting import export as exported
 from orgs.verify_form import verify_many
@@ -248,7 +248,7 @@ def _switch(
             same += 1
             continue
         try:
-            entries.entry_set_enabled(entry=entry, actor=actor, enabled=enabled)
+            door.entry_set_enabled(entry=entry, actor=actor, enabled=enabled)
             done += 1
         except Refused as error:
             refused.append(f"{entry}: {error}")

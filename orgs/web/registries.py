@@ -21,8 +21,8 @@ from orgs.forms import EntryForm, requested_form
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import entries
-from orgs.services.usage import entry_usage
+from orgs.services.entries import door
+from orgs.services.entries.usage import entry_usage
 
 from .context import SignedIn, acting, inside
 from .entry import AfterForm
@@ -89,7 +89,7 @@ def delete(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.entry_in(organization, entry_id)
     if request.method == "POST":
-        entries.entry_delete(entry=found, actor=acting(request, organization))
+        door.entry_delete(entry=found, actor=acting(request, organization))
         messages.success(request, f"{found} is deleted.")
         return redirect("registries", slug)
     registry_type = BY_SLUG.get(found.registry_type)
@@ -120,7 +120,7 @@ def _switch(request: HttpRequest, slug: str, entry_id: UUID, *, enabled: bool) -
     found = access.entry_in(organization, entry_id)
     try:
         actor = acting(request, organization)
-        entries.entry_set_enabled(entry=found, actor=actor, enabled=enabled)
+        door.entry_set_enabled(entry=found, actor=actor, enabled=enabled)
         messages.success(request, f"{found} is {'enabled' if enabled else 'disabled'}.")
     except Refused as refused:
         messages.error(request, str(refused))

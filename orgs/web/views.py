@@ -15,8 +15,8 @@ from django.views.decorators.http import require_safe
 
 from orgs import access, sealed
 from orgs.models import Organization, RegistryEntry
-from orgs.services.attention import BROKEN, entries_needing_attention, tokens_ending
 from orgs.services.audit.login_events import refused_logins
+from orgs.services.entries.attention import BROKEN, entries_needing_attention, tokens_ending
 
 from .context import SignedIn, inside
 

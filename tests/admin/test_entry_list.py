@@ -10,11 +10,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from orgs.services.audit.events import Actor
 
 from orgs.admin import entries as admin_entries
 from orgs.models import AuditEvent, Environment, Membership, Organization, Project, RegistryEntry
-from orgs.services import entries
+from orgs.services.audit.events import Actor
+from orgs.services.entries import door
 from tests.conftest import CANARY, HOST, make_user
 
 from .conftest import Page, at
@@ -164,7 +164,7 @@ def test_disable_asks_first_and_says_what_stops(send, several) -> None:
 
 
 def test_enable_tells_what_is_refused(send, several, make_entry) -> None:
-    entries.entry_set_enabled(entry=several["vision"], actor=Actor("tests"), enabled=False)
+    door.entry_set_enabled(entry=several["vision"], actor=Actor("tests"), enabled=False)
     make_entry(f"{HOST}/vision/*", environments=several["vision"].environments)
     page = act(send, "enable", several["vision"], several["umbrella"], index="0")
     assert "1 entry is enabled." in page.text
@@ -190,7 +190,7 @@ def test_deleted_meanwhile(send, several, monkeypatch) -> None:
     def gone(**_: object) -> None:
         raise RegistryEntry.DoesNotExist
 
-    monkeypatch.setattr(entries, "entry_set_enabled", gone)
+    monkeypatch.setattr(door, "entry_set_enabled", gone)
     page = act(send, "disable", several["vision"], confirmed="yes")
     assert "1 were deleted meanwhile." in page.text
 

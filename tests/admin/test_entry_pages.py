@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
-from orgs.services.audit.events import Actor, record
 
 from orgs.models import AuditEvent, Environment, RegistryEntry
 from orgs.registries.base import Problem, Refused
-from orgs.services import entries
+from orgs.services.audit.events import Actor, record
+from orgs.services.entries import door
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import NEW
 
@@ -56,7 +56,7 @@ def test_add(send, staff, alice, add) -> None:
     assert f"{HOST}/my-repo/* is saved." in page.text
     assert page.heading == f"{HOST}/my-repo/*"
     assert entry.config == {"access_key_id": KEY, "region": "us-east-1"}
-    assert entries._revealed(entry) == {"secret_access_key": CANARY}
+    assert door._revealed(entry) == {"secret_access_key": CANARY}
     assert entry.created_by == staff
     event = AuditEvent.objects.get()
     assert (event.action, event.actor, event.staff) == ("entry.created", staff.email, True)
@@ -139,7 +139,7 @@ def test_someone_was_faster(send, add, monkeypatch) -> None:
     def refuse(**_: object) -> None:
         raise Refused(Problem("duplicate_pattern", "Taken.", "Choose another.", "patterns"))
 
-    monkeypatch.setattr(entries, "entry_create", refuse)
+    monkeypatch.setattr(door, "entry_create", refuse)
     page = send(add, typed())
     assert page.error("patterns") == "Taken. Choose another." and not LogEntry.objects.exists()
 
@@ -183,10 +183,10 @@ def test_change_and_replace(stella, make_entry, new_keys_work) -> None:
     address = at(CHANGE, entry.pk)
     assert stella.post(address, edited(note="new")).status_code == 302
     entry.refresh_from_db()
-    assert entry.note == "new" and entries._revealed(entry) == {"secret_access_key": CANARY}
+    assert entry.note == "new" and door._revealed(entry) == {"secret_access_key": CANARY}
     assert stella.post(f"{address}?replace=1", edited(secret_access_key="b" * 40)).url == address
     entry.refresh_from_db()
-    assert entries._revealed(entry) == {"secret_access_key": "b" * 40}
+    assert door._revealed(entry) == {"secret_access_key": "b" * 40}
     events = AuditEvent.objects.filter(action="entry.updated").order_by("pk")
     assert [event.staff for event in events] == [True, True]
     assert events[1].properties["changes"]["secret"] == "changed"
@@ -248,8 +248,8 @@ def test_deleted_meanwhile(stella, send, make_entry, monkeypatch) -> None:
     def gone(**_: object) -> None:
         raise RegistryEntry.DoesNotExist
 
-    monkeypatch.setattr(entries, "entry_update", gone)
-    monkeypatch.setattr(entries, "entry_delete", gone)
+    monkeypatch.setattr(door, "entry_update", gone)
+    monkeypatch.setattr(door, "entry_delete", gone)
     assert "Perhaps it was deleted." in send(at(CHANGE, entry.pk), edited()).text
     page = send(at("registryentry_delete", entry.pk), {"post": "yes"})
     assert "changed or deleted meanwhile" in page.text and not LogEntry.objects.exists()

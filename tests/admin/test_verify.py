@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from orgs.models import AuditEvent
-from orgs.services import upstream
+from orgs.services.upstream import calls
 from tests.conftest import HOST
 from tests.web.conftest import Page
 
@@ -18,7 +18,7 @@ LIST = "/admin/orgs/registryentry/"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orgs.models import AuditEvent, CachedLogin, Environment, Membership, RegistryEntry
-from orgs.services import entries
+from orgs.services.entries import door
 from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
 
@@ -91,7 +91,7 @@ def test_the_life_of_a_resource(provider, body, acme):
     }
     assert provider.get(address(document)).json() == document
     entry = RegistryEntry.objects.get()
-    assert entries._revealed(entry) == {"secret_access_key": CANARY}
+    assert door._revealed(entry) == {"secret_access_key": CANARY}
 
     changed = provider.send("PUT", address(document), body | {"image_pattern": f"{HOST}/my-repo/*"})
     assert (changed.status_code, changed.json()["image_pattern"]) == (200, f"{HOST}/my-repo/*")

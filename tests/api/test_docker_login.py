@@ -24,9 +24,10 @@ from orgs.models import (
     Project,
     WorkerToken,
 )
-from orgs.services import logins, minting, upstream
+from orgs.services import logins, minting
 from orgs.services.audit import events
 from orgs.services.tenancy import tokens
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 
 from .conftest import IMAGE, LOGIN, Api, refused
@@ -445,7 +446,7 @@ def test_a_still_valid_login_serves_while_aws_fails(ask, aws, entry):
 
 
 def test_busy(ask, entry, monkeypatch):
-    monkeypatch.setitem(upstream.LOGINS.most, "entry", 0)
+    monkeypatch.setitem(calls.LOGINS.most, "entry", 0)
     response = ask()
     refused(response, 503, "busy")
     assert response["Retry-After"] == "1"

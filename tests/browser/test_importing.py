@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from orgs.models import AuditEvent, ImportDraft, RegistryEntry
-from orgs.services import entries, upstream
+from orgs.services.entries import door
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.once
@@ -100,7 +101,7 @@ def test_narrow_and_many(visit, alice, make_entry, write) -> None:
 
 @with_and_without
 def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) -> None:
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
     entry = make_entry()
     alices = visit(java_script_enabled=scripts)
     page = alices.sign_in("alice@example.com")
@@ -111,12 +112,12 @@ def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) 
     page.get_by_role("button", name="Save").last.click()
     expect(page.get_by_role("alert")).to_contain_text("so the old one stays in use")
     expect(secret).to_have_value("")
-    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
     secret.fill("b" * 40)
     page.get_by_label("Use it anyway").check()
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("is saved.")).to_be_visible()
-    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": "b" * 40}
+    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": "b" * 40}
 
 
 @pytest.mark.parametrize("width", [1280, 390])

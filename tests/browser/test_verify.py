@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from orgs.models import RegistryEntry
-from orgs.services import upstream
+from orgs.services.upstream import calls
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.once
@@ -17,7 +17,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
 
 
 def add(page, key_id, secret):

@@ -10,12 +10,13 @@ import time
 
 import pytest
 from django.db import connection, connections
-from orgs.services.audit.events import Actor
 
 from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import logins, upstream
+from orgs.services import logins
+from orgs.services.audit.events import Actor
+from orgs.services.upstream import calls
 from tests.conftest import HOST
 from tests.support import PROJECT_ROOT, product
 
@@ -108,10 +109,10 @@ def test_a_hanging_tenant_leaves_the_others_alone(
     blocked = [threading.Thread(target=hang, args=[a]) for a in accounts for _ in range(8)]
     for thread in blocked:
         thread.start()
-    while len(codes) + upstream.LOGINS.held(umbrella.pk) < len(blocked):
+    while len(codes) + calls.LOGINS.held(umbrella.pk) < len(blocked):
         time.sleep(0.01)
     # Of 32 only as many wait as one organization may block; the rest were told at once.
-    assert upstream.LOGINS.held(umbrella.pk) <= 6
+    assert calls.LOGINS.held(umbrella.pk) <= 6
     assert set(codes) == {"busy"}
     for _ in range(20):
         logins.login_for(project=project, image=image, actor=Actor("ours"))

@@ -10,9 +10,10 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.services import entries, logins
+from orgs.services import logins
 from orgs.services.audit.events import Actor
-from orgs.services.checking import Draft
+from orgs.services.entries import door
+from orgs.services.entries.validating import Draft
 from tests.conftest import CANARY
 
 TYPE = DockerRegistry()
@@ -131,7 +132,7 @@ def change(entry, actor, **changes):
         "config": {"username": "robot"},
         **changes,
     }
-    return entries.entry_update(entry=entry, actor=actor, draft=Draft(**given))
+    return door.entry_update(entry=entry, actor=actor, draft=Draft(**given))
 
 
 def ask(project, image):

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, MatchPattern, RegistryEntry
 from orgs.registries.base import Refused
-from orgs.services import checking, entries
-from orgs.services.checking import Draft
+from orgs.services.entries import door, validating
+from orgs.services.entries.validating import Draft
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def codes(refused):
 
 
 def test_create_writes_entry_patterns_and_event(acme, actor):
-    entry = entries.entry_create(organization=acme, actor=actor, draft=draft())
+    entry = door.entry_create(organization=acme, actor=actor, draft=draft())
     entry = RegistryEntry.objects.get(pk=entry.pk)
     assert entry.config == {"access_key_id": KEY, "region": "us-east-1"}
     assert json.loads(entry.secrets.reveal(entry.sealed_for)) == {"secret_access_key": CANARY}
@@ -102,7 +102,7 @@ def test_create_writes_entry_patterns_and_event(acme, actor):
 )
 def test_bad_input_is_refused_with_field_and_fix(acme, actor, changes, code, field, says):
     with pytest.raises(Refused) as refused:
-        entries.entry_create(organization=acme, actor=actor, draft=draft(**changes))
+        door.entry_create(organization=acme, actor=actor, draft=draft(**changes))
     problem = next(p for p in refused.value.problems if p.code == code)
     assert problem.field == field
     assert says in str(problem)
@@ -114,7 +114,7 @@ def test_bad_input_is_refused_with_field_and_fix(acme, actor, changes, code, fie
 def test_all_problems_come_at_once(acme, actor):
     bad = draft(patterns=[HOST, "a:v1"], config={"access_key_id": "x"}, secrets={})
     with pytest.raises(Refused) as refused:
-        entries.entry_create(organization=acme, actor=actor, draft=bad)
+        door.entry_create(organization=acme, actor=actor, draft=bad)
     assert {"bare_host", "tag_in_pattern", "key_id_shape"} <= codes(refused)
 
 
@@ -123,16 +123,16 @@ def test_blanks_in_keys_are_removed_and_arns_reduced(acme, actor):
         config={"access_key_id": f" {KEY[:4]} {KEY[4:]} "},
         secrets={"secret_access_key": f" {CANARY}\n"},
     )
-    entry = entries.entry_create(organization=acme, actor=actor, draft=given)
+    entry = door.entry_create(organization=acme, actor=actor, draft=given)
     assert entry.config["access_key_id"] == KEY
-    assert entries._revealed(entry) == {"secret_access_key": CANARY}
+    assert door._revealed(entry) == {"secret_access_key": CANARY}
     role = draft(
         registry_type="aws-ecr-role",
         patterns=[f"{HOST}/role/*"],
         config={"role_name": "arn:aws:iam::123456789012:role/team/ml/Worker"},
         secrets={},
     )
-    made = entries.entry_create(organization=acme, actor=actor, draft=role)
+    made = door.entry_create(organization=acme, actor=actor, draft=role)
     assert made.config == {"role_name": "Worker", "region": "us-east-1"}
 
 
@@ -140,17 +140,17 @@ def test_a_duplicate_names_the_entry_that_has_it(make_entry, acme, actor):
     make_entry()
     with pytest.raises(Refused) as refused:
         again = draft(patterns=[f"{HOST.upper()}:443/*"])
-        entries.entry_create(organization=acme, actor=actor, draft=again)
+        door.entry_create(organization=acme, actor=actor, draft=again)
     assert codes(refused) == {"duplicate_pattern"}
     assert "AWS ECR (IAM credentials), all environments" in str(refused.value)
 
 
 def test_a_disabled_entry_reserves_nothing(make_entry, acme, actor):
     first = make_entry()
-    entries.entry_set_enabled(entry=first, actor=actor, enabled=False)
+    door.entry_set_enabled(entry=first, actor=actor, enabled=False)
     make_entry()
     with pytest.raises(Refused) as refused:
-        entries.entry_set_enabled(entry=first, actor=actor, enabled=True)
+        door.entry_set_enabled(entry=first, actor=actor, enabled=True)
     assert codes(refused) == {"duplicate_pattern"}
 
 
@@ -173,7 +173,7 @@ def _values(row):
 
 
 def test_wildcards_at_one_place_are_limited(make_entry, acme, actor, monkeypatch):
-    monkeypatch.setattr(checking, "MAX_WILDCARD_PATHS", 3)
+    monkeypatch.setattr(validating, "MAX_WILDCARD_PATHS", 3)
     make_entry([f"{HOST}/a-*", f"{HOST}/b-*"])
     make_entry(f"{HOST}/c-*")
     make_entry(f"{HOST}/deeper/c-*")
@@ -214,7 +214,7 @@ def _cached(entry):
 def test_credentials_version_rises_with_credentials_only(make_entry, actor, changes, rises):
     entry = make_entry()
     _cached(entry)
-    changed = entries.entry_update(entry=entry, actor=actor, draft=draft(**changes))
+    changed = door.entry_update(entry=entry, actor=actor, draft=draft(**changes))
     assert changed.credentials_version == (2 if rises else 1)
     assert CachedLogin.objects.exists() is not rises
 
@@ -222,7 +222,7 @@ def test_credentials_version_rises_with_credentials_only(make_entry, actor, chan
 def test_repeating_what_stands_changes_nothing(make_entry, actor):
     entry = make_entry()
     before = AuditEvent.objects.count()
-    entries.entry_update(entry=entry, actor=actor, draft=draft())
+    door.entry_update(entry=entry, actor=actor, draft=draft())
     assert AuditEvent.objects.count() == before
     assert RegistryEntry.objects.get().updated_at == entry.updated_at
 
@@ -230,7 +230,7 @@ def test_repeating_what_stands_changes_nothing(make_entry, actor):
 def test_an_event_tells_before_and_after_but_no_secret(make_entry, actor):
     entry = make_entry()
     new = draft(note="for the ML team", secrets={"secret_access_key": "b" * 40})
-    entries.entry_update(entry=entry, actor=actor, draft=new)
+    door.entry_update(entry=entry, actor=actor, draft=new)
     event = AuditEvent.objects.get(action="entry.updated")
     assert event.properties == {"changes": {"note": ["", "for the ML team"], "secret": "changed"}}
 
@@ -241,28 +241,28 @@ def test_a_blank_secret_is_kept_only_with_its_key_and_partition(make_entry, acto
     other_cloud = draft(patterns=["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/*"], secrets={})
     for given in (other_key, other_cloud):
         with pytest.raises(Refused) as refused:
-            entries.entry_update(entry=entry, actor=actor, draft=given)
+            door.entry_update(entry=entry, actor=actor, draft=given)
         assert codes(refused) == {"secret_required"}
     other_region = draft(patterns=["123456789012.dkr.ecr.eu-west-1.amazonaws.com/*"], secrets={})
-    changed = entries.entry_update(entry=entry, actor=actor, draft=other_region)
-    assert entries._revealed(changed) == {"secret_access_key": CANARY}
+    changed = door.entry_update(entry=entry, actor=actor, draft=other_region)
+    assert door._revealed(changed) == {"secret_access_key": CANARY}
 
 
 def test_changing_the_type_erases_the_old_secret_and_keeps_the_id(make_entry, actor):
     entry = make_entry()
     role = draft(registry_type="aws-ecr-role", config={"role_name": "Worker"}, secrets={})
-    changed = entries.entry_update(entry=entry, actor=actor, draft=role)
+    changed = door.entry_update(entry=entry, actor=actor, draft=role)
     stored = RegistryEntry.objects.get()
     assert (stored.pk, stored.secrets, stored.registry_type) == (entry.pk, None, "aws-ecr-role")
     assert stored.config == {"role_name": "Worker", "region": "us-east-1"}
     with pytest.raises(Refused) as refused:
-        entries.entry_update(entry=changed, actor=actor, draft=draft(secrets={}))
+        door.entry_update(entry=changed, actor=actor, draft=draft(secrets={}))
     assert codes(refused) == {"secret_required"}
 
 
 def test_delete_erases_and_leaves_the_event(make_entry, actor):
     entry = make_entry()
-    entries.entry_delete(entry=entry, actor=actor)
+    door.entry_delete(entry=entry, actor=actor)
     assert not RegistryEntry.objects.exists()
     assert not MatchPattern.objects.exists()
     assert AuditEvent.objects.get(action="entry.deleted").subject == f"{HOST}/*"
@@ -287,7 +287,7 @@ def test_an_event_that_cannot_be_written_undoes_the_change(make_entry, actor, mo
     def fail(**kwargs):
         raise IntegrityError("disk full")
 
-    monkeypatch.setattr(entries, "record", fail)
+    monkeypatch.setattr(door, "record", fail)
     with pytest.raises(IntegrityError):
-        entries.entry_update(entry=entry, actor=actor, draft=draft(note="x"))
+        door.entry_update(entry=entry, actor=actor, draft=draft(note="x"))
     assert RegistryEntry.objects.get().note == ""

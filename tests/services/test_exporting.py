@@ -12,7 +12,8 @@ import yaml
 from django.utils import timezone
 
 from orgs.models import RegistryEntry
-from orgs.services import entries, importing
+from orgs.services import importing
+from orgs.services.entries import door
 from orgs.services.exporting import entries_of, export
 from orgs.services.files import Rows
 from orgs.services.files.columns import COLUMNS, SECRETS, TOLD
@@ -171,6 +172,6 @@ def test_an_unreadable_secret_does_not_hinder_an_export(make_entry, acme, settin
 
 def test_a_disabled_twin_comes_after_the_enabled_one(make_entry, acme, actor):
     first = make_entry()
-    entries.entry_set_enabled(entry=first, actor=actor, enabled=False)
+    door.entry_set_enabled(entry=first, actor=actor, enabled=False)
     make_entry()
     assert [row["enabled"] for row in documents(exported(acme, "csv"), "csv")] == ["true", "false"]

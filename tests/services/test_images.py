@@ -12,8 +12,9 @@ from django.db import transaction
 from orgs.models import AuditEvent, CachedLogin
 from orgs.registries.base import Image, LoginError, Refused
 from orgs.registries.places import Places
-from orgs.services import images, upstream
+from orgs.services import images
 from orgs.services.images import images_of
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as ELSEWHERE
 from tests.support.internet import reply
@@ -335,9 +336,9 @@ def test_who_isnt_asked_at_all(make_entry, actor, monkeypatch):
 
 
 def test_few_look_at_once(entry_for, monkeypatch):
-    monkeypatch.setattr(upstream, "PAGES", Places(1, "Full."))
+    monkeypatch.setattr(calls, "PAGES", Places(1, "Full."))
     entry = entry_for()
-    with upstream.looking(entry), pytest.raises(LoginError) as busy:
+    with calls.looking(entry), pytest.raises(LoginError) as busy:
         images_of(entry)
     assert busy.value.code == "busy"
 

@@ -10,8 +10,9 @@ import pytest
 from django.db import IntegrityError
 
 from orgs.models import AuditEvent, CachedLogin, Environment, MatchPattern, RegistryEntry
-from orgs.services import checking, entries, importing
-from orgs.services.checking import Draft
+from orgs.services import importing
+from orgs.services.entries import door, validating
+from orgs.services.entries.validating import Draft
 from orgs.services.files import Rows
 from orgs.services.importing import apply, plan
 from tests.conftest import CANARY, HOST
@@ -290,7 +291,7 @@ def test_a_conflict_names_the_entry_that_stands(do):
 
 @pytest.mark.parametrize("last", ["team-d*", "*"])
 def test_wildcards_at_one_place_are_limited_as_for_single_entries(do, monkeypatch, last):
-    monkeypatch.setattr(checking, "MAX_WILDCARD_PATHS", 4)
+    monkeypatch.setattr(validating, "MAX_WILDCARD_PATHS", 4)
     do(csv_row(f"{HOST}/team-a*"), csv_row(f"{HOST}/team-b*"))
     other_place = csv_row(f"{HOST}/deeper/team-*")
     full = [csv_row(f"{HOST}/team-c*"), other_place, csv_row(f"{HOST}/{last}")]
@@ -302,7 +303,7 @@ def test_wildcards_at_one_place_are_limited_as_for_single_entries(do, monkeypatc
 
 
 def test_the_same_wildcard_in_two_environments_counts_once(do, monkeypatch, gpu):
-    monkeypatch.setattr(checking, "MAX_WILDCARD_PATHS", 2)
+    monkeypatch.setattr(validating, "MAX_WILDCARD_PATHS", 2)
     rows = [csv_row(f"{HOST}/{p}", environments=e) for p in ("a*", "*") for e in ("", "gpu")]
     assert counts(do(*rows)) == (4, 0, 0, 0)
 
@@ -333,7 +334,7 @@ def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
     work = {"organization": acme, "rows": Rows(csv_file(csv_row(note="x")), "csv")}
     planned = plan(**work, update=True)
     draft = Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
-    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, draft=draft)
     late = apply(actor=actor, update=True, expected=planned.fingerprint, **work)
     assert ([error.code for error in late.errors], late.written) == (["changed_meanwhile"], False)
     assert RegistryEntry.objects.get().note == "someone else's"
@@ -555,7 +556,7 @@ def test_of_many_entries_with_the_same_patterns_none_is_compared(acme, make_entr
     row = csv_row(f"{HOST}/a", enabled="false")
     assert planned(acme, row).unchanged == 1
     monkeypatch.setattr("orgs.services.importing.MAX_CANDIDATES", 3)
-    monkeypatch.setattr("orgs.services.entries.changes", lambda *args: 1 / 0)
+    monkeypatch.setattr("orgs.services.entries.door.changes", lambda *args: 1 / 0)
     assert planned(acme, row).errors[0].code == "ambiguous_entry"
 
 

@@ -11,9 +11,10 @@ from django.utils import timezone
 from orgs.models import AuditEvent, CachedLogin, Project, RegistryEntry
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import entries, logins, minting
+from orgs.services import logins, minting
 from orgs.services.audit import events
-from orgs.services.checking import Draft
+from orgs.services.entries import door
+from orgs.services.entries.validating import Draft
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -299,7 +300,7 @@ def test_an_edit_during_a_refresh_never_brings_the_old_login_back(aws, entry, as
         config={"access_key_id": new_key[0]},
         secrets={"secret_access_key": new_key[1]},
     )
-    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, draft=draft)
     assert not CachedLogin.objects.exists()
     minting.background.drain()
     assert not CachedLogin.objects.filter(login__isnull=False).exists()
@@ -314,7 +315,7 @@ def test_an_edit_while_a_cold_asker_waits_is_resolved_again(aws, entry, ask, act
 
     def edited_meanwhile(found, row, host, lease):
         monkeypatch.setattr(minting, "_refresh", mint)
-        entries.entry_set_enabled(entry=found, actor=actor, enabled=False)
+        door.entry_set_enabled(entry=found, actor=actor, enabled=False)
         return mint(found, row, host, lease)
 
     monkeypatch.setattr(minting, "_refresh", edited_meanwhile)

@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from orgs.models import Environment
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
-from orgs.services import entries
-from orgs.services import neighbours as service
-from orgs.services.neighbours import Neighbours, Relation, neighbours
+from orgs.services.entries import door
+from orgs.services.entries import neighbours as service
+from orgs.services.entries.neighbours import Neighbours, Relation, neighbours
 from orgs.services.resolve import resolve
 from tests.conftest import HOST
 
@@ -222,5 +222,5 @@ def test_the_index_finds_them(acme, make_entry, around) -> None:
 
 def test_disabling_frees(make_entry, around, actor) -> None:
     entry = make_entry(f"{HOST}/my-repo")
-    entries.entry_set_enabled(entry=entry, actor=actor, enabled=False)
+    door.entry_set_enabled(entry=entry, actor=actor, enabled=False)
     assert around("*").found == ()

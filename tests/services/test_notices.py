@@ -13,10 +13,12 @@ from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import entries, logins, minting, notices, outcomes, status, upstream, verifying
+from orgs.services import logins, minting, outcomes, verifying
 from orgs.services.audit.events import Actor
-from orgs.services.checking import Draft
+from orgs.services.entries import door, notices, status
+from orgs.services.entries.validating import Draft
 from orgs.services.tenancy import tallies
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +28,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
 
 
 @pytest.fixture
@@ -104,12 +106,12 @@ def test_a_mend_by_edit_is_told_once_it_works(aws, entry, verify, actor, mailout
     aws.remove_policy("valohai")
     verify(entry)
     draft = Draft("aws-ecr", [f"{HOST}/*"], dict(entry.config), {}, note="looked at")
-    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, draft=draft)
     key_id, secret = aws.create_user("second", aws.policy())
     draft = Draft(
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": key_id}, {"secret_access_key": secret}
     )
-    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, draft=draft)
     assert len(mailoutbox) == 1
     verify(entry)
     assert [mail.subject for mail in mailoutbox[1:]] == [f"{HOST}/* works again"]
@@ -178,7 +180,7 @@ def test_an_outage_and_a_disabled_entry_are_not_told(aws, entry, verify, actor, 
     verify(entry)
     aws.clear_faults()
     aws.remove_policy("valohai")
-    entries.entry_set_enabled(entry=entry, actor=actor, enabled=False)
+    door.entry_set_enabled(entry=entry, actor=actor, enabled=False)
     entry.refresh_from_db()
     verifying.status_mark(
         entry, RegistryEntry.Status.FAILING, logins.LoginError("access_denied", "No.", "Do.")

@@ -19,9 +19,10 @@ from orgs.registries.base import Refused
 from orgs.registries.ecr_policy import user_policy
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.services import entries, importing, neighbours
+from orgs.services import importing
 from orgs.services.audit.events import Actor
-from orgs.services.checking import (
+from orgs.services.entries import door, neighbours
+from orgs.services.entries.validating import (
     MAX_ENVIRONMENTS,
     MAX_PATTERNS,
     MAX_ROWS,
@@ -230,16 +231,16 @@ def test_conflicts_ask_as_often_for_a_hundred_as_for_one(acme, make_entry) -> No
             connection,
         ) as queries:
             draft = Draft("docker", texts, {"username": "u"}, {"password": "p"})
-            entries.entry_check(organization=acme, draft=draft)
+            door.entry_check(organization=acme, draft=draft)
         return len(queries)
 
     assert asked(["h.example.com/a/*"]) == asked([f"h.example.com/a{n}/*" for n in range(100)])
 
 
 def test_crowds_are_counted_by_place(acme, make_entry, monkeypatch) -> None:
-    from orgs.services import checking
+    from orgs.services.entries import validating
 
-    monkeypatch.setattr(checking, "MAX_WILDCARD_PATHS", 3)
+    monkeypatch.setattr(validating, "MAX_WILDCARD_PATHS", 3)
     make_entry([f"{HOST}/a/x*", f"{HOST}/a/y*", f"{HOST}/b/x*"])
     make_entry([f"{HOST}/a/z*", f"{HOST}/b/y*"])
     with pytest.raises(Refused) as refused:
@@ -259,12 +260,12 @@ def test_environments_are_counted(acme) -> None:
         return Draft("docker", texts, {"username": "u"}, {"password": "p"}, environments)
 
     with pytest.raises(Refused) as refused:
-        entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made))
+        door.entry_create(organization=acme, actor=Actor("t"), draft=draft(made))
     assert [(p.code, p.field) for p in refused.value.problems] == [("too_many", "environments")]
     # a hundred times a hundred rows is what every page of the entry would read
     most = MAX_ROWS // MAX_PATTERNS
     with pytest.raises(Refused, match="100 patterns in 6 environments"):
-        entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[: most + 1]))
-    entry = entries.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[:most]))
+        door.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[: most + 1]))
+    entry = door.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[:most]))
     assert MatchPattern.objects.filter(entry=entry).count() == MAX_ROWS
     assert RegistryEntry.objects.count() == 1

@@ -10,12 +10,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Repeat
 from orgs.registries.images import ImageReference
-from orgs.services import logins, usage
+from orgs.services import logins
 from orgs.services.audit import events, repeats
+from orgs.services.audit.events import Actor
+from orgs.services.entries import usage
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST, make_user
 

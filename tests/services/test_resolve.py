@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from orgs.models import MatchPattern, Organization, RegistryEntry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.services import entries, resolve
+from orgs.services import resolve
+from orgs.services.entries import door
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +68,7 @@ def test_more_literal_beats_the_environment(make_entry, acme, gpu):
 
 def test_disabled_entries_serve_nothing(make_entry, acme, actor):
     entry = make_entry()
-    entries.entry_set_enabled(entry=entry, actor=actor, enabled=False)
+    door.entry_set_enabled(entry=entry, actor=actor, enabled=False)
     assert winner(acme, f"{HOST}/x") is None
 
 
@@ -82,7 +83,7 @@ def test_explain_tells_every_candidate(make_entry, acme, gpu, actor):
     make_entry(f"{HOST}/other/*")
     make_entry(f"{HOST}/my-repo/*", environments=[gpu])
     off = make_entry(f"{HOST}/my-repo")
-    entries.entry_set_enabled(entry=off, actor=actor, enabled=False)
+    door.entry_set_enabled(entry=off, actor=actor, enabled=False)
     found = resolve.explain(acme, ImageReference.parse(f"{HOST}/my-repo:v1"))
     told = [(c.row.text, c.row.environment, c.verdict.value) for c in found.candidates]
     assert told == [

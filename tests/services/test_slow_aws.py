@@ -9,13 +9,14 @@ from datetime import UTC, timedelta
 import pytest
 from django.db.models import F
 from django.db.models.functions import Now
-from orgs.services.audit.events import Actor
 
 from orgs.models import CachedLogin
 from orgs.registries import aws
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import logins, minting, upstream
+from orgs.services import logins, minting
+from orgs.services.audit.events import Actor
+from orgs.services.upstream import calls
 from tests.conftest import HOST
 from tests.support import slow_aws
 from tests.support.slow_aws import SlowAws
@@ -67,7 +68,7 @@ def test_whatever_it_does_it_is_told_and_the_lease_holds(
         assert (error.code, error.transient) == ("registry_unreachable", True)
         assert 1 <= slow.asked <= aws.ATTEMPTS
     # The bound itself, with room for a busy machine: a drip would take hours.
-    assert took < upstream.CALL_SECONDS + 5
+    assert took < calls.CALL_SECONDS + 5
     assert leases and min(leases) > 0
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 60, f"{grown:.0f} MiB"
@@ -109,11 +110,11 @@ def test_a_waiter_takes_over_beside_itself_and_is_told_in_time(
     aws.fault("hang", seconds=60)
     began = time.monotonic()
     assert ask(project).code == "busy"
-    assert time.monotonic() - began < upstream.CALL_SECONDS
-    assert upstream.REFRESHES.held(entry.organization_id) == 1
+    assert time.monotonic() - began < calls.CALL_SECONDS
+    assert calls.REFRESHES.held(entry.organization_id) == 1
     aws.clear_faults()
     minting.background.drain()
-    assert upstream.REFRESHES.held(entry.organization_id) == 0
+    assert calls.REFRESHES.held(entry.organization_id) == 0
 
 
 # --- clocks -------------------------------------------------------------------

@@ -17,9 +17,10 @@ from orgs.models import AuditEvent, RegistryEntry, WorkerToken
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import TYPES
 from orgs.registries.text import has_control
-from orgs.services import entries, importing
+from orgs.services import importing
 from orgs.services.audit.events import Actor, record
-from orgs.services.checking import Draft
+from orgs.services.entries import door
+from orgs.services.entries.validating import Draft
 from orgs.services.files import Rows
 from orgs.services.tenancy import organizations, people, tokens
 from tests.conftest import HOST
@@ -172,7 +173,7 @@ def _create(acme, kind, patterns=("registry.example.com/*",), *, note="", **chan
         secrets={f.name: given[f.name] for f in registry_type.secret_fields},
         note=note,
     )
-    return entries.entry_create(organization=acme, actor=Actor("tests"), draft=draft)
+    return door.entry_create(organization=acme, actor=Actor("tests"), draft=draft)
 
 
 def _pattern(kind) -> str:

@@ -11,10 +11,11 @@ from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Full, Places
-from orgs.services import images, logins, upstream, verifying
+from orgs.services import images, logins, verifying
 from orgs.services.audit.events import Actor
-from orgs.services.checking import Draft
-from orgs.services.new_keys import replacement_error
+from orgs.services.entries.new_keys import replacement_error
+from orgs.services.entries.validating import Draft
+from orgs.services.upstream import calls
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,13 +48,13 @@ def replace_key(entry):
 
 
 DOORS = [login, verify, look, replace_key]
-KINDS = (upstream.LOGINS, upstream.PAGES, upstream.REFRESHES)
+KINDS = (calls.LOGINS, calls.PAGES, calls.REFRESHES)
 
 
 @pytest.fixture
 def no_places(monkeypatch):
     for name in ("LOGINS", "PAGES", "REFRESHES"):
-        monkeypatch.setattr(upstream, name, Places(0, "Full."))
+        monkeypatch.setattr(calls, name, Places(0, "Full."))
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -68,7 +69,7 @@ def test_without_a_place_nothing_is_asked(door, aws, make_entry, no_places):
 def test_a_place_is_given_back(door, aws, make_entry):
     entry = make_entry()  # AWS doesn't know its key
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(upstream, "PAUSES", {})
+        patch.setattr(calls, "PAUSES", {})
         try:
             door(entry)
         except LoginError as error:
@@ -79,7 +80,7 @@ def test_a_place_is_given_back(door, aws, make_entry):
 @pytest.mark.parametrize("door", DOORS)
 def test_others_hanging_registries_take_no_place_of_ours(door, aws, make_entry, monkeypatch):
     """Two organizations hold all that they may; a third comes in at each door at once."""
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
     entry = make_entry()
     with ExitStack() as held:
         for places in KINDS:
@@ -97,10 +98,10 @@ def test_others_hanging_registries_take_no_place_of_ours(door, aws, make_entry, 
 def test_an_entry_that_hangs_can_still_be_mended(aws, make_entry, monkeypatch):
     """Its waiting workers and open pages hold all that they may; verifying and a new key
     still go."""
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
     entry = make_entry()
     with ExitStack() as held:
-        for take in (upstream.waiting, partial(upstream.looking, listing=True)):
+        for take in (calls.waiting, partial(calls.looking, listing=True)):
             with pytest.raises(Full):
                 while True:
                     held.enter_context(take(entry))

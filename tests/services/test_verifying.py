@@ -15,9 +15,11 @@ from orgs.registries.base import DockerLogin, LoginError, Refused
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Places
-from orgs.services import entries, minting, upstream, verifying
-from orgs.services.checking import Draft
-from orgs.services.status import status_mark
+from orgs.services import minting, verifying
+from orgs.services.entries import door
+from orgs.services.entries.status import status_mark
+from orgs.services.entries.validating import Draft
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
@@ -31,7 +33,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 def pauses(monkeypatch):
     paused = []
     monkeypatch.setattr(
-        upstream, "time", SimpleNamespace(sleep=paused.append, monotonic=time.monotonic)
+        calls, "time", SimpleNamespace(sleep=paused.append, monotonic=time.monotonic)
     )
     return paused
 
@@ -257,7 +259,7 @@ def test_a_result_of_what_the_entry_was_is_not_written(aws, entry, actor):
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": "AKIAI44QH8DHBEXAMPLE"},
         {"secret_access_key": CANARY},
     )  # fmt: skip
-    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, draft=draft)
     for status in ("failing", "verified"):
         status_mark(stale, status, LoginError("access_denied", "No.", "Do."))
     entry.refresh_from_db()
@@ -323,8 +325,8 @@ def test_one_at_a_time(aws, entry, verify):
 
 
 def test_a_few_in_a_process(aws, entry, verify, monkeypatch):
-    monkeypatch.setattr(upstream, "PAGES", Places(1, "Full."))
-    with upstream.looking(entry), pytest.raises(LoginError) as busy:
+    monkeypatch.setattr(calls, "PAGES", Places(1, "Full."))
+    with calls.looking(entry), pytest.raises(LoginError) as busy:
         verify(entry)
     assert busy.value.code == "busy" and not aws.calls
 
@@ -332,7 +334,7 @@ def test_a_few_in_a_process(aws, entry, verify, monkeypatch):
 def test_a_change_meanwhile_is_not_written_over(aws, entry, verify, actor, monkeypatch):
     def login(self, config, secrets, ask):
         other = RegistryEntry.objects.get(pk=entry.pk)
-        entries.entry_set_enabled(entry=other, actor=actor, enabled=False)
+        door.entry_set_enabled(entry=other, actor=actor, enabled=False)
         return DockerLogin("AWS", "p", None)
 
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", login)
@@ -346,7 +348,7 @@ def test_a_change_meanwhile_is_not_written_over(aws, entry, verify, actor, monke
 def test_an_edit_forgets_the_steps_but_not_the_image(ecr, entry, verify, actor):
     verify(entry, IMAGE)
     draft = Draft("aws-ecr", [f"{HOST}/my-ml-image"], dict(entry.config))
-    entries.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, draft=draft)
     assert verifying.newest(entry, key_ids=True) == (None, IMAGE)
 
 

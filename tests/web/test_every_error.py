@@ -7,12 +7,13 @@ import uuid
 
 import pytest
 from django.test import Client
-from orgs.services.audit.events import Actor
 
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import outcomes, upstream
+from orgs.services import outcomes
+from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
+from orgs.services.upstream import calls
 from tests.conftest import HOST
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
@@ -92,7 +93,7 @@ def test_the_contracts_other_field_codes(changed, field, sentence, send, alice) 
 
 @pytest.fixture
 def verified(client, alice, monkeypatch):
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
 
     def verified(entry: RegistryEntry) -> Page:
         client.force_login(alice)

@@ -16,7 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orgs.models import AuditEvent, RegistryEntry
-from orgs.services import entries, importing
+from orgs.services import importing
+from orgs.services.entries import door
 from orgs.services.files import Rows
 from tests.conftest import CANARY, HOST
 
@@ -191,7 +192,7 @@ def test_disable_and_enable_those_ticked(press, several) -> None:
 
 def test_one_that_is_refused_holds_up_no_other(press, make_entry, several) -> None:
     make_entry(f"{HOST}/c")
-    entries.entry_set_enabled(entry=several.a, actor=entries.Actor("x"), enabled=False)
+    door.entry_set_enabled(entry=several.a, actor=door.Actor("x"), enabled=False)
     page = Page(press("enable", several.c, several.a))
     assert "1 entry is enabled." in page.text and "has this pattern already" in page.text
     several.c.refresh_from_db()

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from orgs.services import upstream
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 
 from .conftest import url
@@ -201,7 +201,7 @@ def test_busy_is_said(aws, entry_for, shown, bob) -> None:
     entry = entry_for()
     with ExitStack() as held:
         for _ in range(2):
-            held.enter_context(upstream.looking(entry, listing=True))
+            held.enter_context(calls.looking(entry, listing=True))
         assert "Many registries are being asked at this moment" in shown(bob, entry).text
 
 

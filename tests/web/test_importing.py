@@ -16,7 +16,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from orgs.models import AuditEvent, ImportDraft, Membership, RegistryEntry
-from orgs.services import drafts, entries, rotation
+from orgs.services import drafts, rotation
+from orgs.services.entries import door
 from tests.conftest import CANARY, HOST, make_user
 from tests.test_canary import database_bytes
 
@@ -354,7 +355,7 @@ def test_the_canary_is_nowhere(choose, look, client, alice, acme, make_entry, tm
         call_command("dumpdata", output=str(tmp_path / "dump.json"), verbosity=0)
         kept = (tmp_path / "dump.json").read_bytes() + database_bytes()
         assert b"registries.csv" in kept and CANARY.encode() not in kept
-    assert entries._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
 
 
 def test_a_preview_makes_way_and_an_import_does_not(choose, look, confirm, alice, monkeypatch):

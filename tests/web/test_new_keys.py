@@ -8,9 +8,10 @@ from django.db import connection, transaction
 from orgs.models import AuditEvent, RegistryEntry
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.places import Places
-from orgs.services import entries, upstream
-from orgs.services.checking import Draft
-from orgs.services.new_keys import replacement_error
+from orgs.services.entries import door
+from orgs.services.entries.new_keys import replacement_error
+from orgs.services.entries.validating import Draft
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 
 from .conftest import NEW, TYPED, Page, url
@@ -43,13 +44,13 @@ def key(aws):
 @pytest.fixture
 def no_pauses(monkeypatch):
     paused = []
-    monkeypatch.setattr(upstream.time, "sleep", paused.append)
+    monkeypatch.setattr(calls.time, "sleep", paused.append)
     return paused
 
 
 def stored(entry):
     entry.refresh_from_db()
-    return entries._revealed(entry)["secret_access_key"]
+    return door._revealed(entry)["secret_access_key"]
 
 
 def test_a_key_that_works_replaces(replace, aws, key, make_entry, no_pauses) -> None:
@@ -82,7 +83,7 @@ def test_a_secret_that_is_not_the_keys(replace, aws, key, make_entry, no_pauses)
 def test_an_unknown_key_is_tried_three_times(replace, aws, make_entry, no_pauses) -> None:
     page = replace(make_entry(), key_id="AKIAI44QH8DHBEXAMPLE")
     assert "AWS doesn't know the key AKIAI44QH8DHBEXAMPLE" in page.error("secret_access_key")
-    assert len(aws.calls) == 3 and sum(no_pauses) < upstream.NEW_KEY_SECONDS
+    assert len(aws.calls) == 3 and sum(no_pauses) < calls.NEW_KEY_SECONDS
 
 
 def test_a_key_that_comes_to_be_known(replace, make_entry, no_pauses, monkeypatch) -> None:
@@ -179,11 +180,11 @@ def test_never_inside_a_transaction(replace, make_entry, monkeypatch) -> None:
 
 
 def test_only_a_few_at_once(make_entry, monkeypatch) -> None:
-    monkeypatch.setattr(upstream, "PAGES", Places(1, "Full."))
+    monkeypatch.setattr(calls, "PAGES", Places(1, "Full."))
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", lambda *args: None)
     entry = make_entry()
     assert replacement_error(entry, draft()) is None
-    with upstream.looking(entry):
+    with calls.looking(entry):
         error = replacement_error(entry, draft())
     assert error is not None and error.code == "busy"
     assert replacement_error(entry, draft()) is None

@@ -14,9 +14,9 @@ from django.utils.http import urlsafe_base64_encode
 from django.views.defaults import server_error
 
 from orgs.models import AuditEvent, Membership, Project, RegistryEntry, User
-from orgs.services import entries
 from orgs.services.audit.events import record
-from orgs.services.checking import Draft
+from orgs.services.entries import door
+from orgs.services.entries.validating import Draft
 from tests.conftest import CANARY, HOST, PASSWORD
 
 from .conftest import NEW, Page, url
@@ -125,7 +125,7 @@ def test_overview_names_old_keys_and_unused_entries(look, alice, make_entry) -> 
     RegistryEntry.objects.filter(pk=entry.pk).update(created_at=old, secrets_changed_at=old)
     page = look(alice, "/organizations/acme/")
     assert "Its key is more than 90 days old. Not used for 90 days." in page.text
-    entries.entry_set_enabled(entry=entry, actor=entries.Actor("x"), enabled=False)
+    door.entry_set_enabled(entry=entry, actor=door.Actor("x"), enabled=False)
     assert "Nothing needs you." in look(alice, "/organizations/acme/").text
 
 
@@ -204,7 +204,7 @@ def test_entry(look, alice, bob, make_entry, actor) -> None:
     assert page.texts["button"].index("Disable") < len(page.texts["button"])
     assert page.html.index(">Disable<") < page.html.index(">Delete<")
     assert "Added by tests" in page.text
-    entries.entry_update(entry=entry, actor=actor, draft=changed)
+    door.entry_update(entry=entry, actor=actor, draft=changed)
     page = look(alice, url("entry", entry))
     assert "Access Key ID: AKIAIOSFODNN7EXAMPLE → AKIAI44QH8DHBEXAMPLE" in page.text
     assert "Secret: changed" in page.text

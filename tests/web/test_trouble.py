@@ -4,12 +4,12 @@ import json
 
 import pytest
 from django.urls import reverse
-from orgs.services.audit.events import Actor
 
 from orgs.models import RegistryEntry
 from orgs.registries.places import Full
 from orgs.registries.turns import Turns
-from orgs.services import entries
+from orgs.services.audit.events import Actor
+from orgs.services.entries import door
 from orgs.services.tenancy import tokens
 
 pytestmark = pytest.mark.django_db
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.django_db
 def deleted_meanwhile(monkeypatch, make_entry):
     """The entry is there when the gate looks, and gone when its row is to be locked."""
     entry = make_entry()
-    locked = entries.locked
+    locked = door.locked
 
     def too_late(keys):
         RegistryEntry.objects.filter(pk__in=keys).delete()
         return locked(keys)
 
-    monkeypatch.setattr(entries, "locked", too_late)
+    monkeypatch.setattr(door, "locked", too_late)
     return entry
 
 

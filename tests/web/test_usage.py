@@ -8,11 +8,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Project, RegistryEntry
 from orgs.services.audit import events
-from orgs.services.usage import SHOWN, Counted, usage_of
+from orgs.services.audit.events import Actor
+from orgs.services.entries.usage import SHOWN, Counted, usage_of
 from tests.conftest import CANARY, HOST
 
 from .conftest import Page, url

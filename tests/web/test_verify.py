@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orgs.models import RegistryEntry, Verification
-from orgs.services import upstream
+from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 
 from .conftest import NEW, TYPED, Page, url
@@ -17,7 +17,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(upstream, "PAUSES", {})
+    monkeypatch.setattr(calls, "PAUSES", {})
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from orgs.models import RegistryEntry
 from orgs.registries.base import AccessPolicy
 from orgs.registries.catalogue import BY_SLUG
 
-from .checking import patterns_of
+from .validating import patterns_of
 
 
 def policy_of(entry: RegistryEntry) -> AccessPolicy | None:

@@ -12,8 +12,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from orgs.models import AuditEvent, RegistryEntry
-
-from .audit.login_events import LoginEvent, last_of, of_entry
+from orgs.services.audit.login_events import LoginEvent, last_of, of_entry
 
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
 SHOWN = 10

@@ -10,8 +10,8 @@ from django.db.models import Case, Q, When
 from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry, WorkerToken
+from orgs.services.audit.key_ids import without_key_ids
 
-from .audit.key_ids import without_key_ids
 from .status import BROKEN
 
 OLD = timedelta(days=90)

@@ -21,7 +21,7 @@ from orgs.registries.base import Problem
 from orgs.registries.images import join_authority
 from orgs.registries.pattern_help import meet
 
-from .checking import duplicate
+from .validating import duplicate
 
 SHOWN = 5
 MAX_PATTERNS = 10

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError
+from orgs.services.upstream.calls import looking, try_credentials
 
-from .checking import Draft, check
-from .upstream import looking, try_credentials
+from .validating import Draft, check
 
 
 def replacement_error(entry: RegistryEntry, draft: Draft) -> LoginError | None:

@@ -15,8 +15,7 @@ from django.urls import reverse
 
 from orgs.models import Membership, Organization, RegistryEntry, User
 from orgs.registries.base import LoginError
-
-from .tenancy import tallies
+from orgs.services.tenancy import tallies
 
 # Seconds: a mail server that answers has taken it by then, and a slow one holds nobody up.
 PATIENCE = 1.0

@@ -27,10 +27,10 @@ from orgs.models import (
     entry_title,
 )
 from orgs.registries.base import Refused
+from orgs.services.audit.clock import database_now
+from orgs.services.audit.events import Actor, event, record
 
-from .audit.clock import database_now
-from .audit.events import Actor, event, record
-from .checking import Checked, Draft, check_all, conflicts, parse_patterns, secrets_of
+from .validating import Checked, Draft, check_all, conflicts, parse_patterns, secrets_of
 
 # What a change of must raise credentials_version, and forgets the verification.
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
