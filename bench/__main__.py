@@ -68,8 +68,8 @@ def resolve_cost() -> None:
     from orgs.models import Organization
     from orgs.registries.images import ImageReference
     from orgs.registries.patterns import MatchPattern
-    from orgs.services import resolve
     from orgs.services.entries.neighbours import neighbours
+    from orgs.services.logins import resolve
     from tests.services.test_resolve import plant
 
     few, many = (Organization.objects.create(name=name, slug=name) for name in ("few", "many"))
@@ -104,11 +104,11 @@ def cached_login_cost(aws) -> None:
     from orgs.models import Project
     from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
-    from orgs.services import logins
     from orgs.services.audit import events
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door
     from orgs.services.entries.validating import Draft
+    from orgs.services.logins import issuing
     from orgs.services.tenancy import organizations
 
     admin, _ = organizations.person("admin@example.com")
@@ -133,7 +133,7 @@ def cached_login_cost(aws) -> None:
     image = ImageReference.parse(f"{HOST}/my-ml-image:v1.0")
 
     def ours():
-        return logins.login_for(project=projects["ours"], image=image, actor=COMMAND_LINE)
+        return issuing.login_for(project=projects["ours"], image=image, actor=COMMAND_LINE)
 
     def event_alone():
         return events.record(actor=COMMAND_LINE, action="bench")
@@ -155,7 +155,7 @@ def cached_login_cost(aws) -> None:
 
         while not stopping.is_set():
             try:
-                logins.login_for(project=projects["theirs"], image=image, actor=COMMAND_LINE)
+                issuing.login_for(project=projects["theirs"], image=image, actor=COMMAND_LINE)
             except LoginError as error:
                 stopping.wait(error.retry_after or 1)
         connection.close()

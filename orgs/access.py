@@ -17,6 +17,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 
+from orgs.services.logins.resolve import organization_of
+
 from .models import (
     ApiToken,
     Environment,
@@ -29,7 +31,6 @@ from .models import (
 )
 from .registries.base import LoginError
 from .registries.catalogue import TYPES
-from .services.resolve import organization_of
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,60}")
 

@@ -39,12 +39,13 @@ from orgs.models import (
 )
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import drafts, logins, outcomes
+from orgs.services import drafts, outcomes
 from orgs.services.audit import repeats
 from orgs.services.audit.events import COMMAND_LINE, Actor
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import Draft
+from orgs.services.logins import issuing
 from orgs.services.tenancy import attempts, organizations, people, tallies, tokens
 from orgs.services.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
@@ -349,7 +350,7 @@ def _happenings(cast: Cast, acme: Organization) -> None:
     for project, text in asked:
         image = ImageReference.parse(text)
         try:
-            logins.login_for(project=project, image=image, actor=worker, environment=gpu)
+            issuing.login_for(project=project, image=image, actor=worker, environment=gpu)
         except LoginError as error:
             if error.code == "access_denied":
                 _refused(cast.entries["denied"], error)
@@ -373,7 +374,7 @@ def _over_and_over(project: Project, worker: Actor) -> None:
     image = ImageReference.parse("999999999999.dkr.ecr.us-east-1.amazonaws.com/report:v1")
     for _ in range(5):
         with suppress(LoginError):
-            logins.login_for(project=project, image=image, actor=worker)
+            issuing.login_for(project=project, image=image, actor=worker)
     Repeat.objects.update(until=Now())
     repeats.write_due()
     paused = attempts.account_of("paused@example.com")

@@ -9,10 +9,10 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
-from orgs.services import minting
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices
 from orgs.services.entries.validating import Draft
+from orgs.services.logins import minting
 from orgs.services.upstream import calls
 from tests.support.fake_aws import FakeAws
 from tests.support.internet import Internet

@@ -22,11 +22,12 @@ from orgs import sealed
 from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
-from orgs.services import exporting, importing, logins, resolve, verifying
+from orgs.services import exporting, importing, verifying
 from orgs.services.audit import log
 from orgs.services.audit.events import COMMAND_LINE, event
 from orgs.services.entries import door
 from orgs.services.files import Rows
+from orgs.services.logins import issuing, resolve
 from orgs.services.upstream import calls
 from tests.conftest import HOST
 
@@ -245,11 +246,11 @@ def test_it_is_refused_as_a_login_and_stops_no_other(
     key_id, secret = aws.create_user("valohai", aws.policy())
     make_entry(GOOD, config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
     good = ImageReference.parse(f"{HOST}/good/x:v1")
-    assert logins.login_for(project=project, image=good, actor=actor, environment=gpu)
+    assert issuing.login_for(project=project, image=good, actor=actor, environment=gpu)
     bad = ImageReference.parse(f"{HOST}/bad/x:v1")
     resolve.explain(project.organization, bad, gpu)
     try:
-        logins.login_for(project=project, image=bad, actor=actor, environment=gpu)
+        issuing.login_for(project=project, image=bad, actor=actor, environment=gpu)
     except LoginError as error:
         assert error.code in {"entry_unusable", "no_match", "invalid_key"}
         error.detail.encode()

@@ -18,11 +18,11 @@ from django.urls import reverse
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import logins
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices
 from orgs.services.entries.validating import Draft, check
 from orgs.services.files import apart
+from orgs.services.logins import issuing
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
@@ -126,7 +126,7 @@ def test_logins_and_failures_do_not_tell_it(aws, make_entry, project, capsys):
     entry = make_entry()
     actor = Actor("tests")
     with pytest.raises(LoginError) as refused:
-        logins.login_for(project=project, image=ImageReference.parse(IMAGE), actor=actor)
+        issuing.login_for(project=project, image=ImageReference.parse(IMAGE), actor=actor)
     assert CANARY not in repr(refused.value)
     entry.refresh_from_db()
     assert CANARY not in entry.status_detail
@@ -203,7 +203,7 @@ def test_the_database_holds_it_nowhere(aws, make_entry, project, tmp_path):
     key_id, secret = aws.create_user("valohai", aws.policy())
     make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
     make_entry(f"{HOST}/canary/*")
-    answer = logins.login_for(
+    answer = issuing.login_for(
         project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests")
     )
     assert CachedLogin.objects.get().login is not None

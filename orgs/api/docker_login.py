@@ -11,8 +11,9 @@ from orgs import access
 from orgs.models import WorkerToken
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference, Server
-from orgs.services import answers, logins, outcomes
-from orgs.services.resolve import Wanted
+from orgs.services import outcomes
+from orgs.services.logins import formats, issuing
+from orgs.services.logins.resolve import Wanted
 from orgs.services.tenancy import tokens
 
 from . import schemas
@@ -49,7 +50,7 @@ def docker_login(
     try:
         project, environment = access.project_for_worker(token, asked.project, slug)
     except LoginError as error:
-        logins.record_refusal(
+        issuing.record_refusal(
             actor=actor, organization=token.organization, image=wanted, error=error
         )
         raise
@@ -57,10 +58,10 @@ def docker_login(
     def recheck() -> None:
         access.project_for_worker(tokens.still_valid(token), asked.project, slug)
 
-    answer = logins.login_for(
+    answer = issuing.login_for(
         project=project, image=wanted, environment=environment, actor=actor, recheck=recheck
     )
-    return answers.FORMATS[format](answer)
+    return formats.FORMATS[format](answer)
 
 
 def _wanted(request: HttpRequest, asked: schemas.Asked, slug: str) -> Wanted:

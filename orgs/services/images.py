@@ -33,9 +33,9 @@ from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
 
-from . import minting
 from .audit.key_ids import without_key_ids
 from .entries.validating import patterns_of, type_of
+from .logins import minting
 from .upstream import calls
 from .verifying import registry_api
 

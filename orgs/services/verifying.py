@@ -39,12 +39,12 @@ from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.turns import turns
 
-from . import minting
 from .audit import events
 from .audit.clock import database_now
 from .audit.key_ids import without_key_ids
 from .entries.status import BEYOND_LOGIN, status_mark
 from .entries.validating import patterns_of, type_of
+from .logins import minting
 from .upstream import calls
 
 CLAIM = timedelta(seconds=40)  # longer than a check can take

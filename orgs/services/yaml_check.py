@@ -11,7 +11,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import HUB, ImageReference
 
 from .files.valohai_yaml import Mention, Mentions, Warned, read_images
-from .resolve import Served, resolve, suggested_pattern
+from .logins.resolve import Served, resolve, suggested_pattern
 
 # Where images are usually pulled without a login. Anywhere else, an image that no
 # entry serves is taken for a private one.

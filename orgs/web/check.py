@@ -13,9 +13,10 @@ from orgs import access
 from orgs.models import Environment, Organization
 from orgs.registries.base import Refused
 from orgs.registries.images import ImageReference
-from orgs.services import resolve, yaml_check
+from orgs.services import yaml_check
 from orgs.services.files import apart, valohai_yaml
-from orgs.services.resolve import Explanation
+from orgs.services.logins import resolve
+from orgs.services.logins.resolve import Explanation
 from orgs.services.yaml_check import Report
 from orgs.verify_form import PLAIN
 

@@ -24,8 +24,8 @@ from orgs.models import (
     Project,
     WorkerToken,
 )
-from orgs.services import logins, minting
 from orgs.services.audit import events
+from orgs.services.logins import issuing, minting
 from orgs.services.tenancy import tokens
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
@@ -510,7 +510,7 @@ def test_a_crash_is_json_too(ask, entry, monkeypatch, settings):
     def crash(**kwargs):
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(logins, "login_for", crash)
+    monkeypatch.setattr(issuing, "login_for", crash)
     assert CANARY not in json.dumps(refused(ask(), 500, "server_error"))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from orgs.services import minting
 from orgs.services.entries import notices
+from orgs.services.logins import minting
 from pictures.cast import Cast, fill
 from pictures.stops import Stop, sign_in
 from tests.support.fake_aws import AwsControl

@@ -18,12 +18,12 @@ PATIENCE = 90.0  # seconds: how long it takes is told, and depends on what else 
 def main(project_id: str, image_text: str, threads: int) -> None:
     django.setup()
     from django.db import connection
-    from orgs.services.audit.events import Actor
 
     from orgs.models import Project
     from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
-    from orgs.services import logins
+    from orgs.services.audit.events import Actor
+    from orgs.services.logins import issuing
 
     project = Project.objects.select_related("organization").get(pk=project_id)
     image = ImageReference.parse(image_text)
@@ -39,7 +39,7 @@ def main(project_id: str, image_text: str, threads: int) -> None:
         began = time.monotonic()
         while time.monotonic() - began < PATIENCE:
             try:
-                answer = logins.login_for(project=project, image=image, actor=Actor("fleet"))
+                answer = issuing.login_for(project=project, image=image, actor=Actor("fleet"))
             except LoginError as error:
                 if error.code != "busy":
                     errors.append(error.code)

@@ -14,8 +14,8 @@ from django.db import connection, connections
 from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import logins
 from orgs.services.audit.events import Actor
+from orgs.services.logins import issuing
 from orgs.services.upstream import calls
 from tests.conftest import HOST
 from tests.support import PROJECT_ROOT, product
@@ -67,7 +67,7 @@ def test_a_refresher_killed_mid_call_delays_the_next_by_one_lease(aws, entry, pr
     answer = None
     while answer is None:
         try:
-            answer = logins.login_for(
+            answer = issuing.login_for(
                 project=project, image=ImageReference.parse(IMAGE), actor=Actor("next")
             )
         except LoginError as error:
@@ -84,7 +84,7 @@ def test_a_hanging_tenant_leaves_the_others_alone(
     """All the places of a tenant are blocked, and another's cached logins are given."""
     image = ImageReference.parse(IMAGE)
     theirs = Project.objects.create(name="theirs", organization=umbrella)
-    logins.login_for(project=project, image=image, actor=Actor("ours"))
+    issuing.login_for(project=project, image=image, actor=Actor("ours"))
     hanging_key, secret = aws.create_user("hanging", aws.policy())
     accounts = [f"{number:012d}" for number in range(1, 5)]
     for account in accounts:
@@ -100,7 +100,7 @@ def test_a_hanging_tenant_leaves_the_others_alone(
     def hang(account: str) -> None:
         cold = ImageReference.parse(IMAGE.replace("123456789012", account))
         try:
-            logins.login_for(project=theirs, image=cold, actor=Actor("theirs"))
+            issuing.login_for(project=theirs, image=cold, actor=Actor("theirs"))
         except LoginError as error:
             codes.append(error.code)
         finally:
@@ -115,7 +115,7 @@ def test_a_hanging_tenant_leaves_the_others_alone(
     assert calls.LOGINS.held(umbrella.pk) <= 6
     assert set(codes) == {"busy"}
     for _ in range(20):
-        logins.login_for(project=project, image=image, actor=Actor("ours"))
+        issuing.login_for(project=project, image=image, actor=Actor("ours"))
     assert any(thread.is_alive() for thread in blocked)
     assert set(codes) == {"busy"}
     aws.clear_faults()

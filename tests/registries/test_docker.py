@@ -10,10 +10,10 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.services import logins
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
 from orgs.services.entries.validating import Draft
+from orgs.services.logins import issuing
 from tests.conftest import CANARY
 
 TYPE = DockerRegistry()
@@ -136,7 +136,7 @@ def change(entry, actor, **changes):
 
 
 def ask(project, image):
-    return logins.login_for(
+    return issuing.login_for(
         project=project, image=ImageReference.parse(image), actor=Actor("worker")
     )
 

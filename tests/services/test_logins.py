@@ -11,10 +11,10 @@ from django.utils import timezone
 from orgs.models import AuditEvent, CachedLogin, Project, RegistryEntry
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import logins, minting
 from orgs.services.audit import events
 from orgs.services.entries import door
 from orgs.services.entries.validating import Draft
+from orgs.services.logins import issuing, minting
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +26,7 @@ IMAGE = f"{HOST}/my-ml-image:v1.0"
 def ask(project, actor):
     def ask(image=IMAGE, **kwargs):
         kwargs.setdefault("project", project)
-        return logins.login_for(image=ImageReference.parse(image), actor=actor, **kwargs)
+        return issuing.login_for(image=ImageReference.parse(image), actor=actor, **kwargs)
 
     return ask
 

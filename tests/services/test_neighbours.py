@@ -12,7 +12,7 @@ from orgs.registries.patterns import MatchPattern
 from orgs.services.entries import door
 from orgs.services.entries import neighbours as service
 from orgs.services.entries.neighbours import Neighbours, Relation, neighbours
-from orgs.services.resolve import resolve
+from orgs.services.logins.resolve import resolve
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db

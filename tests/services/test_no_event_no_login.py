@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import DatabaseError, connection
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import logins
+from orgs.services.audit.events import Actor
+from orgs.services.logins import issuing
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,7 +21,7 @@ def ask(aws, make_entry, project):
     key_id, secret = aws.create_user("valohai", aws.policy())
     make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
     image = ImageReference.parse(f"{HOST}/my-ml-image:v1.0")
-    return lambda: logins.login_for(project=project, image=image, actor=Actor("tests"))
+    return lambda: issuing.login_for(project=project, image=image, actor=Actor("tests"))
 
 
 def run(*statements: str) -> None:

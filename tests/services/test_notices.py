@@ -13,10 +13,11 @@ from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import logins, minting, outcomes, verifying
+from orgs.services import outcomes, verifying
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices, status
 from orgs.services.entries.validating import Draft
+from orgs.services.logins import issuing, minting
 from orgs.services.tenancy import tallies
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST, make_user
@@ -89,15 +90,15 @@ def test_one_mail_for_a_failure_and_one_for_its_end(aws, entry, verify, acme, ma
 def test_workers_logins_tell_too(aws, entry, project, mailoutbox):
     aws.remove_policy("valohai")
     for _ in range(2):
-        with pytest.raises(logins.LoginError):
-            logins.login_for(
+        with pytest.raises(issuing.LoginError):
+            issuing.login_for(
                 project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests")
             )
         minting.forget_failures(entry)
     notices.drain()
     assert [mail.subject for mail in mailoutbox] == [f"{HOST}/* stopped working"]
     aws.put_policy("valohai", aws.policy())
-    logins.login_for(project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests"))
+    issuing.login_for(project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests"))
     notices.drain()
     assert mailoutbox[1].subject == f"{HOST}/* works again"
 
@@ -183,7 +184,7 @@ def test_an_outage_and_a_disabled_entry_are_not_told(aws, entry, verify, actor, 
     door.entry_set_enabled(entry=entry, actor=actor, enabled=False)
     entry.refresh_from_db()
     verifying.status_mark(
-        entry, RegistryEntry.Status.FAILING, logins.LoginError("access_denied", "No.", "Do.")
+        entry, RegistryEntry.Status.FAILING, issuing.LoginError("access_denied", "No.", "Do.")
     )
     notices.drain()
     assert not mailoutbox
@@ -235,7 +236,7 @@ def test_an_organization_gets_so_many_in_an_hour(
     make_entry, alice, charlie, umbrella, mailoutbox, monkeypatch
 ):
     monkeypatch.setattr(notices, "MOST", 3)
-    error = logins.LoginError("access_denied", "No.", "Do.")
+    error = issuing.LoginError("access_denied", "No.", "Do.")
     made = [make_entry(f"{HOST}/{n}") for n in range(6)]
     for entry in [*made, make_entry(organization=umbrella)]:
         status.status_mark(entry, RegistryEntry.Status.FAILING, error)

@@ -13,10 +13,10 @@ from django.urls import reverse
 
 from orgs.models import AuditEvent, Repeat
 from orgs.registries.images import ImageReference
-from orgs.services import logins
 from orgs.services.audit import events, repeats
 from orgs.services.audit.events import Actor
 from orgs.services.entries import usage
+from orgs.services.logins import issuing
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST, make_user
 
@@ -118,8 +118,8 @@ def test_processes_tell_it_once_between_them(acme):
 
 
 def refuse(project, token="vrw_1", image=IMAGE, environment=None) -> None:
-    with pytest.raises(logins.LoginError):
-        logins.login_for(
+    with pytest.raises(issuing.LoginError):
+        issuing.login_for(
             project=project,
             image=ImageReference.parse(image),
             environment=environment,
@@ -149,7 +149,7 @@ def test_logins_given_stay_one_event_each(project, make_entry):
                secrets={"password": "dckr_pat_0123456789"})  # fmt: skip
     image = ImageReference.parse("me/train:v1")
     for _ in range(3):
-        logins.login_for(project=project, image=image, actor=Actor("worker gpu"))
+        issuing.login_for(project=project, image=image, actor=Actor("worker gpu"))
     assert AuditEvent.objects.filter(action="login.issued").count() == 3
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from orgs.models import MatchPattern, Organization, RegistryEntry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.services import resolve
 from orgs.services.entries import door
+from orgs.services.logins import resolve
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db

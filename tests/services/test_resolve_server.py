@@ -5,7 +5,7 @@ import pytest
 from orgs.models import Environment
 from orgs.registries.base import LoginError
 from orgs.registries.images import InvalidImage, Server
-from orgs.services.resolve import resolve_server
+from orgs.services.logins.resolve import resolve_server
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ from orgs.models import CachedLogin
 from orgs.registries import aws
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import logins, minting
 from orgs.services.audit.events import Actor
+from orgs.services.logins import issuing, minting
 from orgs.services.upstream import calls
 from tests.conftest import HOST
 from tests.support import slow_aws
@@ -28,7 +28,7 @@ IMAGE = ImageReference.parse(f"{HOST}/my-ml-image:v1")
 
 def ask(project) -> LoginError:
     with pytest.raises(LoginError) as told:
-        logins.login_for(project=project, image=IMAGE, actor=Actor("tests"))
+        issuing.login_for(project=project, image=IMAGE, actor=Actor("tests"))
     return told.value
 
 
@@ -91,7 +91,7 @@ def test_a_lease_that_could_not_be_used_in_time_is_given_back(
         return revealed(entry)
 
     monkeypatch.setattr(minting, "revealed", slow_at_first)
-    answer = logins.login_for(project=project, image=IMAGE, actor=Actor("tests"))
+    answer = issuing.login_for(project=project, image=IMAGE, actor=Actor("tests"))
     assert answer.login.password in aws.tokens
     assert len(aws.calls) == 1 and slept
     assert CachedLogin.objects.get().lease_id is None
@@ -104,7 +104,7 @@ def test_a_waiter_takes_over_beside_itself_and_is_told_in_time(
     key_id, secret = aws.create_user("valohai", aws.policy())
     entry = make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
     monkeypatch.setattr(minting, "WAIT", 3.0)  # less than a call may take
-    answer = logins.login_for(project=project, image=IMAGE, actor=Actor("tests"))
+    answer = issuing.login_for(project=project, image=IMAGE, actor=Actor("tests"))
     assert answer.login.password in aws.tokens
     CachedLogin.objects.all().delete()
     aws.fault("hang", seconds=60)
@@ -126,7 +126,7 @@ def served(aws, project, make_entry):
     make_entry(config={"access_key_id": key_id}, secrets={"secret_access_key": secret})
 
     def ask():
-        answer = logins.login_for(project=project, image=IMAGE, actor=Actor("tests"))
+        answer = issuing.login_for(project=project, image=IMAGE, actor=Actor("tests"))
         minting.background.drain()
         return answer
 

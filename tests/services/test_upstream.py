@@ -11,10 +11,11 @@ from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Full, Places
-from orgs.services import images, logins, verifying
+from orgs.services import images, verifying
 from orgs.services.audit.events import Actor
 from orgs.services.entries.new_keys import replacement_error
 from orgs.services.entries.validating import Draft
+from orgs.services.logins import issuing
 from orgs.services.upstream import calls
 from tests.conftest import HOST
 
@@ -25,7 +26,7 @@ IMAGE = ImageReference.parse(f"{HOST}/my-ml-image:v1")
 
 def login(entry):
     project, _ = Project.objects.get_or_create(name="p", organization=entry.organization)
-    logins.login_for(project=project, image=IMAGE, actor=Actor("tests"))
+    issuing.login_for(project=project, image=IMAGE, actor=Actor("tests"))
 
 
 def verify(entry):

@@ -8,7 +8,7 @@ from orgs import access
 from orgs.management.base import Command as Base
 from orgs.management.base import add_image_arguments
 from orgs.registries.catalogue import BY_SLUG
-from orgs.services import resolve
+from orgs.services.logins import resolve
 
 
 class Command(Base):

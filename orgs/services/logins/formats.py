@@ -12,7 +12,7 @@ from typing import Any
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import HUB, HUB_ALIAS
 
-from .logins import Answer
+from .issuing import Answer
 
 # Docker files logins of Docker Hub under this key, whatever the image said.
 HUB_KEY = "https://index.docker.io/v1/"

@@ -26,11 +26,10 @@ from orgs import sealed
 from orgs.models import CachedLogin, RegistryEntry, cached_login_context
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
-
-from .audit.clock import database_now
-from .entries.status import status_mark
-from .entries.validating import secrets_of
-from .upstream import calls
+from orgs.services.audit.clock import database_now
+from orgs.services.entries.status import status_mark
+from orgs.services.entries.validating import secrets_of
+from orgs.services.upstream import calls
 
 # Longer than the call that it is for, which is made at once and ends by itself.
 LEASE = timedelta(seconds=8)

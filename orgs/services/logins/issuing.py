@@ -18,10 +18,10 @@ from django.utils import timezone
 from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, Refused
 from orgs.registries.patterns import readable
+from orgs.services.audit import events, repeats
+from orgs.services.entries.validating import type_of
 
 from . import minting
-from .audit import events, repeats
-from .entries.validating import type_of
 from .resolve import Served, Wanted, require
 
 REFRESH_AT_MOST = timedelta(minutes=10)
