@@ -13,10 +13,10 @@ from io import BytesIO
 from typing import Any
 
 from orgs.registries.base import Refused
-from orgs.services.drafting import Drafter
-from orgs.services.files import Rows
-from orgs.services.files.rows import BrokenFile
-from orgs.services.files.valohai_yaml import read_images
+from orgs.services.bulk.files import Rows
+from orgs.services.bulk.files.rows import BrokenFile
+from orgs.services.bulk.files.valohai_yaml import read_images
+from orgs.services.bulk.reading import Drafter
 from tests.support import hostile
 
 from .figures import Figures

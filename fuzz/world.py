@@ -92,8 +92,8 @@ class World:
 
     def _tokens(self, acme: Any, alice: Any) -> None:
         from orgs.models import ApiToken, WorkerToken
-        from orgs.services import drafts
         from orgs.services.audit.events import Actor
+        from orgs.services.bulk import drafts
         from orgs.services.tenancy import tokens
 
         actor = Actor("fuzz")

@@ -22,12 +22,12 @@ from django.http import StreamingHttpResponse
 from orgs.models import ImportDraft, Organization, User
 from orgs.registries.catalogue import TYPES
 from orgs.registries.turns import turns
-from orgs.services import drafts, files, importing
 from orgs.services.audit.cells import escape
-from orgs.services.files import apart
-from orgs.services.files.columns import COLUMNS, FIELDS, CellError
-from orgs.services.files.rows import MAX_BYTES, MAX_ROWS, Row
-from orgs.services.importing import Outcome, Report
+from orgs.services.bulk import drafts, files, importing
+from orgs.services.bulk.files import apart
+from orgs.services.bulk.files.columns import COLUMNS, FIELDS, CellError
+from orgs.services.bulk.files.rows import MAX_BYTES, MAX_ROWS, Row
+from orgs.services.bulk.importing import Outcome, Report
 
 PAGE_SIZE = 200
 EXPIRED = "This preview has expired. Choose the file again."

@@ -39,9 +39,10 @@ from orgs.models import (
 )
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import drafts, outcomes
+from orgs.services import outcomes
 from orgs.services.audit import repeats
 from orgs.services.audit.events import COMMAND_LINE, Actor
+from orgs.services.bulk import drafts
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import Draft

@@ -12,7 +12,7 @@ import pytest
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from orgs.services import drafts
+from orgs.services.bulk import drafts
 from orgs.services.tenancy import tokens
 from tests.conftest import PASSWORD, make_user
 

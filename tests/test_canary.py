@@ -19,9 +19,9 @@ from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
+from orgs.services.bulk.files import apart
 from orgs.services.entries import door, notices
 from orgs.services.entries.validating import Draft, check
-from orgs.services.files import apart
 from orgs.services.logins import issuing
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
@@ -247,7 +247,7 @@ def test_the_child_processes_get_it_in_no_argument(monkeypatch):
         text=True,
         check=False,
     )
-    started = "orgs/services/files/apart.py"
+    started = "orgs/services/bulk/files/apart.py"
     assert [name for name in found.stdout.split() if name.endswith(".py")] == [started]
     calls = []
 
@@ -255,6 +255,6 @@ def test_the_child_processes_get_it_in_no_argument(monkeypatch):
         calls.append((arguments, {name: rest[name] for name in rest if name != "input"}))
         return subprocess.CompletedProcess([], 0, b"[null, []]\n")
 
-    monkeypatch.setattr("orgs.services.files.apart.subprocess.run", run)
+    monkeypatch.setattr("orgs.services.bulk.files.apart.subprocess.run", run)
     list(apart.ReadRows(CANARY.encode(), "csv"))
     assert CANARY not in repr(calls) and calls[0][1]["env"] == {}

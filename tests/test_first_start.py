@@ -79,7 +79,7 @@ def test_first_keys_are_made_once(tmp_path, monkeypatch):
 @pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 def test_sqlite_overwrites_what_is_deleted(acme, alice):
-    from orgs.services import drafts
+    from orgs.services.bulk import drafts
 
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA secure_delete").fetchone() == (1,)

@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from orgs.models import CachedLogin, RegistryEntry
 from orgs.sealed import NotSealed, Sealed, Unreadable, seal
-from orgs.services import rotation
+from orgs.services.bulk import rotation
 from orgs.services.entries import door
 from orgs.services.entries.validating import Draft
 from tests.conftest import CANARY, HOST

@@ -24,7 +24,7 @@ from orgs.import_form import (
 )
 from orgs.models import ImportDraft, Organization, RegistryEntry, User
 from orgs.registries.catalogue import TYPES
-from orgs.services import drafts, importing
+from orgs.services.bulk import drafts, importing
 
 from .base import staff_actor
 from .entry_filters import OrganizationFilter, chosen_organization

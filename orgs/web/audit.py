@@ -10,8 +10,8 @@ from django.shortcuts import render
 from orgs import access
 from orgs.services.audit import log, repeats
 from orgs.services.audit.log import Filters
+from orgs.services.bulk.exporting import Held
 from orgs.services.entries.history import changes_of
-from orgs.services.exporting import Held
 
 from .context import SignedIn, inside
 

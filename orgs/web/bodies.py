@@ -16,8 +16,8 @@ from django.shortcuts import render
 
 from orgs import access
 from orgs.registries.places import Full, Places
-from orgs.services.files.rows import MAX_BYTES
-from orgs.services.files.valohai_yaml import MAX_BYTES as MAX_YAML
+from orgs.services.bulk.files.rows import MAX_BYTES
+from orgs.services.bulk.files.valohai_yaml import MAX_BYTES as MAX_YAML
 
 from .trouble import busy, unlogged
 

@@ -13,11 +13,11 @@ from orgs import access
 from orgs.models import Environment, Organization
 from orgs.registries.base import Refused
 from orgs.registries.images import ImageReference
-from orgs.services import yaml_check
-from orgs.services.files import apart, valohai_yaml
+from orgs.services.bulk import yaml_check
+from orgs.services.bulk.files import apart, valohai_yaml
+from orgs.services.bulk.yaml_check import Report
 from orgs.services.logins import resolve
 from orgs.services.logins.resolve import Explanation
-from orgs.services.yaml_check import Report
 from orgs.verify_form import PLAIN
 
 from .context import SignedIn, inside, posted

@@ -24,7 +24,7 @@ from orgs.import_form import (
 )
 from orgs.models import ImportDraft
 from orgs.registries.catalogue import TYPES
-from orgs.services import drafts, importing
+from orgs.services.bulk import drafts, importing
 
 from .context import SignedIn, acting, inside, posted
 

@@ -22,10 +22,10 @@ from orgs import access
 from orgs.models import MatchPattern, Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.services.bulk.exporting import WRITERS, Held
+from orgs.services.bulk.exporting import export as exported
 from orgs.services.entries import door
 from orgs.services.entries.attention import OLD, old_key, unused
-from orgs.services.exporting import WRITERS, Held
-from orgs.services.exporting import export as exported
 from orgs.verify_form import verify_many
 
 from .context import SignedIn, acting, inside

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
-from orgs.services.files.rows import MAX_BYTES
+from orgs.services.bulk.files.rows import MAX_BYTES
 
 
 class InMemory(FileUploadHandler):

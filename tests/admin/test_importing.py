@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from orgs.models import AuditEvent, ImportDraft, Membership, Organization, RegistryEntry, User
-from orgs.services import drafts
+from orgs.services.bulk import drafts
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST, make_user
 from tests.web.test_importing import row, table

@@ -16,7 +16,7 @@ def main(file: str, slug: str) -> None:
     django.setup()
     from django.core.management import call_command
 
-    from orgs.services import importing
+    from orgs.services.bulk import importing
 
     write = importing._write
 

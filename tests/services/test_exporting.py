@@ -12,11 +12,11 @@ import yaml
 from django.utils import timezone
 
 from orgs.models import RegistryEntry
-from orgs.services import importing
+from orgs.services.bulk import importing
+from orgs.services.bulk.exporting import entries_of, export
+from orgs.services.bulk.files import Rows
+from orgs.services.bulk.files.columns import COLUMNS, SECRETS, TOLD
 from orgs.services.entries import door
-from orgs.services.exporting import entries_of, export
-from orgs.services.files import Rows
-from orgs.services.files.columns import COLUMNS, SECRETS, TOLD
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db

@@ -11,10 +11,10 @@ from io import BytesIO
 
 import pytest
 
-from orgs.services.drafting import MOST_TOLD, Drafter
-from orgs.services.files import Rows, apart
-from orgs.services.files.rows import BrokenFile, NearMisses
-from orgs.services.files.valohai_yaml import read_images
+from orgs.services.bulk.files import Rows, apart
+from orgs.services.bulk.files.rows import BrokenFile, NearMisses
+from orgs.services.bulk.files.valohai_yaml import read_images
+from orgs.services.bulk.reading import MOST_TOLD, Drafter
 from tests.conftest import CANARY
 from tests.support import PROJECT_ROOT
 from tests.support.hostile import HOSTILE
@@ -171,7 +171,7 @@ def process(monkeypatch):
     return instead
 
 
-LIMITED = "from orgs.services.files import __main__ as it; it.limit(); "
+LIMITED = "from orgs.services.bulk.files import __main__ as it; it.limit(); "
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,9 @@ def test_one_that_takes_too_much_is_ended_and_told_of(process, code, capfd, capl
 
 def test_it_may_write_no_file_and_work_no_longer_than_it_may(tmp_path):
     def ended(code: str) -> int:
-        code = f"from orgs.services.files import __main__ as it; it.CPU = 1; it.limit()\n{code}"
+        code = (
+            f"from orgs.services.bulk.files import __main__ as it; it.CPU = 1; it.limit()\n{code}"
+        )
         return subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, timeout=60).returncode
 
     assert ended("while True: pass") in (-signal.SIGXCPU, -signal.SIGKILL)
@@ -222,7 +224,7 @@ def test_nothing_of_this_process_is_in_it(process, monkeypatch):
 
 def test_reading_needs_no_framework():
     """Or each file would take a second to begin with."""
-    code = "import sys, orgs.services.files.__main__; print(*sys.modules)"
+    code = "import sys, orgs.services.bulk.files.__main__; print(*sys.modules)"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=PROJECT_ROOT)
     loaded = set(names.stdout.decode().split())
     assert "yaml" in loaded and not loaded & {"django", "botocore", "openpyxl"}

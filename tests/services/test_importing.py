@@ -10,11 +10,11 @@ import pytest
 from django.db import IntegrityError
 
 from orgs.models import AuditEvent, CachedLogin, Environment, MatchPattern, RegistryEntry
-from orgs.services import importing
+from orgs.services.bulk import importing
+from orgs.services.bulk.files import Rows
+from orgs.services.bulk.importing import apply, plan
 from orgs.services.entries import door, validating
 from orgs.services.entries.validating import Draft
-from orgs.services.files import Rows
-from orgs.services.importing import apply, plan
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db
@@ -523,7 +523,7 @@ def planned(organization, *rows, **options):
 
 
 def test_patterns_count_once_for_each_environment(acme, gpu, monkeypatch):
-    monkeypatch.setattr("orgs.services.importing.PLACES_A_ROW", 2)
+    monkeypatch.setattr("orgs.services.bulk.importing.PLACES_A_ROW", 2)
     cpu = Environment.objects.create(organization=acme, name="CPU", slug="cpu")
     one = csv_row(f"{HOST}/a {HOST}/b", environments=f"{gpu.slug} {cpu.slug}")
     assert not planned(acme, one, limit=2).errors
@@ -533,7 +533,7 @@ def test_patterns_count_once_for_each_environment(acme, gpu, monkeypatch):
 
 
 def test_what_is_looked_up_together_is_bounded(acme, monkeypatch):
-    monkeypatch.setattr("orgs.services.importing.MAX_PLACES", 3)
+    monkeypatch.setattr("orgs.services.bulk.importing.MAX_PLACES", 3)
     rows = [csv_row(f"{HOST}/{n}/a {HOST}/{n}/b") for n in range(4)]
     rows.append(csv_row(" ".join(f"{HOST}/x{n}" for n in range(9))))
     assert planned(acme, *rows, csv_row(f"{HOST}/3/a")).errors[0].code == "duplicate_row"
@@ -541,9 +541,9 @@ def test_what_is_looked_up_together_is_bounded(acme, monkeypatch):
 
 
 def test_after_very_many_errors_the_rest_is_not_looked_at(acme, monkeypatch):
-    monkeypatch.setattr("orgs.services.importing.MAX_TOLD", 3)
-    monkeypatch.setattr("orgs.services.importing.MAX_ERRORS", 10)
-    monkeypatch.setattr("orgs.services.importing.CHUNK", 5)
+    monkeypatch.setattr("orgs.services.bulk.importing.MAX_TOLD", 3)
+    monkeypatch.setattr("orgs.services.bulk.importing.MAX_ERRORS", 10)
+    monkeypatch.setattr("orgs.services.bulk.importing.CHUNK", 5)
     report = planned(acme, *(csv_row(f"{HOST}/a{n}:v") for n in range(100)))
     assert [e.code for e in report.errors] == ["tag_in_pattern"] * 2 + ["too_many_errors"]
     assert (report.rows, report.untold, report.errors[-1].row) == (15, 13, 16)
@@ -555,7 +555,7 @@ def test_of_many_entries_with_the_same_patterns_none_is_compared(acme, make_entr
         make_entry(f"{HOST}/a", enabled=False)
     row = csv_row(f"{HOST}/a", enabled="false")
     assert planned(acme, row).unchanged == 1
-    monkeypatch.setattr("orgs.services.importing.MAX_CANDIDATES", 3)
+    monkeypatch.setattr("orgs.services.bulk.importing.MAX_CANDIDATES", 3)
     monkeypatch.setattr("orgs.services.entries.door.changes", lambda *args: 1 / 0)
     assert planned(acme, row).errors[0].code == "ambiguous_entry"
 

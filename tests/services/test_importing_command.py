@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from orgs.models import AuditEvent, MatchPattern, RegistryEntry
-from orgs.services import importing
+from orgs.services.bulk import importing
 from tests.conftest import CANARY, HOST
 from tests.services.test_importing import csv_file, csv_row
 from tests.support import PROJECT_ROOT
@@ -183,7 +183,7 @@ def test_export_to_a_file_only_its_owner_reads(run, make_entry, tmp_path):
 
 
 def test_an_export_that_fails_leaves_the_file_as_it_was(acme, make_entry, tmp_path, monkeypatch):
-    from orgs.services import exporting
+    from orgs.services.bulk import exporting
 
     def fail(entries):
         yield "half"

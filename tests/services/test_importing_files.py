@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from orgs.models import RegistryEntry
 from orgs.services.audit.cells import escape, unescape
-from orgs.services.files import Rows, format_of
-from orgs.services.files.columns import COLUMNS
-from orgs.services.files.rows import BrokenFile
-from orgs.services.importing import apply, plan
+from orgs.services.bulk.files import Rows, format_of
+from orgs.services.bulk.files.columns import COLUMNS
+from orgs.services.bulk.files.rows import BrokenFile
+from orgs.services.bulk.importing import apply, plan
 from tests.conftest import CANARY, HOST
 
 KEY = "AKIAIOSFODNN7EXAMPLE"

@@ -19,8 +19,9 @@ from orgs.registries.base import Refused
 from orgs.registries.ecr_policy import user_policy
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.services import importing
 from orgs.services.audit.events import Actor
+from orgs.services.bulk import importing
+from orgs.services.bulk.files import Rows
 from orgs.services.entries import door, neighbours
 from orgs.services.entries.validating import (
     MAX_ENVIRONMENTS,
@@ -30,7 +31,6 @@ from orgs.services.entries.validating import (
     Draft,
     parse_patterns,
 )
-from orgs.services.files import Rows
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 

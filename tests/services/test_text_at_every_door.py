@@ -17,11 +17,11 @@ from orgs.models import AuditEvent, RegistryEntry, WorkerToken
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import TYPES
 from orgs.registries.text import has_control
-from orgs.services import importing
 from orgs.services.audit.events import Actor, record
+from orgs.services.bulk import importing
+from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
 from orgs.services.entries.validating import Draft
-from orgs.services.files import Rows
 from orgs.services.tenancy import organizations, people, tokens
 from tests.conftest import HOST
 

@@ -9,8 +9,8 @@ import zipfile
 import openpyxl
 import pytest
 
-from orgs.services.files import Rows
-from orgs.services.files.rows import BrokenFile
+from orgs.services.bulk.files import Rows
+from orgs.services.bulk.files.rows import BrokenFile
 from tests.support.hostile import MAIN, RELATED, inline, relations, row, workbook
 
 pytestmark = pytest.mark.once

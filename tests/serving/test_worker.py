@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orgs.services.drafts import MAX_BYTES
+from orgs.services.bulk.drafts import MAX_BYTES
 from valohai_registries.serving import connection, worker
 
 pytestmark = pytest.mark.once

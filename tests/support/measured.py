@@ -25,12 +25,12 @@ def read(name: str, content: bytes) -> dict[str, Any]:
     import io
 
     from orgs.registries.base import Refused
-    from orgs.services.drafting import Drafter
-    from orgs.services.files import Rows
-    from orgs.services.files import rows as bounds
-    from orgs.services.files.rows import MAX_ROWS, BrokenFile
-    from orgs.services.files.valohai_yaml import read_images
-    from orgs.services.importing import PLACES_A_ROW
+    from orgs.services.bulk.files import Rows
+    from orgs.services.bulk.files import rows as bounds
+    from orgs.services.bulk.files.rows import MAX_ROWS, BrokenFile
+    from orgs.services.bulk.files.valohai_yaml import read_images
+    from orgs.services.bulk.importing import PLACES_A_ROW
+    from orgs.services.bulk.reading import Drafter
 
     told: list[tuple[str, str]] = []
     rows = lookups = 0

@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from django.urls import get_resolver
 
 from orgs.registries.places import Full
-from orgs.services import exporting
-from orgs.services.files import apart
+from orgs.services.bulk import exporting
+from orgs.services.bulk.files import apart
 from orgs.web import bodies
 from tests.support import PROJECT_ROOT
 

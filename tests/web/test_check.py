@@ -7,11 +7,11 @@ import re
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
-from orgs.services.audit.events import Actor, record
 
 from orgs.api.errors import _help
 from orgs.models import AuditEvent, RegistryEntry
-from orgs.services.files.valohai_yaml import MAX_BYTES
+from orgs.services.audit.events import Actor, record
+from orgs.services.bulk.files.valohai_yaml import MAX_BYTES
 from tests.conftest import HOST
 
 from .conftest import Page

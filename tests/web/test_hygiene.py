@@ -16,9 +16,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orgs.models import AuditEvent, RegistryEntry
-from orgs.services import importing
+from orgs.services.bulk import importing
+from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
-from orgs.services.files import Rows
 from tests.conftest import CANARY, HOST
 
 from .conftest import NEW, TYPED, Page, url

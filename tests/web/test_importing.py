@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from orgs.models import AuditEvent, ImportDraft, Membership, RegistryEntry
-from orgs.services import drafts, rotation
+from orgs.services.bulk import drafts, rotation
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST, make_user
 from tests.test_canary import database_bytes

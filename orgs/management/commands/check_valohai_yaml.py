@@ -7,8 +7,8 @@ from django.core.management.base import CommandParser
 
 from orgs import access
 from orgs.management.base import Command as Base
-from orgs.services import yaml_check
-from orgs.services.files import valohai_yaml
+from orgs.services.bulk import yaml_check
+from orgs.services.bulk.files import valohai_yaml
 from orgs.services.logins import resolve
 
 

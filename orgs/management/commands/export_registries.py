@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
-from orgs.services import exporting
+from orgs.services.bulk import exporting
 
 
 class Command(Base):

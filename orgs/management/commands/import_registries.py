@@ -11,9 +11,9 @@ from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from orgs.management.base import Command as Base
-from orgs.services import files, importing
 from orgs.services.audit.events import COMMAND_LINE
-from orgs.services.importing import Outcome, Report
+from orgs.services.bulk import files, importing
+from orgs.services.bulk.importing import Outcome, Report
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.management.base import Command as Base
-from orgs.services import drafts
 from orgs.services.audit import log, repeats
+from orgs.services.bulk import drafts
 
 
 class Command(Base):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orgs.management.base import Command as Base
-from orgs.services import rotation
+from orgs.services.bulk import rotation
 
 
 class Command(Base):

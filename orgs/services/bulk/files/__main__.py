@@ -1,4 +1,4 @@
-"""`python -m orgs.services.files FORMAT < FILE`: a file's rows or images, as lines of JSON.
+"""`python -m orgs.services.bulk.files FORMAT < FILE`: a file's rows or images, as lines of JSON.
 
 `apart` starts it, with nothing in its environment. Exit 0: everything is told, what is
 wrong with the file too. Anything else: it took too much.
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from io import BytesIO
 
 from orgs.registries.base import Refused
-from orgs.services.files import Rows, wire
-from orgs.services.files.valohai_yaml import read_images
+
+from . import Rows, wire
+from .valohai_yaml import read_images
 
 CPU = 10  # seconds
 MEMORY = 500_000_000  # bytes of address space; 60 MB of it are taken before anything is read

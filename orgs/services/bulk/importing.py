@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeAlias
 
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Problem, Refused
+from orgs.services.audit.events import Actor
+from orgs.services.entries import door
+from orgs.services.entries.validating import secret_problems
 
-from .audit.events import Actor
-from .drafting import Drafted, Drafter
-from .entries import door
-from .entries.validating import secret_problems
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
 from .files.rows import BrokenFile, Row, broken
+from .reading import Drafted, Drafter
 from .standing import Standing, chunks, claims_of, key_of
 
 CHUNK = 500  # rows looked up and written together

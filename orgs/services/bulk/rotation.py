@@ -8,9 +8,9 @@ from django.db import models, transaction
 
 from orgs.models import CachedLogin, ImportDraft, RegistryEntry
 from orgs.sealed import Unreadable
+from orgs.services.audit.events import COMMAND_LINE, record
 
 from . import drafts
-from .audit.events import COMMAND_LINE, record
 
 BATCH = 200
 

@@ -17,9 +17,8 @@ from django.db.models import Count
 from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
 from orgs.registries import patterns as pure
 from orgs.registries.base import Problem
-
-from .entries import validating
-from .entries.validating import Draft, duplicate, too_crowded
+from orgs.services.entries import validating
+from orgs.services.entries.validating import Draft, duplicate, too_crowded
 
 # Patterns and environments: what update knows an entry by.
 Key: TypeAlias = tuple[frozenset[str], frozenset[int]]

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.places import Places
+from orgs.services.audit.cells import escape
+from orgs.services.entries.attention import OLD
 
-from .audit.cells import escape
-from .entries.attention import OLD
 from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE
 
 log = logging.getLogger(__name__)

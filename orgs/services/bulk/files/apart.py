@@ -69,7 +69,7 @@ def read_images(content: str | bytes) -> Mentions:
 def _run(format: str, content: bytes) -> bytes:
     """What the process tells; raises `TooMuch`. The file goes in by its standard input
     alone, and nothing of this process's environment does."""
-    command = [sys.executable, "-E", "-s", "-m", "orgs.services.files", format]
+    command = [sys.executable, "-E", "-s", "-m", "orgs.services.bulk.files", format]
     try:
         with turns.given_up():
             ended = subprocess.run(  # noqa: S603 (every part of it is ours)

@@ -10,8 +10,8 @@ from typing import Any
 from orgs.models import Environment
 from orgs.registries.base import Problem, RegistryType
 from orgs.registries.catalogue import BY_SLUG
+from orgs.services.entries.validating import MAX_PATTERNS, Draft, Examined, examine
 
-from .entries.validating import MAX_PATTERNS, Draft, Examined, examine
 from .files.columns import (
     ENABLED,
     ENVIRONMENTS,

@@ -9,9 +9,9 @@ from enum import StrEnum
 from orgs.models import Environment, Organization
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import HUB, ImageReference
+from orgs.services.logins.resolve import Served, resolve, suggested_pattern
 
 from .files.valohai_yaml import Mention, Mentions, Warned, read_images
-from .logins.resolve import Served, resolve, suggested_pattern
 
 # Where images are usually pulled without a login. Anywhere else, an image that no
 # entry serves is taken for a private one.

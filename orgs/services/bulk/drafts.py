@@ -16,8 +16,8 @@ from django.db.models.functions import Now
 
 from orgs import sealed
 from orgs.models import ImportDraft, Organization, User
+from orgs.services.audit.clock import database_now
 
-from .audit.clock import database_now
 from .files.rows import MAX_BYTES
 
 LIFE = timedelta(minutes=15)
