@@ -9,8 +9,8 @@ from django import forms
 
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError, Refused
-from orgs.services import verifying
 from orgs.services.audit.events import Actor
+from orgs.services.verification import verifying
 
 # Seconds for verifying many in one request, which has to end before a proxy gives up.
 WITHIN = 25.0

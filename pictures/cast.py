@@ -39,7 +39,6 @@ from orgs.models import (
 )
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-from orgs.services import outcomes
 from orgs.services.audit import repeats
 from orgs.services.audit.events import COMMAND_LINE, Actor
 from orgs.services.bulk import drafts
@@ -48,7 +47,8 @@ from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import Draft
 from orgs.services.logins import issuing
 from orgs.services.tenancy import attempts, organizations, people, tallies, tokens
-from orgs.services.verifying import Result, Step
+from orgs.services.verification import outcomes
+from orgs.services.verification.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"

@@ -22,7 +22,6 @@ from orgs import sealed
 from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
 from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
-from orgs.services import verifying
 from orgs.services.audit import log
 from orgs.services.audit.events import COMMAND_LINE, event
 from orgs.services.bulk import exporting, importing
@@ -30,6 +29,7 @@ from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
 from orgs.services.logins import issuing, resolve
 from orgs.services.upstream import calls
+from orgs.services.verification import verifying
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -31,13 +31,13 @@ from orgs.forms import EntryForm, requested_form
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services import verifying
 from orgs.services.bulk.exporting import Held, export
 from orgs.services.entries import door
 from orgs.services.entries.attention import broken_sentence
 from orgs.services.entries.history import history_of
 from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import entries_usage, entry_usage
+from orgs.services.verification import verifying
 from orgs.templatetags import registries as shown
 from orgs.verify_form import VerifyForm, verify_many
 

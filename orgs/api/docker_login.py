@@ -11,10 +11,10 @@ from orgs import access
 from orgs.models import WorkerToken
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference, Server
-from orgs.services import outcomes
 from orgs.services.logins import formats, issuing
 from orgs.services.logins.resolve import Wanted
 from orgs.services.tenancy import tokens
+from orgs.services.verification import outcomes
 
 from . import schemas
 from .authentication import WorkerTokenAuth, worker_actor

@@ -9,7 +9,7 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import BaseModel, Field, RootModel
 
-from orgs.services.outcomes import CODES
+from orgs.services.verification.outcomes import CODES
 
 from .errors import FIELDS, STATUS
 

@@ -17,7 +17,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.services.audit.log import ACTIONS
 from orgs.services.entries.attention import OLD, has_old_key, is_unused
-from orgs.services.verifying import Result, Step
+from orgs.services.verification.verifying import Result, Step
 
 register = template.Library()
 

@@ -15,11 +15,11 @@ from django.views.decorators.http import require_POST
 from orgs import access
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
-from orgs.services import verifying
 from orgs.services.entries.attention import broken_sentence
 from orgs.services.entries.history import history_of
 from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import usage_of
+from orgs.services.verification import verifying
 from orgs.verify_form import PLAIN, VerifyForm
 
 from .context import SignedIn, acting, inside

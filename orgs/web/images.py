@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 from orgs import access
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError, Problem, Refused
-from orgs.services.images import Listing, images_of
+from orgs.services.verification.images import Listing, images_of
 from orgs.verify_form import PLAIN
 
 from .context import SignedIn, inside

@@ -12,9 +12,9 @@ from django.db import transaction
 from orgs.models import AuditEvent, CachedLogin
 from orgs.registries.base import Image, LoginError, Refused
 from orgs.registries.places import Places
-from orgs.services import images
-from orgs.services.images import images_of
 from orgs.services.upstream import calls
+from orgs.services.verification import images
+from orgs.services.verification.images import images_of
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as ELSEWHERE
 from tests.support.internet import reply

@@ -13,13 +13,13 @@ from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import outcomes, verifying
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices, status
 from orgs.services.entries.validating import Draft
 from orgs.services.logins import issuing, minting
 from orgs.services.tenancy import tallies
 from orgs.services.upstream import calls
+from orgs.services.verification import outcomes, verifying
 from tests.conftest import CANARY, HOST, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,12 +11,12 @@ from orgs.models import Project
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Full, Places
-from orgs.services import images, verifying
 from orgs.services.audit.events import Actor
 from orgs.services.entries.new_keys import replacement_error
 from orgs.services.entries.validating import Draft
 from orgs.services.logins import issuing
 from orgs.services.upstream import calls
+from orgs.services.verification import images, verifying
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)

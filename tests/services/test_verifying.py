@@ -15,12 +15,12 @@ from orgs.registries.base import DockerLogin, LoginError, Refused
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Places
-from orgs.services import verifying
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import Draft
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
+from orgs.services.verification import verifying
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply

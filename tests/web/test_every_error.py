@@ -10,10 +10,10 @@ from django.test import Client
 
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.services import outcomes
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 from orgs.services.upstream import calls
+from orgs.services.verification import outcomes
 from tests.conftest import HOST
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply

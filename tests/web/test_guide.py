@@ -17,8 +17,8 @@ from orgs.forms import FROM_PATTERN, entry_form
 from orgs.models import RegistryEntry
 from orgs.registries import ecr_policy
 from orgs.registries.catalogue import TYPES
-from orgs.services import outcomes
-from orgs.services.verifying import Result, Step
+from orgs.services.verification import outcomes
+from orgs.services.verification.verifying import Result, Step
 from orgs.templatetags import registries as tags
 from orgs.web import guide
 from orgs.web.entry import AfterForm

@@ -50,7 +50,7 @@ def lines(page):
 
 def test_the_entrys_page_asks_nothing(aws, entry_for, look, alice, bob, monkeypatch) -> None:
     entry = entry_for()
-    monkeypatch.setattr("orgs.services.images._lister", None)
+    monkeypatch.setattr("orgs.services.verification.images._lister", None)
     for who in (alice, bob):
         page = look(who, url("entry", entry))
         assert page.links["Show the images"] == url("entry_images", entry)
@@ -185,7 +185,7 @@ def test_faults_are_said(fault, says, aws, entry_for, shown, bob) -> None:
 
 
 def test_where_there_is_nothing_to_ask(make_entry, look, shown, bob, monkeypatch) -> None:
-    monkeypatch.setattr("orgs.services.images._lister", None)
+    monkeypatch.setattr("orgs.services.verification.images._lister", None)
     role = make_entry(registry_type="aws-ecr-role")
     off = make_entry(f"{HOST}/off", enabled=False)
     for entry, sentence in (

@@ -10,7 +10,7 @@ from orgs.management.base import Command as Base
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError, Refused
 from orgs.services.audit.events import COMMAND_LINE
-from orgs.services.verifying import Report, verify_each
+from orgs.services.verification.verifying import Report, verify_each
 
 Outcome = Report | LoginError | Refused
 

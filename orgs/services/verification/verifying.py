@@ -38,14 +38,13 @@ from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.turns import turns
-
-from .audit import events
-from .audit.clock import database_now
-from .audit.key_ids import without_key_ids
-from .entries.status import BEYOND_LOGIN, status_mark
-from .entries.validating import patterns_of, type_of
-from .logins import minting
-from .upstream import calls
+from orgs.services.audit import events
+from orgs.services.audit.clock import database_now
+from orgs.services.audit.key_ids import without_key_ids
+from orgs.services.entries.status import BEYOND_LOGIN, status_mark
+from orgs.services.entries.validating import patterns_of, type_of
+from orgs.services.logins import minting
+from orgs.services.upstream import calls
 
 CLAIM = timedelta(seconds=40)  # longer than a check can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked

@@ -32,11 +32,11 @@ from orgs.registries.base import (
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
+from orgs.services.audit.key_ids import without_key_ids
+from orgs.services.entries.validating import patterns_of, type_of
+from orgs.services.logins import minting
+from orgs.services.upstream import calls
 
-from .audit.key_ids import without_key_ids
-from .entries.validating import patterns_of, type_of
-from .logins import minting
-from .upstream import calls
 from .verifying import registry_api
 
 T = TypeVar("T")

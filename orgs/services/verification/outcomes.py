@@ -13,11 +13,10 @@ from django.db import transaction
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
-
-from .audit import repeats
-from .audit.clock import database_now
-from .audit.events import Actor, event
-from .entries.status import status_mark
+from orgs.services.audit import repeats
+from orgs.services.audit.clock import database_now
+from orgs.services.audit.events import Actor, event
+from orgs.services.entries.status import status_mark
 
 WRITTEN_EVERY = timedelta(minutes=5)
 OK = "ok"
