@@ -7,15 +7,12 @@ people to ask.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404
 
 from orgs.services.logins.resolve import organization_of
 
@@ -269,38 +266,3 @@ def entry_for_token(token: ApiToken, entry_id: UUID) -> RegistryEntry:
     if (organization_id := owner.first()) is None:
         raise Http404
     return entry_in(organization_for_token(token, organization_id), entry_id)
-
-
-# --- where from ---------------------------------------------------------------
-
-
-def source_address(request: HttpRequest) -> str | None:
-    """The client's address; a forwarded one is believed of TRUSTED_PROXIES only.
-
-    Each proxy appends who spoke to it, so reading from the right, the first address
-    that isn't a trusted proxy's is the client's; what stands before it, anyone may
-    have written.
-    """
-    trusted = _networks(tuple(settings.TRUSTED_PROXIES))
-    found = _address(request.META.get("REMOTE_ADDR", ""))
-    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    while found is not None and hops and any(found in network for network in trusted):
-        before = _address(hops.pop())
-        if before is None:
-            break
-        found = before
-    return str(found) if found is not None else None
-
-
-@lru_cache(maxsize=4)
-def _networks(texts: tuple[str, ...]):
-    return tuple(ip_network(text, strict=False) for text in texts)
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        # without a zone (fe80::1%eth0), which databases don't take
-        found = ip_address(text.strip().partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found

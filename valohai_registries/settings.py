@@ -59,20 +59,20 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "orgs.api.middleware.JsonOnly",
-    "orgs.web.trouble.InTurn",
+    "orgs.web.middleware.in_turn.InTurn",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "orgs.web.visitors.Visitors",
+    "orgs.web.middleware.visitors.Visitors",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "orgs.web.bodies.Bodies",
+    "orgs.web.middleware.bodies.Bodies",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
-    "orgs.web.addresses.Readable",
-    "orgs.web.trouble.Trouble",
+    "orgs.web.middleware.addresses.Readable",
+    "orgs.web.middleware.trouble.Trouble",
 ]
 ROOT_URLCONF = "valohai_registries.urls"
 WSGI_APPLICATION = "valohai_registries.wsgi.application"
@@ -171,10 +171,10 @@ CONTENT_SECURITY_POLICY = {
 }
 # Forms of the largest legitimate size (a hundred patterns) are far below this.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
-# One page has one file; orgs/web/bodies.py bounds the whole before any of it is read.
+# One page has one file; orgs/web/middleware/bodies.py bounds the whole before any of it is read.
 DATA_UPLOAD_MAX_NUMBER_FILES = 10
 # Django's own would write larger files to a temporary one, secrets included.
-FILE_UPLOAD_HANDLERS = ["orgs.web.uploads.InMemory"]
+FILE_UPLOAD_HANDLERS = ["orgs.web.middleware.uploads.InMemory"]
 
 LOGGING = {
     "version": 1,

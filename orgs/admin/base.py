@@ -15,8 +15,8 @@ from django.forms import Field, ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from orgs.access import source_address
 from orgs.models import User
+from orgs.proxies import source_address
 from orgs.registries.base import Refused
 from orgs.services.audit import asked
 from orgs.services.audit.events import Actor

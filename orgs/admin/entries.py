@@ -27,7 +27,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
-from orgs.forms import EntryForm, requested_form
+from orgs.forms.entry import EntryForm, requested_form
+from orgs.forms.verifying import VerifyForm, verify_many
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
@@ -39,7 +40,6 @@ from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import entries_usage, entry_usage
 from orgs.services.verification import verifying
 from orgs.templatetags import registries as shown
-from orgs.verify_form import VerifyForm, verify_many
 
 from .base import Autocomplete, ServiceAdmin, staff_actor, words_of
 from .entry_filters import (

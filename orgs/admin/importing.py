@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from orgs.import_form import (
+from orgs.forms.importing import (
     CHANGED,
     EXPIRED,
     UploadForm,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader
 
-from orgs import access
 from orgs.models import ApiToken, Organization, WorkerToken
+from orgs.proxies import source_address
 from orgs.registries.base import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
@@ -27,7 +27,7 @@ class AnyTokenAuth(APIKeyHeader):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> tokens.AnyToken:
         scheme, _, text = (key or "").partition(" ")
-        address = access.source_address(request)
+        address = source_address(request)
         try:
             token = tokens.authenticate(text.strip() if scheme.lower() == "token" else "")
         except tokens.TokenEnded as ended:
@@ -68,10 +68,10 @@ def _limit(token: tokens.AnyToken) -> None:
 
 
 def worker_actor(request: HttpRequest, token: WorkerToken) -> Actor:
-    address = access.source_address(request)
+    address = source_address(request)
     return Actor(f"worker {token.name}", source_address=address, token=token.begins_with)
 
 
 def person_actor(request: HttpRequest, token: ApiToken, organization: Organization) -> Actor:
-    address = access.source_address(request)
+    address = source_address(request)
     return Actor.person(token.user, organization, address, token.begins_with)

@@ -7,8 +7,8 @@ from typing import Any
 from django.http import HttpRequest, QueryDict
 from django.utils.functional import SimpleLazyObject
 
-from orgs import access
 from orgs.models import Membership, Organization, User
+from orgs.proxies import source_address
 from orgs.services.audit.events import Actor
 
 
@@ -46,7 +46,7 @@ def inside(request: SignedIn, organization: Organization, here: str) -> dict[str
 
 def acting(request: HttpRequest, organization: Organization | None = None) -> Actor:
     """The person as the audit log will name them, with the address they come from."""
-    return Actor.person(request.user, organization, access.source_address(request))  # type: ignore[arg-type]
+    return Actor.person(request.user, organization, source_address(request))  # type: ignore[arg-type]
 
 
 def posted(request: HttpRequest) -> QueryDict | None:

@@ -3,31 +3,19 @@
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
 
-from . import (
-    account,
-    audit,
-    check,
-    entry,
-    environments,
-    guide,
-    help,
-    images,
-    importing,
-    listing,
-    registries,
-    tokens,
-    views,
-    workers,
-)
+from . import guide, views
+from .accounts import sign_in, tokens
+from .organizations import audit, environments, overview, workers
+from .registries import check, editing, entry, help, images, importing, listing
 
 _entry: list[URLPattern | URLResolver] = [
     path("", entry.entry, name="entry"),
     path("verify/", entry.verify, name="entry_verify"),
     path("images/", images.images, name="entry_images"),
-    path("edit/", registries.edit, name="entry_edit"),
-    path("delete/", registries.delete, name="entry_delete"),
-    path("enable/", registries.enable, name="entry_enable"),
-    path("disable/", registries.disable, name="entry_disable"),
+    path("edit/", editing.edit, name="entry_edit"),
+    path("delete/", editing.delete, name="entry_delete"),
+    path("enable/", editing.enable, name="entry_enable"),
+    path("disable/", editing.disable, name="entry_disable"),
 ]
 _import: list[URLPattern | URLResolver] = [
     path("", importing.upload, name="import"),
@@ -40,7 +28,7 @@ _registries: list[URLPattern | URLResolver] = [
     path("selected/", listing.selected, name="entries_selected"),
     path("export/", listing.export, name="entries_export"),
     path("import/", include(_import)),
-    path("new/", registries.new, name="entry_new"),
+    path("new/", editing.new, name="entry_new"),
     path("check/", check.check, name="check"),
     path("help/", help.entry_help, name="entry_help"),
     path("<uuid:entry_id>/", include(_entry)),
@@ -63,22 +51,22 @@ urlpatterns = [
     path("guide/", guide.index, name="guide_index"),
     path("guide/<slug:page>/", guide.page, name="guide"),
     path("healthz", views.healthz, name="healthz"),
-    path("accounts/login/", account.SignIn.as_view(), name="login"),
+    path("accounts/login/", sign_in.SignIn.as_view(), name="login"),
     path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
     path(
         "accounts/password/<uidb64>/<token>/",
-        account.SetPassword.as_view(),
+        sign_in.SetPassword.as_view(),
         name="set_password",
     ),
     path("accounts/tokens/", tokens.api_tokens, name="api_tokens"),
     path("accounts/tokens/<int:api_token_id>/revoke/", tokens.revoke, name="api_token_revoke"),
     *(path(f"worker/{name}", workers.program, {"name": name}, name=name) for name in _programs),
-    path("organizations/<slug:slug>/", views.organization, name="organization"),
+    path("organizations/<slug:slug>/", overview.organization, name="organization"),
     path("organizations/<slug:slug>/registries/", include(_registries)),
-    path("organizations/<slug:slug>/projects/", views.projects, name="projects"),
+    path("organizations/<slug:slug>/projects/", overview.projects, name="projects"),
     path("organizations/<slug:slug>/environments/", include(_environments)),
     path("organizations/<slug:slug>/workers/", include(_workers)),
-    path("organizations/<slug:slug>/members/", views.members, name="members"),
+    path("organizations/<slug:slug>/members/", overview.members, name="members"),
     path("organizations/<slug:slug>/audit/", audit.index, name="audit"),
     path("organizations/<slug:slug>/audit/export.csv", audit.export, name="audit_export"),
 ]

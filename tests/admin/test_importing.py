@@ -149,7 +149,7 @@ def test_errors_have_pages(choose, see) -> None:
 
 
 def test_more_rows_than_may_be(choose, see, monkeypatch) -> None:
-    monkeypatch.setattr("orgs.import_form.MAX_ROWS", 2)
+    monkeypatch.setattr("orgs.forms.importing.MAX_ROWS", 2)
     page = see(choose(table(row("a"), row("b"), row("c"))))
     assert "The file has more than 2 rows. Split it." in " ".join(page.texts["tr"])
 

@@ -12,11 +12,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import RestrictedError
 from django.test import RequestFactory
 from django.utils import timezone
-from orgs.services.audit.events import Actor
 
-from orgs import access, checks
+from orgs import checks
 from orgs.models import ApiToken, AuditEvent, Environment, WorkerToken
+from orgs.proxies import source_address
 from orgs.registries.base import LoginError, Refused
+from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 
 pytestmark = pytest.mark.django_db
@@ -227,7 +228,7 @@ def test_source_address(settings, trusted, remote, forwarded, found):
     settings.TRUSTED_PROXIES = trusted
     headers = {"X-Forwarded-For": forwarded} if forwarded is not None else {}
     request = RequestFactory().get("/", REMOTE_ADDR=remote, headers=headers)
-    assert access.source_address(request) == found
+    assert source_address(request) == found
 
 
 @pytest.mark.parametrize("name", ["TRUSTED_PROXIES", "OUTBOUND_ALLOWED_NETWORKS"])

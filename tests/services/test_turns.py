@@ -13,7 +13,7 @@ from orgs.models import Organization
 from orgs.registries import turns as module
 from orgs.registries.places import Full
 from orgs.registries.turns import Turns
-from orgs.web.trouble import in_turn
+from orgs.web.middleware.in_turn import in_turn
 
 pytestmark = pytest.mark.once
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from orgs.web.addresses import is_readable
+from orgs.web.middleware.addresses import is_readable
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from django.urls import get_resolver
 from orgs.registries.places import Full
 from orgs.services.bulk import exporting
 from orgs.services.bulk.files import apart
-from orgs.web import bodies
+from orgs.web.middleware import bodies
 from tests.support import PROJECT_ROOT
 
 from .conftest import NEW, TYPED, Page
@@ -135,7 +135,7 @@ def test_every_page_with_a_file_is_named():
 
 def test_it_stands_before_whatever_reads_forms():
     order = settings.MIDDLEWARE
-    assert order.index("orgs.web.bodies.Bodies") < order.index(
+    assert order.index("orgs.web.middleware.bodies.Bodies") < order.index(
         "django.middleware.csrf.CsrfViewMiddleware"
     )
 
@@ -161,7 +161,7 @@ def test_as_many_large_ones_as_there_are_places(client, alice):
 
 def test_a_place_is_given_back_after_an_error(client, alice, monkeypatch):
     client.force_login(alice)
-    monkeypatch.setattr("orgs.web.importing.render", lambda *args: 1 / 0)
+    monkeypatch.setattr("orgs.web.registries.importing.render", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client.post(IMPORT, **of_size(300_000))
     assert bodies.PLACES.held(alice.pk) == 0

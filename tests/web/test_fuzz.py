@@ -121,10 +121,10 @@ def test_every_form_that_a_query_string_fills_is_among_those_sent() -> None:
     from dataclasses import fields
 
     from orgs.services.audit.log import Filters as AuditFilters
-    from orgs.web.check import ImageForm
-    from orgs.web.images import LookForm
-    from orgs.web.listing import Filters
-    from orgs.web.workers import Choices
+    from orgs.web.organizations.workers import Choices
+    from orgs.web.registries.check import ImageForm
+    from orgs.web.registries.images import LookForm
+    from orgs.web.registries.listing import Filters
 
     forms = [*ImageForm.base_fields, *LookForm.base_fields, *Choices.base_fields]
     narrowing = [f.name for kind in (AuditFilters, Filters) for f in fields(kind)]

@@ -13,7 +13,7 @@ from django.core.management import get_commands, load_command_class
 from django.urls import reverse
 
 from orgs.api import errors
-from orgs.forms import FROM_PATTERN, entry_form
+from orgs.forms.entry import FROM_PATTERN, entry_form
 from orgs.models import RegistryEntry
 from orgs.registries import ecr_policy
 from orgs.registries.catalogue import TYPES
@@ -21,7 +21,7 @@ from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from orgs.templatetags import registries as tags
 from orgs.web import guide
-from orgs.web.entry import AfterForm
+from orgs.web.registries.entry import AfterForm
 from tests.conftest import CANARY
 
 from .conftest import NEW, Page

@@ -159,7 +159,7 @@ def test_a_file_as_large_as_may_be_leaves_no_temporary_one(choose, monkeypatch) 
 
 
 def test_more_rows_than_may_be(choose, look, alice, monkeypatch) -> None:
-    monkeypatch.setattr("orgs.import_form.MAX_ROWS", 2)
+    monkeypatch.setattr("orgs.forms.importing.MAX_ROWS", 2)
     assert "2 new" in look(alice, choose(table(row("a"), row("b")))).text
     page = look(alice, choose(table(row("a"), row("b"), row("c"))))
     assert "The file has more than 2 rows. Split it." in " ".join(page.texts["tr"])
@@ -361,7 +361,7 @@ def test_the_canary_is_nowhere(choose, look, client, alice, acme, make_entry, tm
 def test_a_preview_makes_way_and_an_import_does_not(choose, look, confirm, alice, monkeypatch):
     """Threads that answer workers wait 5 ms for the interpreter else, many times a login."""
     pauses = []
-    monkeypatch.setattr("orgs.import_form.time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr("orgs.forms.importing.time", SimpleNamespace(sleep=pauses.append))
     address = choose(table(*(row(f"a{n}") for n in range(30))))
     page = look(alice, address)
     assert len(pauses) == 20  # of both passes, after every third row

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from orgs import access
+from orgs.forms.verifying import PLAIN
 from orgs.models import Environment, Organization
 from orgs.registries.base import Refused
 from orgs.registries.images import ImageReference
@@ -18,9 +19,7 @@ from orgs.services.bulk.files import apart, valohai_yaml
 from orgs.services.bulk.yaml_check import Report
 from orgs.services.logins import resolve
 from orgs.services.logins.resolve import Explanation
-from orgs.verify_form import PLAIN
-
-from .context import SignedIn, inside, posted
+from orgs.web.context import SignedIn, inside, posted
 
 
 class EnvironmentChoice(forms.Form):

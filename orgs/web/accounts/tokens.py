@@ -19,8 +19,7 @@ from orgs.models import ApiToken, Membership, Organization, User
 from orgs.registries.base import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
-
-from .context import SignedIn, acting, posted
+from orgs.web.context import SignedIn, acting, posted
 
 DAYS = tokens.LONGEST.days
 

@@ -23,9 +23,8 @@ from orgs.registries.images import HUB
 from orgs.services.audit import login_events
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
-
-from .context import SignedIn, acting, inside, posted
-from .tokens import IssueForm
+from orgs.web.accounts.tokens import IssueForm
+from orgs.web.context import SignedIn, acting, inside, posted
 
 PAGE_SIZE = 50
 MOST_CHOICES = 200

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from orgs import access
+from orgs.forms.verifying import PLAIN, VerifyForm
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
 from orgs.services.entries.attention import broken_sentence
@@ -20,9 +21,7 @@ from orgs.services.entries.history import history_of
 from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import usage_of
 from orgs.services.verification import verifying
-from orgs.verify_form import PLAIN, VerifyForm
-
-from .context import SignedIn, acting, inside
+from orgs.web.context import SignedIn, acting, inside
 
 _AWAITED = "to_verify"
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from orgs import access
+from orgs.proxies import source_address
 from orgs.services.tenancy import attempts, passwords
 
 
@@ -22,7 +22,7 @@ class Visitors:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith("/api/"):
             return self.get_response(request)
-        source = attempts.source_of(access.source_address(request))
+        source = attempts.source_of(source_address(request))
         with passwords.asked_by(source):
             response = self.get_response(request)
         session = settings.SESSION_COOKIE_NAME

@@ -14,12 +14,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from orgs import access
+from orgs.forms.verifying import PLAIN
 from orgs.models import RegistryEntry
 from orgs.registries.base import LoginError, Problem, Refused
 from orgs.services.verification.images import Listing, images_of
-from orgs.verify_form import PLAIN
-
-from .context import SignedIn, inside
+from orgs.web.context import SignedIn, inside
 
 
 class LookForm(forms.Form):

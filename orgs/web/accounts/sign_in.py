@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 
-from orgs import access
 from orgs.models import User
+from orgs.proxies import source_address
 from orgs.registries.base import LoginError
 from orgs.registries.places import Full
 from orgs.services.audit.events import Actor
@@ -39,7 +39,7 @@ class SignInForm(AuthenticationForm):
         email, password = (self.cleaned_data.get(name) for name in ("username", "password"))
         if not email or not password:
             return self.cleaned_data
-        address = access.source_address(self.request)
+        address = source_address(self.request)
         try:
             self.user_cache = signing_in.sign_in(email=email, password=password, address=address)
         except (signing_in.SignInRefused, Full) as refused:
@@ -87,7 +87,7 @@ class SetPassword(auth.PasswordResetConfirmView):
     token_generator = people.link_tokens
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        return super().get_form_kwargs() | {"address": access.source_address(self.request)}
+        return super().get_form_kwargs() | {"address": source_address(self.request)}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return {**super().get_context_data(**kwargs), "person": self.user}

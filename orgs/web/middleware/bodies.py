@@ -14,7 +14,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from orgs import access
+from orgs.proxies import source_address
 from orgs.registries.places import Full, Places
 from orgs.services.bulk.files.rows import MAX_BYTES
 from orgs.services.bulk.files.valohai_yaml import MAX_BYTES as MAX_YAML
@@ -122,7 +122,7 @@ def _skipped(request: HttpRequest, size: int) -> bool:
     """Receive the body, a little at a time, and keep nothing; whether that was all of it."""
     until = time.monotonic() + SKIPPING
     try:
-        with SKIPPED.taken(access.source_address(request)):
+        with SKIPPED.taken(source_address(request)):
             while size <= MOST_SKIPPED and time.monotonic() < until:
                 if not request.read(65_536):
                     return True

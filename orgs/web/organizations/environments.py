@@ -13,13 +13,12 @@ from django.shortcuts import redirect, render
 from django.utils.text import slugify
 
 from orgs import access
+from orgs.forms.verifying import PLAIN
 from orgs.models import Environment, Organization
 from orgs.registries.base import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import organizations
-from orgs.verify_form import PLAIN
-
-from .context import SignedIn, acting, inside, posted
+from orgs.web.context import SignedIn, acting, inside, posted
 
 
 class EnvironmentForm(forms.Form):

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from orgs import access
-from orgs.forms import EntryForm
+from orgs.forms.entry import EntryForm
 from orgs.models import Environment, Organization
 from orgs.registries.base import AccessPolicy, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
@@ -26,8 +26,7 @@ from orgs.registries.pattern_help import Covers, covers
 from orgs.registries.patterns import MatchPattern
 from orgs.services.entries.neighbours import Neighbours, neighbours
 from orgs.services.entries.validating import parse_patterns
-
-from .context import SignedIn
+from orgs.web.context import SignedIn
 
 SHOWN = 3
 

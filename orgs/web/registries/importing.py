@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
 from orgs import access
-from orgs.import_form import (
+from orgs.forms.importing import (
     CHANGED,
     EXPIRED,
     UploadForm,
@@ -25,8 +25,7 @@ from orgs.import_form import (
 from orgs.models import ImportDraft
 from orgs.registries.catalogue import TYPES
 from orgs.services.bulk import drafts, importing
-
-from .context import SignedIn, acting, inside, posted
+from orgs.web.context import SignedIn, acting, inside, posted
 
 
 @login_required

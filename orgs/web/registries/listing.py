@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from orgs import access
+from orgs.forms.verifying import verify_many
 from orgs.models import MatchPattern, Organization, RegistryEntry
 from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
@@ -26,9 +27,7 @@ from orgs.services.bulk.exporting import WRITERS, Held
 from orgs.services.bulk.exporting import export as exported
 from orgs.services.entries import door
 from orgs.services.entries.attention import OLD, old_key, unused
-from orgs.verify_form import verify_many
-
-from .context import SignedIn, acting, inside
+from orgs.web.context import SignedIn, acting, inside
 
 PAGE_SIZE = 50
 _MOST_TOLD = 5

@@ -12,8 +12,7 @@ from orgs.services.audit import log, repeats
 from orgs.services.audit.log import Filters
 from orgs.services.bulk.exporting import Held
 from orgs.services.entries.history import changes_of
-
-from .context import SignedIn, inside
+from orgs.web.context import SignedIn, inside
 
 
 @login_required

@@ -1,0 +1,43 @@
+"""What no view is at fault for: an entry that someone deletes meanwhile, no free place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.defaults import page_not_found
+
+from orgs.models import RegistryEntry
+from orgs.registries.places import Full
+
+
+class Trouble:
+    """Middleware: 404, as a moment later, where the entry is gone when its row is locked;
+    503 and when to try again where no place is free."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, RegistryEntry.DoesNotExist):
+            return page_not_found(request, Http404())
+        if isinstance(exception, Full):
+            return busy(request, exception)
+        return None
+
+
+def busy(request: HttpRequest, full: Full) -> HttpResponse:
+    """The page that says so."""
+    answer = render(request, "503.html", {"busy": full}, status=503)
+    answer["Retry-After"] = str(full.retry_after)
+    return unlogged(answer)
+
+
+def unlogged(answer: HttpResponse) -> HttpResponse:
+    """An answer that Django would log each time, so that who floods us floods the log."""
+    answer._has_been_logged = True  # type: ignore[attr-defined]
+    return answer

@@ -1,0 +1,74 @@
+"""An organization's overview, its projects and its members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from orgs import access
+from orgs.models import Organization, RegistryEntry
+from orgs.services.audit.login_events import refused_logins
+from orgs.services.entries.attention import entries_needing_attention, tokens_ending
+from orgs.web.context import SignedIn, inside
+
+MOST_PROJECTS = 20
+PAGE_SIZE = 50
+
+
+@login_required
+def organization(request: SignedIn, slug: str) -> HttpResponse:
+    found = access.organization_for_member(request.user, slug)
+    projects = list(found.projects.all()[: MOST_PROJECTS + 1])
+    context = inside(request, found, "overview")
+    context |= {
+        "steps": _steps(found),
+        "attention": entries_needing_attention(found, key_ids=context["is_admin"]),
+        "ending": tokens_ending(found),
+        "refused": refused_logins(found, key_ids=context["is_admin"]),
+        "projects": projects[:MOST_PROJECTS],
+        "more_projects": len(projects) > MOST_PROJECTS,
+    }
+    return render(request, "organization.html", context)
+
+
+def _steps(found: Organization) -> dict[str, Any]:
+    """The checklist: each step, and whether it's done; empty once all are. `unverified`
+    is the entry to verify, where there is one and none works yet."""
+    counted = found.entries.aggregate(
+        entry=Count("pk"),
+        login=Count("last_used_at"),
+        verified=Count("pk", filter=Q(status=RegistryEntry.Status.VERIFIED)),
+    )
+    if counted["login"]:
+        return {}
+    unverified = (
+        None if counted["verified"] else found.entries.filter(enabled=True).defer("secrets").first()
+    )
+    return {
+        "entry": bool(counted["entry"]),
+        "verified": bool(counted["verified"]),
+        "unverified": unverified,
+        "token": found.worker_tokens.filter(revoked_at=None).exists(),
+    }
+
+
+@login_required
+def projects(request: SignedIn, slug: str) -> HttpResponse:
+    found = access.organization_for_member(request.user, slug)
+    page = Paginator(found.projects.all(), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = inside(request, found, "projects") | {"page": page}
+    return render(request, "projects.html", context)
+
+
+@login_required
+def members(request: SignedIn, slug: str) -> HttpResponse:
+    found = access.organization_for_member(request.user, slug)
+    everyone = found.memberships.select_related("user").order_by("role", "user__name", "pk")
+    page = Paginator(everyone, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = inside(request, found, "members") | {"page": page}
+    return render(request, "members.html", context)
