@@ -102,8 +102,8 @@ def cached_login_cost(aws) -> None:
     import threading
 
     from orgs.models import Project
-    from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
+    from orgs.registries.problems import LoginError
     from orgs.services.audit import events
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
 
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 from orgs.services.bulk.files import Rows
 from orgs.services.bulk.files.rows import BrokenFile
 from orgs.services.bulk.files.valohai_yaml import read_images

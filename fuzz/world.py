@@ -130,7 +130,7 @@ def _person(user: Any, email: str, name: str, **powers: bool) -> Any:
 def nobody_answers() -> Iterator[None]:
     """No registry and no cloud is asked: all are unreachable, at once."""
     from orgs.registries.aws_ecr import AwsEcr
-    from orgs.registries.base import LoginError
+    from orgs.registries.problems import LoginError
 
     def away(*args: Any, **kwargs: Any) -> Any:
         raise LoginError("registry_unreachable", "It doesn't answer.", "Ask again.", 5)

@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404
 
+from orgs.registries.problems import LoginError
 from orgs.services.logins.resolve import organization_of
 
 from .models import (
@@ -26,7 +27,6 @@ from .models import (
     User,
     WorkerToken,
 )
-from .registries.base import LoginError
 from .registries.catalogue import TYPES
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,60}")

@@ -14,7 +14,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from .registries.base import Problem, Refused, text_problem
+from orgs.registries.problems import Problem, Refused, text_problem
+
 from .registries.text import storable, storable_value
 
 # A surrogate as JSON writes it, in pairs or not, and NUL.

@@ -37,8 +37,8 @@ from orgs.models import (
     Verification,
     WorkerToken,
 )
-from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError
 from orgs.services.audit import repeats
 from orgs.services.audit.events import COMMAND_LINE, Actor
 from orgs.services.bulk import drafts

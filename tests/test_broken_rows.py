@@ -20,8 +20,8 @@ from django.test import Client
 
 from orgs import sealed
 from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
-from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError, Refused
 from orgs.services.audit import log
 from orgs.services.audit.events import COMMAND_LINE, event
 from orgs.services.bulk import exporting, importing

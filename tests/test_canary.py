@@ -16,8 +16,9 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
-from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError
+from orgs.registries.types import DockerLogin
 from orgs.services.audit.events import Actor
 from orgs.services.bulk.files import apart
 from orgs.services.entries import door, notices

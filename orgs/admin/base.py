@@ -17,7 +17,7 @@ from django.shortcuts import redirect
 
 from orgs.models import User
 from orgs.proxies import source_address
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 from orgs.services.audit import asked
 from orgs.services.audit.events import Actor
 

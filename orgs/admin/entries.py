@@ -30,8 +30,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from orgs.forms.entry import EntryForm, requested_form
 from orgs.forms.verifying import VerifyForm, verify_many
 from orgs.models import Organization, RegistryEntry
-from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.problems import Refused
 from orgs.services.bulk.exporting import Held, export
 from orgs.services.entries import door
 from orgs.services.entries.attention import broken_sentence

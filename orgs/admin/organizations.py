@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry
-from orgs.registries.base import Problem, Refused
+from orgs.registries.problems import Problem, Refused
 from orgs.services.entries.attention import BROKEN, MOST, Attention, entries_needing_attention
 from orgs.services.tenancy import organizations
 from orgs.templatetags import registries as shown

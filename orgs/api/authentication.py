@@ -7,7 +7,7 @@ from ninja.security import APIKeyHeader
 
 from orgs.models import ApiToken, Organization, WorkerToken
 from orgs.proxies import source_address
-from orgs.registries.base import LoginError
+from orgs.registries.problems import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 

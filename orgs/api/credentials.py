@@ -15,8 +15,8 @@ from ninja import Query, Router, Status
 
 from orgs import access
 from orgs.models import ApiToken, Environment, Organization, RegistryEntry
-from orgs.registries.base import Problem, Refused
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.problems import Problem, Refused
 from orgs.services.entries import door
 from orgs.services.entries.validating import Draft
 

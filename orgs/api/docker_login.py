@@ -9,8 +9,8 @@ from ninja import Router, Status
 
 from orgs import access
 from orgs.models import WorkerToken
-from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference, Server
+from orgs.registries.problems import LoginError
 from orgs.services.logins import formats, issuing
 from orgs.services.logins.resolve import Wanted
 from orgs.services.tenancy import tokens

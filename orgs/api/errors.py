@@ -18,8 +18,8 @@ from ninja.errors import HttpError, ValidationError
 
 from orgs.access import AdminsOnly
 from orgs.models import RegistryEntry, WorkerToken
-from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import InvalidImage
+from orgs.registries.problems import LoginError, Refused
 from orgs.registries.text import storable
 
 from .bodies import Unacceptable

@@ -16,8 +16,9 @@ from django import forms
 from django.http import HttpRequest, QueryDict
 
 from orgs.models import Environment, Organization, RegistryEntry
-from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.problems import Problem, Refused
+from orgs.registries.types import Field, RegistryType
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
 from orgs.services.entries.new_keys import replacement_error

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 
 from orgs.models import RegistryEntry
-from orgs.registries.base import LoginError, Refused
+from orgs.registries.problems import LoginError, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.verification import verifying
 

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandParser
 
 from orgs.models import Organization
-from orgs.registries.base import LoginError, Refused
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError, Refused
 from orgs.services.tenancy.tokens import LONGEST
 
 

@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 from . import outbound
-from .base import LoginError
+from .problems import LoginError
 
 ATTEMPTS = 2
 FIRST_ATTEMPT = 3.2  # seconds; the second has what is left

@@ -6,18 +6,6 @@ import re
 from collections.abc import Sequence
 
 from . import aws
-from .base import (
-    AccessPolicy,
-    Ask,
-    Config,
-    DockerLogin,
-    Field,
-    InstanceRoleLogin,
-    LoginError,
-    Problem,
-    Refused,
-    RegistryType,
-)
 from .ecr_api import SERVICE, EcrApi
 from .ecr_hosts import (
     corrected_ecr_host,
@@ -29,6 +17,8 @@ from .ecr_hosts import (
 )
 from .ecr_policy import role_policy, user_policy
 from .patterns import MatchPattern
+from .problems import LoginError, Problem, Refused
+from .types import AccessPolicy, Ask, Config, DockerLogin, Field, InstanceRoleLogin, RegistryType
 
 _KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}")
 _SECRET_LOOK = re.compile(r"(?=.*[/+a-z])[A-Za-z0-9/+]{40}")

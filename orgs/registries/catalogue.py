@@ -1,8 +1,8 @@
 """The registry types, in the order that people see. A new type is one line here."""
 
 from .aws_ecr import AwsEcr, AwsEcrRole
-from .base import RegistryType
 from .docker import DockerRegistry
+from .types import RegistryType
 
 TYPES: tuple[RegistryType, ...] = (AwsEcr(), AwsEcrRole(), DockerRegistry())
 

@@ -19,9 +19,10 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from . import outbound
 from .addresses import Rules
-from .base import DockerLogin, LoginError
 from .images import COMPONENT, MAX_PATH_LENGTH, split_authority
 from .outbound import Answer, shown
+from .problems import LoginError
+from .types import DockerLogin
 
 MOST = 1000
 MANIFEST_TYPES = (

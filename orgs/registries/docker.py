@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .base import Ask, Config, DockerLogin, Field, LoginError, Problem, Refused, RegistryType
 from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
 from .images import HUB
 from .patterns import MatchPattern
+from .problems import LoginError, Problem, Refused
+from .types import Ask, Config, DockerLogin, Field, RegistryType
 
 # A colon would end it: the two travel as `username:password` (RFC 7617, section 2).
 _USERNAME = re.compile(r"[^:\x00-\x1f\x7f]+")

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import aws
-from .base import MOST_LISTED, NO_LOGIN, DockerLogin, Image, LoginError
 from .outbound import Unreachable
+from .problems import NO_LOGIN, LoginError
+from .types import MOST_LISTED, DockerLogin, Image
 
 SERVICE = aws.Service("ecr", "AmazonEC2ContainerRegistry_V20150921")
 # AWS says 12 hours, and no more is believed. An expiry that isn't in the future can't be

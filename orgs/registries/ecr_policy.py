@@ -22,10 +22,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .base import AccessPolicy
 from .ecr_hosts import EcrHost, parse_ecr_pattern_host, partition_of_region
 from .images import ImageReference, InvalidImage
 from .patterns import MatchPattern, segment_matches
+from .types import AccessPolicy
 
 NAME = "valohai-ecr-policy"
 ACTIONS = tuple(

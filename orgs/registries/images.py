@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Self
 
-from .base import Problem, Refused
+from .problems import Problem, Refused
 
 HUB = "docker.io"
 HUB_ALIAS = "index.docker.io"

@@ -29,8 +29,8 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from .addresses import Rules, refusal
-from .base import LoginError
 from .places import Full, Places
+from .problems import LoginError
 
 LOOKUP_SECONDS = 4.0
 CONNECT_SECONDS = 3.0

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Self, TypeAlias
 
-from .base import Problem, Refused
 from .images import (
     COMPONENT,
     HUB,
@@ -27,6 +26,7 @@ from .images import (
     split_authority,
     split_scheme,
 )
+from .problems import Problem, Refused
 
 SegmentRank: TypeAlias = tuple[int, int]
 Rank: TypeAlias = tuple[int, tuple[SegmentRank, ...]]

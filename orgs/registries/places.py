@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 
-from .base import LoginError
+from .problems import LoginError
 
 
 class Full(LoginError):

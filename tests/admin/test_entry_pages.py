@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from orgs.models import AuditEvent, Environment, RegistryEntry
-from orgs.registries.base import Problem, Refused
+from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor, record
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST

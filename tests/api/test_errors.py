@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from orgs.api import errors
 from orgs.models import RegistryEntry
-from orgs.registries.base import REFUSALS, TRANSIENT
+from orgs.registries.problems import REFUSALS, TRANSIENT
 from orgs.services.tenancy import tokens
 from tests.support import PROJECT_ROOT
 from tests.test_access import addresses

@@ -16,7 +16,7 @@ from django.utils import timezone
 from orgs import checks
 from orgs.models import ApiToken, AuditEvent, Environment, WorkerToken
 from orgs.proxies import source_address
-from orgs.registries.base import LoginError, Refused
+from orgs.registries.problems import LoginError, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 

@@ -14,9 +14,9 @@ from botocore.session import Session
 
 from orgs.registries import aws, outbound
 from orgs.registries.addresses import Rules
-from orgs.registries.base import LoginError
 from orgs.registries.ecr_api import SERVICE
 from orgs.registries.ecr_hosts import partitions
+from orgs.registries.problems import LoginError
 from tests.conftest import CANARY
 from tests.support.internet import HOST, reply
 

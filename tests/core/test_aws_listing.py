@@ -14,9 +14,10 @@ from threading import Thread
 import pytest
 
 from orgs.registries.aws_ecr import AwsEcr, AwsEcrRole
-from orgs.registries.base import Ask, Image, LoginError
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.ecr_api import EcrApi
+from orgs.registries.problems import LoginError
+from orgs.registries.types import Ask, Image
 from tests.conftest import CANARY, HOST
 from tests.support.fake_aws import ACCOUNT, FakeAws
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orgs.registries.base import DockerLogin
 from orgs.registries.docker import DockerRegistry
+from orgs.registries.types import DockerLogin
 from tests.conftest import CANARY
 from tests.support.internet import HOST, Internet, Request, Script, reply
 from tests.support.registry import Registry

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from orgs.registries.base import DockerLogin
+from orgs.registries.types import DockerLogin
 from tests.support.internet import HOST, Internet, Request, Script, reply
 from tests.support.scripted import (
     ASKS_BASIC,

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orgs.registries.base import AccessPolicy
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.ecr_hosts import parse_ecr_pattern_host
 from orgs.registries.ecr_policy import (
@@ -24,6 +23,7 @@ from orgs.registries.ecr_policy import (
 )
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
+from orgs.registries.types import AccessPolicy
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.once

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from orgs.registries.base import Refused
 from orgs.registries.images import ImageReference, InvalidImage, parse_server
+from orgs.registries.problems import Refused
 
 pytestmark = pytest.mark.once
 

@@ -13,9 +13,9 @@ import pytest
 
 from orgs.registries import outbound
 from orgs.registries.addresses import Rules
-from orgs.registries.base import LoginError
 from orgs.registries.outbound import addresses
 from orgs.registries.places import Places
+from orgs.registries.problems import LoginError
 from tests.support.certificates import make_certificates
 from tests.support.internet import HOST, Internet, Request, reply
 

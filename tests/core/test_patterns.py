@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from orgs.registries.base import Refused
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import InvalidPattern, MatchPattern, index_keys
+from orgs.registries.problems import Refused
 
 pytestmark = pytest.mark.once
 

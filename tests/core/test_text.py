@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgs.registries.base import Refused, text_problem
 from orgs.registries.catalogue import TYPES
+from orgs.registries.problems import Refused, text_problem
 from orgs.registries.text import has_control, is_storable, storable, storable_value
 
 pytestmark = pytest.mark.once

@@ -20,8 +20,8 @@ def main(project_id: str, image_text: str, threads: int) -> None:
     from django.db import connection
 
     from orgs.models import Project
-    from orgs.registries.base import LoginError
     from orgs.registries.images import ImageReference
+    from orgs.registries.problems import LoginError
     from orgs.services.audit.events import Actor
     from orgs.services.logins import issuing
 

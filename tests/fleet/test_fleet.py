@@ -12,8 +12,8 @@ import pytest
 from django.db import connection, connections
 
 from orgs.models import Project
-from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.logins import issuing
 from orgs.services.upstream import calls

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from orgs.models import AuditEvent, MatchPattern, RegistryEntry
-from orgs.registries.base import Ask, DockerLogin, LoginError, Refused
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
+from orgs.registries.problems import LoginError, Refused
+from orgs.registries.types import Ask, DockerLogin
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
 from orgs.services.entries.validating import Draft

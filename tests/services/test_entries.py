@@ -9,7 +9,7 @@ from django.db.models import RestrictedError
 from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, MatchPattern, RegistryEntry
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 from orgs.services.entries import door, validating
 from orgs.services.entries.validating import Draft
 from tests.conftest import CANARY, HOST

@@ -10,8 +10,9 @@ from cryptography.fernet import Fernet
 from django.db import transaction
 
 from orgs.models import AuditEvent, CachedLogin
-from orgs.registries.base import Image, LoginError, Refused
 from orgs.registries.places import Places
+from orgs.registries.problems import LoginError, Refused
+from orgs.registries.types import Image
 from orgs.services.upstream import calls
 from orgs.services.verification import images
 from orgs.services.verification.images import images_of

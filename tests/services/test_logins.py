@@ -9,8 +9,9 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, Project, RegistryEntry
-from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError
+from orgs.registries.types import DockerLogin
 from orgs.services.audit import events
 from orgs.services.entries import door
 from orgs.services.entries.validating import Draft

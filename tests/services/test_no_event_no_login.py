@@ -7,8 +7,8 @@ import pytest
 from django.db import DatabaseError, connection
 
 from orgs.models import AuditEvent
-from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.logins import issuing
 from tests.conftest import HOST

@@ -15,10 +15,10 @@ from django.test.utils import CaptureQueriesContext
 
 from orgs.models import Environment, MatchPattern, RegistryEntry
 from orgs.registries import images, patterns
-from orgs.registries.base import Refused
 from orgs.registries.ecr_policy import user_policy
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern as Pattern
+from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows

@@ -3,8 +3,8 @@
 import pytest
 
 from orgs.models import Environment
-from orgs.registries.base import LoginError
 from orgs.registries.images import InvalidImage, Server
+from orgs.registries.problems import LoginError
 from orgs.services.logins.resolve import resolve_server
 from tests.conftest import HOST
 

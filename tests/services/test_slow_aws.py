@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 
 from orgs.models import CachedLogin
 from orgs.registries import aws
-from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.logins import issuing, minting
 from orgs.services.upstream import calls

@@ -14,8 +14,8 @@ from django.test import Client
 
 from orgs import stored
 from orgs.models import AuditEvent, RegistryEntry, WorkerToken
-from orgs.registries.base import Refused
 from orgs.registries.catalogue import TYPES
+from orgs.registries.problems import Refused
 from orgs.registries.text import has_control
 from orgs.services.audit.events import Actor, record
 from orgs.services.bulk import importing

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from orgs.models import Project
-from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Full, Places
+from orgs.registries.problems import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.entries.new_keys import replacement_error
 from orgs.services.entries.validating import Draft

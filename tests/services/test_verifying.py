@@ -11,10 +11,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
-from orgs.registries.base import DockerLogin, LoginError, Refused
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Places
+from orgs.registries.problems import LoginError, Refused
+from orgs.registries.types import DockerLogin
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import Draft

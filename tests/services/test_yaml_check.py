@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 from orgs.services.bulk.files.valohai_yaml import MAX_BYTES, MAX_IMAGES, MAX_NODES, read_images
 from orgs.services.bulk.yaml_check import Result, check_yaml, report_json
 from tests.conftest import HOST

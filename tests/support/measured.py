@@ -24,7 +24,7 @@ def read(name: str, content: bytes) -> dict[str, Any]:
     """The file through its reader and, row by row, as far as import goes without a database."""
     import io
 
-    from orgs.registries.base import Refused
+    from orgs.registries.problems import Refused
     from orgs.services.bulk.files import Rows
     from orgs.services.bulk.files import rows as bounds
     from orgs.services.bulk.files.rows import MAX_ROWS, BrokenFile

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from orgs.registries.addresses import Rules
-from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.distribution import RegistryApi
+from orgs.registries.problems import LoginError
+from orgs.registries.types import DockerLogin
 from tests.conftest import CANARY
 from tests.support.internet import HOST, Request, Script, reply
 

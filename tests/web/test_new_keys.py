@@ -6,8 +6,9 @@ import pytest
 from django.db import connection, transaction
 
 from orgs.models import AuditEvent, RegistryEntry
-from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.places import Places
+from orgs.registries.problems import LoginError
+from orgs.registries.types import DockerLogin
 from orgs.services.entries import door
 from orgs.services.entries.new_keys import replacement_error
 from orgs.services.entries.validating import Draft

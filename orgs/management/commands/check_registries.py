@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
 from orgs.models import RegistryEntry
-from orgs.registries.base import LoginError, Refused
+from orgs.registries.problems import LoginError, Refused
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.verification.verifying import Report, verify_each
 

@@ -8,7 +8,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from orgs.management.base import Command as Base
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.tenancy import organizations, people
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from orgs.models import Organization, RegistryEntry
-from orgs.registries.base import Problem, Refused
+from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
 from orgs.services.entries.validating import secret_problems

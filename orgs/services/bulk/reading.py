@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orgs.models import Environment
-from orgs.registries.base import Problem, RegistryType
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.problems import Problem
+from orgs.registries.types import RegistryType
 from orgs.services.entries.validating import MAX_PATTERNS, Draft, Examined, examine
 
 from .files.columns import (

@@ -16,7 +16,7 @@ from django.db.models import Count
 
 from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
 from orgs.registries import patterns as pure
-from orgs.registries.base import Problem
+from orgs.registries.problems import Problem
 from orgs.services.entries import validating
 from orgs.services.entries.validating import Draft, duplicate, too_crowded
 

@@ -26,7 +26,7 @@ from orgs.models import (
     Verification,
     entry_title,
 )
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event, record
 

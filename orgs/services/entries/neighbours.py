@@ -17,9 +17,9 @@ from django.db.models import Q, QuerySet
 
 from orgs.models import Environment, MatchPattern, Organization
 from orgs.registries import patterns as pure
-from orgs.registries.base import Problem
 from orgs.registries.images import join_authority
 from orgs.registries.pattern_help import meet
+from orgs.registries.problems import Problem
 
 from .validating import duplicate
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orgs.models import RegistryEntry
-from orgs.registries.base import LoginError
+from orgs.registries.problems import LoginError
 from orgs.services.upstream.calls import looking, try_credentials
 
 from .validating import Draft, check

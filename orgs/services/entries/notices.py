@@ -14,7 +14,7 @@ from django.core.mail import EmailMessage
 from django.urls import reverse
 
 from orgs.models import Membership, Organization, RegistryEntry, User
-from orgs.registries.base import LoginError
+from orgs.registries.problems import LoginError
 from orgs.services.tenancy import tallies
 
 # Seconds: a mail server that answers has taken it by then, and a slow one holds nobody up.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orgs.models import RegistryEntry
-from orgs.registries.base import AccessPolicy
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.types import AccessPolicy
 
 from .validating import patterns_of
 

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
-from orgs.registries.base import LoginError
+from orgs.registries.problems import LoginError
 
 from . import notices
 

@@ -15,8 +15,9 @@ from django.db.models import Count, QuerySet
 from orgs import sealed, stored
 from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
 from orgs.registries import patterns as pure
-from orgs.registries.base import Field, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.problems import Problem, Refused
+from orgs.registries.types import Field, RegistryType
 
 MAX_PATTERNS = 100
 # Each pattern is written once for each environment.

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.images import HUB, HUB_ALIAS
+from orgs.registries.problems import LoginError
+from orgs.registries.types import DockerLogin
 
 from .issuing import Answer
 

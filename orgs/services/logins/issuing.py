@@ -16,8 +16,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
-from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, Refused
 from orgs.registries.patterns import readable
+from orgs.registries.problems import LoginError, Refused
+from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin
 from orgs.services.audit import events, repeats
 from orgs.services.entries.validating import type_of
 

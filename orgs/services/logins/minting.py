@@ -24,8 +24,9 @@ from django.db.models.functions import Now
 
 from orgs import sealed
 from orgs.models import CachedLogin, RegistryEntry, cached_login_context
-from orgs.registries.base import DockerLogin, LoginError
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.problems import LoginError
+from orgs.registries.types import DockerLogin
 from orgs.services.audit.clock import database_now
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import secrets_of

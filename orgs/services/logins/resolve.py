@@ -14,10 +14,10 @@ from typing import TypeAlias
 from django.db.models import Q
 
 from orgs.models import Environment, MatchPattern, Organization, Project, RegistryEntry
-from orgs.registries.base import LoginError
 from orgs.registries.images import HUB, ImageReference, Server
 from orgs.registries.patterns import MatchPattern as Pattern
 from orgs.registries.patterns import host_keys, index_keys, readable
+from orgs.registries.problems import LoginError
 
 # What a login is asked for.
 Wanted: TypeAlias = ImageReference | Server

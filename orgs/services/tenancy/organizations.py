@@ -25,7 +25,7 @@ from orgs.models import (
     User,
     WorkerToken,
 )
-from orgs.registries.base import Problem, Refused
+from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor, record
 
 AnyModel = TypeVar("AnyModel", bound=models.Model)

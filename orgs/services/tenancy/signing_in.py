@@ -13,7 +13,7 @@ import math
 from django.contrib.auth import authenticate
 
 from orgs.models import User
-from orgs.registries.base import LoginError
+from orgs.registries.problems import LoginError
 from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
 

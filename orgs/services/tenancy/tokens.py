@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import ApiToken, Environment, Membership, Organization, User, WorkerToken
-from orgs.registries.base import LoginError, Problem, Refused
+from orgs.registries.problems import LoginError, Problem, Refused
 from orgs.services.audit import repeats
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event, record

@@ -14,9 +14,10 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.models import RegistryEntry
-from orgs.registries.base import Ask, DockerLogin, InstanceRoleLogin, LoginError, RegistryType
 from orgs.registries.places import Places
+from orgs.registries.problems import LoginError
 from orgs.registries.turns import turns
+from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, RegistryType
 
 CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 # Seconds to wait before each further try of a new key. IAM is eventually consistent:

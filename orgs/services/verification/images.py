@@ -18,20 +18,11 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.models import RegistryEntry
-from orgs.registries.base import (
-    MOST_LISTED,
-    Ask,
-    DockerLogin,
-    Image,
-    ImageLister,
-    LoginError,
-    Problem,
-    Refused,
-    RegistryType,
-)
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
+from orgs.registries.problems import LoginError, Problem, Refused
+from orgs.registries.types import MOST_LISTED, Ask, DockerLogin, Image, ImageLister, RegistryType
 from orgs.services.audit.key_ids import without_key_ids
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting

@@ -11,8 +11,8 @@ from datetime import timedelta
 from django.db import transaction
 
 from orgs.models import Project, RegistryEntry, WorkerToken
-from orgs.registries.base import LoginError
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import LoginError
 from orgs.services.audit import repeats
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event

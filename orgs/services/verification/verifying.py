@@ -25,19 +25,12 @@ from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry, Verification
 from orgs.registries.addresses import Rules
-from orgs.registries.base import (
-    NO_LOGIN,
-    REFUSALS,
-    DockerLogin,
-    LoginError,
-    Problem,
-    Refused,
-    RegistryType,
-)
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
+from orgs.registries.problems import NO_LOGIN, REFUSALS, LoginError, Problem, Refused
 from orgs.registries.turns import turns
+from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.key_ids import without_key_ids

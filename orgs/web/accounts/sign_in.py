@@ -12,8 +12,8 @@ from django.urls import reverse_lazy
 
 from orgs.models import User
 from orgs.proxies import source_address
-from orgs.registries.base import LoginError
 from orgs.registries.places import Full
+from orgs.registries.problems import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import people, signing_in
 

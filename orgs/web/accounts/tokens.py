@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 
 from orgs import access
 from orgs.models import ApiToken, Membership, Organization, User
-from orgs.registries.base import Problem, Refused
+from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 from orgs.web.context import SignedIn, acting, posted

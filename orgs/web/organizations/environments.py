@@ -15,7 +15,7 @@ from django.utils.text import slugify
 from orgs import access
 from orgs.forms.verifying import PLAIN
 from orgs.models import Environment, Organization
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import organizations
 from orgs.web.context import SignedIn, acting, inside, posted

@@ -18,8 +18,8 @@ from django.views.decorators.http import condition, require_safe
 
 from orgs import access
 from orgs.models import MatchPattern, Organization, WorkerToken
-from orgs.registries.base import Refused
 from orgs.registries.images import HUB
+from orgs.registries.problems import Refused
 from orgs.services.audit import login_events
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens

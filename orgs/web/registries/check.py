@@ -12,8 +12,8 @@ from django.shortcuts import render
 from orgs import access
 from orgs.forms.verifying import PLAIN
 from orgs.models import Environment, Organization
-from orgs.registries.base import Refused
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import Refused
 from orgs.services.bulk import yaml_check
 from orgs.services.bulk.files import apart, valohai_yaml
 from orgs.services.bulk.yaml_check import Report

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_POST
 from orgs import access
 from orgs.forms.entry import EntryForm, requested_form
 from orgs.models import Organization, RegistryEntry
-from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.problems import Refused
 from orgs.services.entries import door
 from orgs.services.entries.usage import entry_usage
 from orgs.web.context import SignedIn, acting, inside

@@ -20,10 +20,11 @@ from django.views.decorators.http import require_POST
 from orgs import access
 from orgs.forms.entry import EntryForm
 from orgs.models import Environment, Organization
-from orgs.registries.base import AccessPolicy, Problem, Refused, RegistryType
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.registries.pattern_help import Covers, covers
 from orgs.registries.patterns import MatchPattern
+from orgs.registries.problems import Problem, Refused
+from orgs.registries.types import AccessPolicy, RegistryType
 from orgs.services.entries.neighbours import Neighbours, neighbours
 from orgs.services.entries.validating import parse_patterns
 from orgs.web.context import SignedIn

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 from orgs import access
 from orgs.forms.verifying import PLAIN
 from orgs.models import RegistryEntry
-from orgs.registries.base import LoginError, Problem, Refused
+from orgs.registries.problems import LoginError, Problem, Refused
 from orgs.services.verification.images import Listing, images_of
 from orgs.web.context import SignedIn, inside
 

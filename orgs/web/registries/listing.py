@@ -21,8 +21,8 @@ from django.views.decorators.http import require_POST
 from orgs import access
 from orgs.forms.verifying import verify_many
 from orgs.models import MatchPattern, Organization, RegistryEntry
-from orgs.registries.base import Refused
 from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.problems import Refused
 from orgs.services.bulk.exporting import WRITERS, Held
 from orgs.services.bulk.exporting import export as exported
 from orgs.services.entries import door

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from io import BytesIO
 
-from orgs.registries.base import Refused
+from orgs.registries.problems import Refused
 
 from . import Rows, wire
 from .valohai_yaml import read_images

@@ -16,8 +16,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import NoReturn
 
-from orgs.registries.base import Problem, Refused
 from orgs.registries.places import Places
+from orgs.registries.problems import Problem, Refused
 from orgs.registries.turns import turns
 
 from . import wire

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orgs.registries.base import Field, Problem
 from orgs.registries.catalogue import TYPES
+from orgs.registries.problems import Problem
+from orgs.registries.types import Field
 
 PATTERN, TYPE = "image_pattern", "type"
 ENVIRONMENTS, ENABLED, NOTE = "environments", "enabled", "note"

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from orgs.registries.base import Problem, Refused
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import Problem, Refused
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 50_000  # an alias counts for all that it stands for

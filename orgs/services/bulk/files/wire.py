@@ -8,8 +8,8 @@ from dataclasses import astuple
 from itertools import islice
 from typing import Any
 
-from orgs.registries.base import Problem, Refused
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import Problem, Refused
 
 from .columns import CellError
 from .rows import MAX_ROWS, BrokenFile, Row, too_large

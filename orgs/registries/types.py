@@ -1,7 +1,4 @@
-"""The words the whole house shares: problems, fields, registry types, logins.
-
-Pure: nothing here touches the ORM, forms or a request.
-"""
+"""What a registry type is: its fields, its rules, and what a login is."""
 
 from __future__ import annotations
 
@@ -9,104 +6,11 @@ import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, final
+from typing import Protocol, final
 
+from .patterns import MatchPattern
+from .problems import Problem, Refused, text_problem
 from .text import REPLACEMENT, has_control
-
-if TYPE_CHECKING:
-    from .patterns import MatchPattern
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something a person can mend: what happened, and what to do about it.
-
-    `code` is stable (CONTRACT «Field codes» and the status table), `what` and
-    `fix` are one sentence each and never hold a secret. `field` names the form
-    field it belongs to, or is None for the whole. `suggestion` is the corrected
-    value alone, where there is one.
-    """
-
-    code: str
-    what: str
-    fix: str = ""
-    field: str | None = None
-    suggestion: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.fix}".strip()
-
-
-class Refused(ValueError):
-    """Raised by parsers and validators with one or more `Problem`s."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(" ".join(str(problem) for problem in problems))
-        self.problems = problems
-
-    @property
-    def problem(self) -> Problem:
-        return self.problems[0]
-
-    @property
-    def code(self) -> str:
-        return self.problem.code
-
-
-def text_problem(
-    value: object, *, name: str | None, label: str, most: int | None, lines: bool = False
-) -> Problem | None:
-    """What is wrong with a value as text, whatever it should say; None where nothing is.
-
-    `most` is its greatest length in characters. The value is never repeated.
-    """
-    if not isinstance(value, str):
-        return Problem("not_text", f"{label} isn't text.", "Write it as text.", name)
-    if has_control(value, lines=lines):
-        what = f"{label} has a control character in it."
-        return Problem("control_character", what, "Write it again by hand.", name)
-    if most is not None and len(value) > most:
-        what = f"{label} is longer than {most:,} characters."
-        return Problem("too_long", what, "Write less.", name)
-    return None
-
-
-# What the transient half of the taxonomy is: asking again later may help.
-TRANSIENT = frozenset({"registry_unreachable", "throttled", "clock_skew"})
-# What the registry itself decided: asking again without a change won't help.
-REFUSALS = frozenset({"access_denied", "invalid_key", "signature_mismatch"})
-
-
-# What an outage means to workers that have no login yet; whoever knows of one says so
-# instead.
-NO_LOGIN = "workers can't pull until it answers"
-
-
-class LoginError(Exception):
-    """Why there is no login: a stable code, what happened, what to do.
-
-    `detail` is for the person, already cleaned of secrets and control
-    characters. `retry_after` is in seconds, or None where waiting doesn't help.
-    """
-
-    def __init__(self, code: str, what: str, fix: str = "", retry_after: int | None = None) -> None:
-        super().__init__(f"{code}: {what} {fix}".strip())
-        self.code = code
-        self.what = what
-        self.fix = fix
-        self.retry_after = retry_after
-
-    @property
-    def transient(self) -> bool:
-        return self.code in TRANSIENT
-
-    @property
-    def refused(self) -> bool:
-        return self.code in REFUSALS
-
-    @property
-    def detail(self) -> str:
-        return f"{self.what} {self.fix}".strip()
 
 
 @dataclass(frozen=True)
