@@ -8,7 +8,7 @@ bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 worker_class = "valohai_registries.serving.worker.BufferingWorker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Of these the worker keeps some for logins (serving/worker.py); of both kinds there are
-# more than may wait for a registry at once (services/upstream.py).
+# more than may wait for a registry at once (services/upstream/calls.py).
 threads = 32
 # Of each process: idle ones and those that are being read hold no thread.
 worker_connections = 2000

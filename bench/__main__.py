@@ -70,7 +70,7 @@ def resolve_cost() -> None:
     from orgs.registries.patterns import MatchPattern
     from orgs.services.entries.neighbours import neighbours
     from orgs.services.logins import resolve
-    from tests.services.test_resolve import plant
+    from tests.services.logins.test_resolve import plant
 
     few, many = (Organization.objects.create(name=name, slug=name) for name in ("few", "many"))
     plant(few, 10)

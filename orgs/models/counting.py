@@ -29,7 +29,7 @@ class Tally(models.Model):
 class Repeat(models.Model):
     """An event that was told, and how often the same has happened since.
 
-    The repeats become one event once the minute is over (`services.repeats`).
+    The repeats become one event once the minute is over (`services.audit.repeats`).
     """
 
     key = StoredText(max_length=64, unique=True)

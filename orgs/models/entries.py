@@ -211,7 +211,7 @@ def cached_login_context(entry_id: uuid.UUID, scope: str) -> str:
 class ImportDraft(models.Model):
     """A file that was chosen for import and waits for its person to confirm.
 
-    One per person and organization, for a quarter of an hour (`services.drafts`).
+    One per person and organization, for a quarter of an hour (`services.bulk.drafts`).
     The content holds secrets, so it is sealed.
     """
 

@@ -16,7 +16,7 @@ from orgs.models import AuditEvent, ImportDraft, Membership, Organization, Regis
 from orgs.services.bulk import drafts
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST, make_user
-from tests.web.test_importing import row, table
+from tests.web.registries.test_importing import row, table
 
 from .conftest import Page, at
 

@@ -17,7 +17,7 @@ from orgs.services.audit.login_events import LoginEvent, last_of, of_entry
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
 SHOWN = 10
 _ACTIONS = ("login.issued", "login.refused")
-# An event of repeats stands for as many refusals (services/repeats.py).
+# An event of repeats stands for as many refusals (services/audit/repeats.py).
 _REPEATS = Coalesce(Cast(KT("properties__times"), IntegerField()), Value(1))
 _OFTEN = Case(When(action="login.refused", then=_REPEATS), default=Value(1))
 

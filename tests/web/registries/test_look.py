@@ -12,8 +12,7 @@ from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
 from orgs.templatetags import registries as tags
 from tests.conftest import HOST
-
-from .conftest import NEW
+from tests.web.conftest import NEW
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 from orgs.models import AuditEvent, Environment, WorkerToken
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
-
-from .conftest import Page
+from tests.web.conftest import Page
 
 LIST = "/organizations/acme/environments/"
 NEW = f"{LIST}new/"

@@ -11,8 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
-
-from .conftest import url
+from tests.web.conftest import url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

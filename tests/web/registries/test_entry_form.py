@@ -7,8 +7,7 @@ import pytest
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import TYPES
 from tests.conftest import CANARY, HOST
-
-from .conftest import NEW, TYPED, Page, url
+from tests.web.conftest import NEW, TYPED, Page, url
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 NEW_KEY = "AKIAI44QH8DHBEXAMPLE"

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from orgs.models import AuditEvent, MatchPattern, RegistryEntry
 from orgs.services.bulk import importing
 from tests.conftest import CANARY, HOST
-from tests.services.test_importing import csv_file, csv_row
+from tests.services.bulk.test_importing import csv_file, csv_row
 from tests.support import PROJECT_ROOT
 from tests.support.product import database_url
 
@@ -140,7 +140,7 @@ def test_ctrl_c_leaves_nothing(run, file, acme, monkeypatch):
 def test_a_killed_import_leaves_nothing_and_can_be_repeated(run, file, acme, blow):
     path = file(*[csv_row(f"{HOST}/r{number}") for number in range(35)])
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.services.import_in_steps", path, "acme"],
+        [sys.executable, "-m", "tests.services.bulk.import_in_steps", path, "acme"],
         env=os.environ
         | {
             "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",

@@ -1,6 +1,6 @@
 """`import_registries` that stops after each chunk it wrote, for whoever kills it there.
 
-`python -m tests.services.import_in_steps FILE SLUG` with the settings in the
+`python -m tests.services.bulk.import_in_steps FILE SLUG` with the settings in the
 environment: prints a line a chunk, and goes on when one is typed.
 """
 

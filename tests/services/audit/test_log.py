@@ -10,10 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
-from orgs.services.audit.events import Actor, event
 
 from orgs.models import AuditEvent
 from orgs.services.audit import log
+from orgs.services.audit.events import Actor, event
 from orgs.services.audit.log import Filters
 from tests.conftest import HOST
 

@@ -17,8 +17,7 @@ from orgs.services.bulk import exporting
 from orgs.services.bulk.files import apart
 from orgs.web.middleware import bodies
 from tests.support import PROJECT_ROOT
-
-from .conftest import NEW, TYPED, Page
+from tests.web.conftest import NEW, TYPED, Page
 
 pytestmark = pytest.mark.django_db
 

@@ -12,11 +12,11 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Repeat, Tally
 from orgs.registries.places import Full
 from orgs.services.audit import repeats
+from orgs.services.audit.events import Actor
 from orgs.services.tenancy import attempts, passwords, people, tallies
 from orgs.services.tenancy.signing_in import SignInRefused, sign_in
 from tests.conftest import PASSWORD

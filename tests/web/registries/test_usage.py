@@ -14,8 +14,7 @@ from orgs.services.audit import events
 from orgs.services.audit.events import Actor
 from orgs.services.entries.usage import SHOWN, Counted, usage_of
 from tests.conftest import CANARY, HOST
-
-from .conftest import Page, url
+from tests.web.conftest import Page, url
 
 pytestmark = pytest.mark.django_db
 

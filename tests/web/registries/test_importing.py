@@ -20,8 +20,7 @@ from orgs.services.bulk import drafts, rotation
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST, make_user
 from tests.test_canary import database_bytes
-
-from .conftest import Page
+from tests.web.conftest import Page
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,7 @@ import pytest
 
 from orgs.models import ApiToken, AuditEvent, Membership
 from orgs.services.tenancy import tokens
-
-from .conftest import Page
+from tests.web.conftest import Page
 
 TOKENS = "/accounts/tokens/"
 TEXT = re.compile(r"vra_[0-9a-f]{16}_[0-9a-f]{64}")

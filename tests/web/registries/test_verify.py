@@ -7,8 +7,7 @@ import pytest
 from orgs.models import RegistryEntry, Verification
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
-
-from .conftest import NEW, TYPED, Page, url
+from tests.web.conftest import NEW, TYPED, Page, url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,13 +10,12 @@ from django.contrib.auth.tokens import default_token_generator
 from django.core.management import call_command
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
-from orgs.services.audit.events import Actor
 
 from orgs.models import AuditEvent, Tally, User
+from orgs.services.audit.events import Actor
 from orgs.services.tenancy import attempts, passwords, people
 from tests.conftest import PASSWORD
-
-from .conftest import Page
+from tests.web.conftest import Page
 
 pytestmark = pytest.mark.django_db
 

@@ -20,8 +20,7 @@ from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST
-
-from .conftest import NEW, TYPED, Page, url
+from tests.web.conftest import NEW, TYPED, Page, url
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,7 @@ from orgs.models import AuditEvent, RegistryEntry
 from orgs.services.audit.events import Actor, record
 from orgs.services.bulk.files.valohai_yaml import MAX_BYTES
 from tests.conftest import HOST
-
-from .conftest import Page
+from tests.web.conftest import Page
 
 CHECK = "/organizations/acme/registries/check/"
 IMAGE = f"{HOST}/my-ml-image:v1.0"

@@ -10,13 +10,12 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.utils import timezone
-from orgs.services.audit.events import Actor, record
 
 from orgs.models import AuditEvent, Project, WorkerToken
+from orgs.services.audit.events import Actor, record
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
-
-from .conftest import Page
+from tests.web.conftest import Page
 
 WORKERS = "/organizations/acme/workers/"
 ISSUE, SETUP = f"{WORKERS}issue/", f"{WORKERS}setup/"

@@ -14,8 +14,7 @@ from orgs.services.entries.new_keys import replacement_error
 from orgs.services.entries.validating import Draft
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
-
-from .conftest import NEW, TYPED, Page, url
+from tests.web.conftest import NEW, TYPED, Page, url
 
 # No test's own transaction around it: AWS is never asked inside one.
 pytestmark = pytest.mark.django_db(transaction=True)

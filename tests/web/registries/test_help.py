@@ -11,8 +11,7 @@ from django.urls import reverse
 
 from orgs.models import Environment
 from tests.conftest import CANARY, HOST
-
-from .conftest import NEW, TYPED, Page, url
+from tests.web.conftest import NEW, TYPED, Page, url
 
 HELP = "/organizations/acme/registries/help/"
 
