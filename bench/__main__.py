@@ -107,7 +107,7 @@ def cached_login_cost(aws) -> None:
     from orgs.services.audit import events
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door
-    from orgs.services.entries.validating import Draft
+    from orgs.services.entries.validating import EntrySpec
     from orgs.services.logins import issuing
     from orgs.services.tenancy import organizations
 
@@ -123,7 +123,7 @@ def cached_login_cost(aws) -> None:
         door.entry_create(
             organization=organization,
             actor=COMMAND_LINE,
-            draft=Draft(
+            spec=EntrySpec(
                 "aws-ecr",
                 [f"{HOST}/*"],
                 {"access_key_id": keys[0]},

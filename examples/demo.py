@@ -40,7 +40,7 @@ def walk(aws) -> None:
 
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door
-    from orgs.services.entries.validating import Draft
+    from orgs.services.entries.validating import EntrySpec
     from orgs.services.tenancy import organizations
 
     image = yaml.safe_load(EXAMPLE.read_text())[0]["step"]["image"]
@@ -62,7 +62,7 @@ def walk(aws) -> None:
     entry = door.entry_create(
         organization=acme,
         actor=COMMAND_LINE,
-        draft=Draft(
+        spec=EntrySpec(
             registry_type="aws-ecr",
             patterns=[f"{host}/*"],
             config={"access_key_id": key_id},

@@ -16,7 +16,7 @@ from orgs.registries.problems import Refused
 from orgs.services.bulk.files import Rows
 from orgs.services.bulk.files.rows import BrokenFile
 from orgs.services.bulk.files.valohai_yaml import read_images
-from orgs.services.bulk.reading import Drafter
+from orgs.services.bulk.reading import SpecReader
 from tests.support import hostile
 
 from .figures import Figures
@@ -292,10 +292,10 @@ def files(count: int, seed: int) -> Figures:
 def _drafted(content: bytes, format: str, environments: Any) -> list[tuple[str, str]]:
     """(code, everything that is told) of each error, or of all that is fine."""
     told = []
-    drafter = Drafter(environments)
+    reader = SpecReader(environments)
     try:
         for row in Rows(BytesIO(content), format):
-            errors = drafter.draft(row).errors()
+            errors = reader.read(row).errors()
             told += [(error.code, f"{error} {error!r}") for error in errors]
     except BrokenFile as broken:
         told += [(error.code, f"{error} {error!r}") for error in broken.errors]

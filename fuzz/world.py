@@ -65,7 +65,7 @@ class World:
         from orgs.models import AuditEvent
         from orgs.services.audit.events import Actor
         from orgs.services.entries import door
-        from orgs.services.entries.validating import Draft
+        from orgs.services.entries.validating import EntrySpec
 
         host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
         wanted: dict[str, tuple[str, dict[str, str], dict[str, str], list[Any]]] = {
@@ -81,9 +81,9 @@ class World:
         standing = {str(entry): entry for entry in acme.entries.all()}
         for pattern, (kind, config, secrets, environments) in wanted.items():
             if pattern not in standing:
-                draft = Draft(kind, [pattern], config, secrets, environments)
+                spec = EntrySpec(kind, [pattern], config, secrets, environments)
                 standing[pattern] = door.entry_create(
-                    organization=acme, actor=Actor("fuzz"), draft=draft
+                    organization=acme, actor=Actor("fuzz"), spec=spec
                 )
         chosen = standing[f"{host}/team/*"].pk
         event = AuditEvent.objects.values_list("pk", flat=True).first()

@@ -44,7 +44,7 @@ from orgs.services.audit.events import COMMAND_LINE, Actor
 from orgs.services.bulk import drafts
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing
 from orgs.services.tenancy import attempts, organizations, people, tallies, tokens
 from orgs.services.verification import outcomes
@@ -249,8 +249,8 @@ def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> N
         }
         config = of_kind[kind][0] if config is None else config
         secrets = of_kind[kind][1] if secrets is None else secrets
-        draft = Draft(kind, patterns, config, secrets, **rest)
-        made = door.entry_create(organization=acme, actor=alice, draft=draft)
+        spec = EntrySpec(kind, patterns, config, secrets, **rest)
+        made = door.entry_create(organization=acme, actor=alice, spec=spec)
         cast.entries[name] = made
         return made
 

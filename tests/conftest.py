@@ -11,7 +11,7 @@ from django.db import connection
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
 from tests.support.fake_aws import FakeAws
@@ -116,14 +116,14 @@ def make_entry(acme: Organization, actor: Actor) -> Callable[..., RegistryEntry]
             "aws-ecr-role": ({"role_name": "ValohaiWorkerRole"}, {}),
         }
         default_config, default_secrets = defaults.get(registry_type, ({}, {}))
-        draft = Draft(
+        spec = EntrySpec(
             registry_type=registry_type,
             patterns=[pattern] if isinstance(pattern, str) else pattern,
             config=default_config if config is None else config,
             secrets=default_secrets if secrets is None else secrets,
             **rest,
         )
-        return door.entry_create(organization=organization, actor=actor, draft=draft)
+        return door.entry_create(organization=organization, actor=actor, spec=spec)
 
     return make
 

@@ -19,7 +19,7 @@ from django.db import connection
 from django.test import Client
 
 from orgs import sealed
-from orgs.models import AuditEvent, Environment, MatchPattern, RegistryEntry, Verification
+from orgs.models import AuditEvent, Environment, IndexedPattern, RegistryEntry, Verification
 from orgs.registries.images import ImageReference
 from orgs.registries.problems import LoginError, Refused
 from orgs.services.audit import log
@@ -59,7 +59,7 @@ def _column(name: str, value: str) -> Callable[[RegistryEntry], None]:
 
 def _pattern(text: str, normalized: str | None = None) -> Callable[[RegistryEntry], None]:
     def write(entry: RegistryEntry) -> None:
-        rows = MatchPattern.objects.filter(entry=entry)
+        rows = IndexedPattern.objects.filter(entry=entry)
         rows.update(text=text, **({"normalized": normalized} if normalized else {}))
 
     return write
@@ -97,7 +97,7 @@ BROKEN: dict[str, Callable[[RegistryEntry], None]] = {
     "control characters in the note": _column("note", "a\x1b[31m\x07b\u202e"),
     "a pattern that is none": _pattern("not a pattern \x1b", "neither is this"),
     "a pattern's text alone": _pattern("https://x/y:tag"),
-    "no pattern": lambda entry: MatchPattern.objects.filter(entry=entry).delete() and None,
+    "no pattern": lambda entry: IndexedPattern.objects.filter(entry=entry).delete() and None,
     "half a surrogate in the secret": _sealed('{"secret_access_key": "\\ud800abc"}'),
     "NUL in the secret": _sealed('{"secret_access_key": "a\\u0000b"}'),
     "a secret that is a list": _sealed("[1]"),

@@ -22,7 +22,7 @@ from orgs.registries.types import DockerLogin
 from orgs.services.audit.events import Actor
 from orgs.services.bulk.files import apart
 from orgs.services.entries import door, notices
-from orgs.services.entries.validating import Draft, check
+from orgs.services.entries.validating import EntrySpec, validate
 from orgs.services.logins import issuing
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
@@ -108,8 +108,8 @@ def test_a_saved_form_leaves_it_in_no_session_or_event(client, alice, acme):
 def test_an_error_page_does_not_show_it(alice, acme, monkeypatch, debug, mailoutbox):
     """A crash with the secret in the form, in local variables and in the message's reach."""
 
-    def crash(*, organization, actor, draft):
-        secret_access_key = draft.secrets["secret_access_key"]
+    def crash(*, organization, actor, spec):
+        secret_access_key = spec.secrets["secret_access_key"]
         raise RuntimeError(f"crashed with {len(secret_access_key)} characters")
 
     monkeypatch.setattr(door, "entry_create", crash)
@@ -184,9 +184,9 @@ def test_verifying_and_looking_at_images_do_not_tell_it(
 
 def test_reprs_hide_logins_drafts_and_entries(make_entry):
     entry = make_entry()
-    draft = Draft("aws-ecr", [f"{HOST}/*"], {}, {"secret_access_key": CANARY})
-    checked = check(
-        Draft(
+    spec = EntrySpec("aws-ecr", [f"{HOST}/*"], {}, {"secret_access_key": CANARY})
+    valid = validate(
+        EntrySpec(
             "aws-ecr",
             [f"{HOST}/*"],
             {"access_key_id": "AKIAIOSFODNN7EXAMPLE"},
@@ -194,7 +194,7 @@ def test_reprs_hide_logins_drafts_and_entries(make_entry):
         )
     )
     login = DockerLogin("AWS", CANARY, None)
-    for value in (entry, entry.secrets, draft, checked, login, vars(entry)):
+    for value in (entry, entry.secrets, spec, valid, login, vars(entry)):
         assert CANARY not in repr(value)
         assert CANARY not in f"{value}"
     assert CANARY.encode() not in pickle.dumps(entry)

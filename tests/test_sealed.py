@@ -16,7 +16,7 @@ from orgs.models import CachedLogin, RegistryEntry
 from orgs.sealed import NotSealed, Sealed, Unreadable, seal
 from orgs.services.bulk import rotation
 from orgs.services.entries import door
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db
@@ -159,11 +159,11 @@ def test_rotation_names_what_it_cannot_open(make_entry, settings, capsys):
 def test_an_unreadable_secret_can_be_entered_again(make_entry, actor):
     entry = make_entry()
     RegistryEntry.objects.filter(pk=entry.pk).update(secrets=Sealed(b"damaged"))
-    draft = Draft(
+    spec = EntrySpec(
         "aws-ecr",
         [f"{HOST}/*"],
         {"access_key_id": entry.config["access_key_id"]},
         {"secret_access_key": "b" * 40},
     )
-    door.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, spec=spec)
     assert revealed(entry) == "b" * 40

@@ -111,9 +111,9 @@ def _entry(slug: str, path: str, kind: str, config: Any, secrets: Any = None) ->
     from orgs.models import Organization
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door
-    from orgs.services.entries.validating import Draft
+    from orgs.services.entries.validating import EntrySpec
 
-    draft = Draft(kind, [f"{HOST}/{path}"], config, secrets or {})
+    spec = EntrySpec(kind, [f"{HOST}/{path}"], config, secrets or {})
     organization = Organization.objects.get(slug=slug)
-    made = door.entry_create(organization=organization, actor=COMMAND_LINE, draft=draft)
+    made = door.entry_create(organization=organization, actor=COMMAND_LINE, spec=spec)
     return str(made.pk)

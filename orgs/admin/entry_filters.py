@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from orgs.models import Environment, MatchPattern, Organization
+from orgs.models import Environment, IndexedPattern, Organization
 from orgs.registries.catalogue import TYPES
 from orgs.services.entries.attention import OLD, old_key, unused
 
@@ -79,7 +79,7 @@ class EnvironmentFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset
-        limited = MatchPattern.objects.filter(environment__slug=self.value())
+        limited = IndexedPattern.objects.filter(environment__slug=self.value())
         return queryset.filter(pk__in=limited.values("entry"))
 
 

@@ -1,6 +1,6 @@
 """Registry entries for scripts, as the platform's Terraform provider speaks of them.
 
-All writing goes through `services.entries`; here requests become drafts.
+All writing goes through `services.entries`; here requests become specs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orgs.models import ApiToken, Environment, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries import door
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 
 from . import schemas
 from .authentication import ApiTokenAuth, person_actor
@@ -87,7 +87,7 @@ def create(request: HttpRequest, given: schemas.CredentialsInput) -> Status:
     made = door.entry_create(
         organization=organization,
         actor=person_actor(request, token, organization),
-        draft=_draft(given, organization, {}),
+        spec=_spec(given, organization, {}),
     )
     return Status(201, _shown(access.entry_in(organization, made.pk)))
 
@@ -179,17 +179,17 @@ def _change(
     door.entry_update(
         entry=entry,
         actor=person_actor(request, token, organization),
-        draft=_draft(given, organization, kept, entry),
+        spec=_spec(given, organization, kept, entry),
     )
     return _shown(access.entry_in(organization, entry.pk))
 
 
-def _draft(
+def _spec(
     given: schemas.CredentialsChange,
     organization: Organization,
     kept: Mapping[str, str],
     entry: RegistryEntry | None = None,
-) -> Draft:
+) -> EntrySpec:
     """What is asked for; from `entry` and its configuration `kept` what was left out."""
     registry_type = given.type or (entry.registry_type if entry else "")
     config, secrets = _configuration(registry_type, given.configuration or {})
@@ -200,7 +200,7 @@ def _draft(
     if given.environments is not None:
         environments = _environments(organization, given.environments)
     enabled, note = (entry.enabled, entry.note) if entry else (True, "")
-    return Draft(
+    return EntrySpec(
         registry_type=registry_type,
         patterns=patterns,
         config={**kept, **config},

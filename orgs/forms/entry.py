@@ -22,7 +22,7 @@ from orgs.registries.types import Field, RegistryType
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
 from orgs.services.entries.new_keys import replacement_error
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 
 FROM_PATTERN = "From the pattern"
 ANYWAY = "use_anyway"
@@ -186,9 +186,9 @@ class EntryForm(forms.ModelForm):
             or ("environments" in self.fields and bool(self["environments"].value()))
         )
 
-    def draft(self) -> Draft:
+    def spec(self) -> EntrySpec:
         given = self.cleaned_data
-        return Draft(
+        return EntrySpec(
             registry_type=self.type.slug,
             patterns=given.get("patterns") or [],
             config={f.name: given.get(f.name) or "" for f in self.type.config_fields},
@@ -200,7 +200,7 @@ class EntryForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         try:
-            door.entry_check(organization=self.organization, draft=self.draft(), entry=self.entry)
+            door.entry_validate(organization=self.organization, spec=self.spec(), entry=self.entry)
         except Refused as refused:
             # A field that is wrong already looks empty to the service: once is enough.
             told = set(self.errors)
@@ -246,7 +246,7 @@ class EntryForm(forms.ModelForm):
     def _key_works(self) -> bool:
         if self.entry is None or self.cleaned_data.get(ANYWAY):
             return True
-        failed = replacement_error(self.entry, self.draft())
+        failed = replacement_error(self.entry, self.spec())
         if failed is None:
             return True
         what = "failed" if failed.refused else "couldn't be tested"
@@ -271,9 +271,9 @@ class EntryForm(forms.ModelForm):
         try:
             if self.entry is None:
                 return door.entry_create(
-                    organization=self.organization, actor=actor, draft=self.draft()
+                    organization=self.organization, actor=actor, spec=self.spec()
                 )
-            return door.entry_update(entry=self.entry, actor=actor, draft=self.draft())
+            return door.entry_update(entry=self.entry, actor=actor, spec=self.spec())
         except Refused as refused:  # someone was faster
             self.refuse(refused.problems)
             self._drop_secrets()

@@ -5,7 +5,7 @@ from .counting import Repeat, Tally
 from .entries import (
     CachedLogin,
     ImportDraft,
-    MatchPattern,
+    IndexedPattern,
     RegistryEntry,
     RegistryEntryQuerySet,
     Verification,
@@ -31,7 +31,7 @@ __all__ = [
     "CachedLogin",
     "Environment",
     "ImportDraft",
-    "MatchPattern",
+    "IndexedPattern",
     "Membership",
     "Organization",
     "OrganizationQuerySet",

@@ -66,7 +66,7 @@ class RegistryEntry(models.Model):
     updated_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     secrets_changed_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
-    # The newest real result, from a check or a worker's login.
+    # The newest real result, from a verification or a worker's login.
     status = StoredText(max_length=12, choices=Status, default=Status.UNVERIFIED)
     status_at = models.DateTimeField(null=True)
     status_code = StoredText(max_length=40, cut=True, blank=True)
@@ -114,7 +114,7 @@ def entry_title(patterns: Sequence[str]) -> str:
     return f"{patterns[0]}{more}" if patterns else ""
 
 
-class MatchPattern(models.Model):
+class IndexedPattern(models.Model):
     """The index of resolution: one row per pattern × environment (null = all)."""
 
     # `pattern_lookup` begins with it: an index of its own would only cost writes.
@@ -134,6 +134,7 @@ class MatchPattern(models.Model):
     position = models.PositiveSmallIntegerField()
 
     class Meta:
+        db_table = "orgs_matchpattern"
         constraints = [
             # Two, since NULLs are distinct, and `nulls_distinct=False` silently
             # makes no constraint at all on SQLite.
@@ -157,7 +158,7 @@ class MatchPattern(models.Model):
 
 
 class Verification(models.Model):
-    """The newest check of an entry, step by step; the claim lets one run at a time."""
+    """The newest verification of an entry, step by step; the claim lets one run at a time."""
 
     entry = models.OneToOneField(RegistryEntry, models.CASCADE, related_name="verification")
     at = models.DateTimeField(null=True)

@@ -126,7 +126,7 @@ class AwsEcr(_Ecr):
         REGION_FIELD,
     )
 
-    def check(
+    def clean_own(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         problems: list[Problem] = []
@@ -200,7 +200,7 @@ class AwsEcrRole(_Ecr):
         REGION_FIELD,
     )
 
-    def check(
+    def clean_own(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         problems: list[Problem] = []

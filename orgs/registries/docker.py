@@ -66,7 +66,7 @@ class DockerRegistry(RegistryType):
         ),
     )
 
-    def check(
+    def clean_own(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         username, password = config.get("username", "").strip(), secrets.get("password", "")

@@ -165,13 +165,13 @@ class RegistryType(abc.ABC):
         given: dict[str, object] = {**config, **secrets}
         if unreadable := list(self._unreadable(given)):
             raise Refused(*unreadable)
-        cleaned = self.check(config, secrets, patterns)
+        cleaned = self.clean_own(config, secrets, patterns)
         if wrong := list(self._beyond_declared({**cleaned[0], **cleaned[1]})):
             raise Refused(*wrong)
         return cleaned
 
     @abc.abstractmethod
-    def check(
+    def clean_own(
         self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
         """A type's own part of `clean`; every value given is text that can be stored.

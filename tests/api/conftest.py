@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 from django.test import Client
-from orgs.services.audit.events import Actor
 
 from orgs.api import authentication, limits
 from orgs.models import Organization, Project, RegistryEntry
+from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from orgs.models import AuditEvent, Membership, Project, RegistryEntry, Repeat
 from orgs.services.entries import door
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 
@@ -124,8 +124,8 @@ def test_then_it_works(report, role):
 
 def test_a_change_of_the_entry_forgets_it(report, role, actor):
     report("not_on_ec2")
-    draft = Draft("aws-ecr-role", [f"{HOST}/*"], {"role_name": "Other"})
-    changed = door.entry_update(entry=role, actor=actor, draft=draft)
+    spec = EntrySpec("aws-ecr-role", [f"{HOST}/*"], {"role_name": "Other"})
+    changed = door.entry_update(entry=role, actor=actor, spec=spec)
     assert (changed.status, changed.status_reporter) == ("unverified", "")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from orgs.services.audit.events import Actor, record
 from playwright.sync_api import expect
 
 from orgs.models import WorkerToken
+from orgs.services.audit.events import Actor, record
 from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
 

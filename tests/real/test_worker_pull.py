@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from orgs.services.audit.events import Actor
 
 from orgs.models import Project
+from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
 from tests.support import PROJECT_ROOT, product

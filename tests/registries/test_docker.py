@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from orgs.models import AuditEvent, MatchPattern, RegistryEntry
+from orgs.models import AuditEvent, IndexedPattern, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
-from orgs.registries.patterns import MatchPattern as Pattern
+from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import LoginError, Refused
 from orgs.registries.types import Ask, DockerLogin
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing
 from tests.conftest import CANARY
 
@@ -22,7 +22,7 @@ ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
 def clean(patterns="registry.example.com/*", username="robot", password=CANARY):
-    parsed = [Pattern.parse(text) for text in patterns.split()]
+    parsed = [MatchPattern.parse(text) for text in patterns.split()]
     return TYPE.clean({"username": username}, {"password": password}, parsed)
 
 
@@ -133,7 +133,7 @@ def change(entry, actor, **changes):
         "config": {"username": "robot"},
         **changes,
     }
-    return door.entry_update(entry=entry, actor=actor, draft=Draft(**given))
+    return door.entry_update(entry=entry, actor=actor, spec=EntrySpec(**given))
 
 
 def ask(project, image):
@@ -163,7 +163,7 @@ def test_other_ports_and_paths_get_nothing(entry, project):
 @pytest.mark.django_db(transaction=True)
 def test_a_pattern_that_leaves_the_host_open_gets_no_password(entry, project):
     """As saving never makes one, it is made behind its back."""
-    MatchPattern.objects.filter(entry=entry, position=0).update(
+    IndexedPattern.objects.filter(entry=entry, position=0).update(
         text="*.example.com:5000/*",
         normalized="*.example.com:5000/*",
         host="*.example.com:5000",

@@ -21,7 +21,7 @@ from orgs.services.audit.events import Actor, record
 from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.tenancy import organizations, people, tokens
 from tests.conftest import HOST
 
@@ -83,7 +83,7 @@ def _names(acme, alice, project, gpu):
 # Made of what was checked, out of closed sets, or of random letters.
 MADE = {
     *(("Membership", "role"), ("RegistryEntry", "registry_type"), ("RegistryEntry", "status")),
-    *(("MatchPattern", name) for name in ("text", "normalized", "host", "prefix")),
+    *(("IndexedPattern", name) for name in ("text", "normalized", "host", "prefix")),
     *(("Verification", "image"), ("CachedLogin", "scope"), ("ImportDraft", "format")),
     *((kind, name) for kind in ("WorkerToken", "ApiToken") for name in ("key_id", "digest")),
     *((kind, "key") for kind in ("Tally", "Repeat")),
@@ -166,14 +166,14 @@ def test_a_lookup_by_what_cant_be_stored_finds_nothing(acme, make_entry) -> None
 def _create(acme, kind, patterns=("registry.example.com/*",), *, note="", **changed):
     registry_type = next(t for t in TYPES if t.slug == kind)
     given = {f.name: WELL[f.name] for f in registry_type.fields} | changed
-    draft = Draft(
+    spec = EntrySpec(
         registry_type=kind,
         patterns=patterns,
         config={f.name: given[f.name] for f in registry_type.config_fields},
         secrets={f.name: given[f.name] for f in registry_type.secret_fields},
         note=note,
     )
-    return door.entry_create(organization=acme, actor=Actor("tests"), draft=draft)
+    return door.entry_create(organization=acme, actor=Actor("tests"), spec=spec)
 
 
 def _pattern(kind) -> str:

@@ -30,7 +30,7 @@ def read(name: str, content: bytes) -> dict[str, Any]:
     from orgs.services.bulk.files.rows import MAX_ROWS, BrokenFile
     from orgs.services.bulk.files.valohai_yaml import read_images
     from orgs.services.bulk.importing import PLACES_A_ROW
-    from orgs.services.bulk.reading import Drafter
+    from orgs.services.bulk.reading import SpecReader
 
     told: list[tuple[str, str]] = []
     rows = lookups = 0
@@ -48,11 +48,11 @@ def read(name: str, content: bytes) -> dict[str, Any]:
             return {"rows": 0, "lookups": 0, "told": [(refused.code, str(refused))]}
         told = [(image.problem.code, str(image.problem)) for image in images if image.problem]
         return {"rows": len(images), "lookups": 0, "told": told[:20]}
-    drafter = Drafter(KNOWN, MAX_ROWS * PLACES_A_ROW)  # type: ignore[arg-type]
+    reader = SpecReader(KNOWN, MAX_ROWS * PLACES_A_ROW)  # type: ignore[arg-type]
     try:
         for row in Rows(io.BytesIO(content), name.rpartition(".")[2]):
             rows += 1
-            told += [(error.code, str(error)) for error in drafter.draft(row).errors()]
+            told += [(error.code, str(error)) for error in reader.read(row).errors()]
             told = told[:20]
     except BrokenFile as broken:
         told += [(error.code, str(error)) for error in broken.errors]

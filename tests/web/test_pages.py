@@ -16,7 +16,7 @@ from django.views.defaults import server_error
 from orgs.models import AuditEvent, Membership, Project, RegistryEntry, User
 from orgs.services.audit.events import record
 from orgs.services.entries import door
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from tests.conftest import CANARY, HOST, PASSWORD
 
 from .conftest import NEW, Page, url
@@ -192,7 +192,7 @@ def test_twice_as_many_need_as_many_queries(
 
 def test_entry(look, alice, bob, make_entry, actor) -> None:
     entry = make_entry([f"{HOST}/my-repo/*", f"{HOST}/team-*/x"], note="ask Ute")
-    changed = Draft(
+    changed = EntrySpec(
         "aws-ecr", [f"{HOST}/my-repo/*"], {**entry.config, "access_key_id": "AKIAI44QH8DHBEXAMPLE"},
         {"secret_access_key": CANARY[::-1]},
     )  # fmt: skip
@@ -204,7 +204,7 @@ def test_entry(look, alice, bob, make_entry, actor) -> None:
     assert page.texts["button"].index("Disable") < len(page.texts["button"])
     assert page.html.index(">Disable<") < page.html.index(">Delete<")
     assert "Added by tests" in page.text
-    door.entry_update(entry=entry, actor=actor, draft=changed)
+    door.entry_update(entry=entry, actor=actor, spec=changed)
     page = look(alice, url("entry", entry))
     assert "Access Key ID: AKIAIOSFODNN7EXAMPLE → AKIAI44QH8DHBEXAMPLE" in page.text
     assert "Secret: changed" in page.text

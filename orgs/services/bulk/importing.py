@@ -1,4 +1,4 @@
-"""Bulk import: all rows of a file checked, then all written, or none.
+"""Bulk import: all rows of a file validated, then all written, or none.
 
 `plan` tells what `apply` would do; both read the file from its beginning, so that
 what is held of it stays small. What is right for a row is decided where it is for
@@ -20,7 +20,7 @@ from orgs.services.entries.validating import secret_problems
 
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
 from .files.rows import BrokenFile, Row, broken
-from .reading import Drafted, Drafter
+from .reading import RowSpec, SpecReader
 from .standing import Standing, chunks, claims_of, key_of
 
 CHUNK = 500  # rows looked up and written together
@@ -76,7 +76,7 @@ class Report:
         self.untold += len(self.errors[room:])
         self.errors = [*self.errors[:room], *errors]
 
-    def refuse_row(self, row: Drafted) -> None:
+    def refuse_row(self, row: RowSpec) -> None:
         """Tell of a row; with `MAX_TOLD` told already, only its errors' number is known."""
         before = len(self.errors)
         if before < MAX_TOLD and row.refusals:
@@ -86,7 +86,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Judged:
-    drafted: Drafted
+    row_spec: RowSpec
     entry: RegistryEntry | None
     outcome: Outcome
     changes: dict[str, Any]
@@ -158,19 +158,19 @@ def _run(
     judge = _Judge(organization, update, limit)
     digest = hashlib.sha256()
     try:
-        for some in chunks(map(judge.drafter.draft, _limited(rows, limit)), CHUNK):
+        for some in chunks(map(judge.reader.read, _limited(rows, limit)), CHUNK):
             chunk = judge.all(some)
             for judged in chunk:
                 report.rows += 1
                 kind = judged.outcome.kind
                 setattr(report, kind, getattr(report, kind) + 1)
-                report.refuse_row(judged.drafted)
+                report.refuse_row(judged.row_spec)
                 if kind != "refused":
                     entry = judged.entry.pk if judged.entry else ""
                     digest.update(f"{report.rows} {kind} {entry} {judged.changes}\n".encode())
                 on_row(judged.outcome)
             if report.untold > MAX_ERRORS - MAX_TOLD:
-                raise _too_many_errors(chunk[-1].drafted.row)
+                raise _too_many_errors(chunk[-1].row_spec.row)
             yield chunk
     except BrokenFile as found:
         report.end(found.errors)
@@ -188,13 +188,13 @@ def _limited(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
 def _write(organization: Organization, actor: Actor, chunk: Sequence[_Judged]) -> None:
     new, changed = [], {}
     for judged in chunk:
-        found = judged.drafted.found
-        if found is None or found.checked is None:
-            raise AssertionError("A row without errors is checked.")
+        found = judged.row_spec.found
+        if found is None or found.valid is None:
+            raise AssertionError("A row without errors is valid.")
         if judged.outcome.kind == "created":
-            new.append((judged.drafted.draft, found.checked))
+            new.append((judged.row_spec.spec, found.valid))
         elif judged.entry is not None and judged.changes:
-            changed[judged.entry.pk] = (judged.drafted.draft, found.checked)
+            changed[judged.entry.pk] = (judged.row_spec.spec, found.valid)
     door.write_new(organization, actor, new)
     for entry in door.locked(list(changed)) if changed else []:
         door.write_change(entry, actor, *changed[entry.pk])
@@ -206,25 +206,25 @@ class _Judge:
     def __init__(self, organization: Organization, update: bool, limit: int | None) -> None:
         self.standing = Standing(organization)
         places = None if limit is None else limit * PLACES_A_ROW
-        self.drafter = Drafter(self.standing.environments, places)
+        self.reader = SpecReader(self.standing.environments, places)
         self.update = update
         # Entries that an earlier row changes; no other row may mean them too.
         self.claimed: set[object] = set()
 
-    def all(self, rows: Sequence[Drafted]) -> list[_Judged]:
+    def all(self, rows: Sequence[RowSpec]) -> list[_Judged]:
         judged: list[_Judged] = []
-        for drafted in self._together(rows):
-            self.standing.look_up([(d.found.patterns, d.draft) for d in drafted if d.found])
-            judged += [self.one(row) for row in drafted]
+        for row_spec in self._together(rows):
+            self.standing.look_up([(d.found.patterns, d.spec) for d in row_spec if d.found])
+            judged += [self.one(row) for row in row_spec]
         return judged
 
-    def _together(self, rows: Sequence[Drafted]) -> Iterator[list[Drafted]]:
+    def _together(self, rows: Sequence[RowSpec]) -> Iterator[list[RowSpec]]:
         """The rows, no more at once than name `MAX_PLACES` patterns in an environment, but
         for a single one."""
-        some: list[Drafted] = []
+        some: list[RowSpec] = []
         count = 0
         for row in rows:
-            places = len(row.draft.patterns) * max(1, len(row.draft.environments))
+            places = len(row.spec.patterns) * max(1, len(row.spec.environments))
             if some and count + places > MAX_PLACES:
                 yield some
                 some, count = [], 0
@@ -232,7 +232,7 @@ class _Judge:
             count += places
         yield some
 
-    def one(self, row: Drafted) -> _Judged:
+    def one(self, row: RowSpec) -> _Judged:
         entry: RegistryEntry | None = None
         changes: dict[str, Any] = {}
         if row.found is not None:
@@ -242,7 +242,7 @@ class _Judge:
                     entry, changes = self._beside_what_stands(row)
                 except Refused as refused:
                     row.refuse(*refused.problems)
-            row.refuse(*secret_problems(row.draft, row.found, entry))
+            row.refuse(*secret_problems(row.spec, row.found, entry))
         kind: Kind = "unchanged"
         if row.refusals:
             kind = "refused"
@@ -251,19 +251,19 @@ class _Judge:
         elif changes:
             kind = "updated"
             self.claimed.add(entry.pk)
-        shown = "" if PATTERN in row.wrong else " ".join(row.draft.patterns)
+        shown = "" if PATTERN in row.wrong else " ".join(row.spec.patterns)
         outcome = Outcome(row.row, shown, kind, _columns(row, changes))
         return _Judged(row, entry, outcome, changes)
 
-    def _beside_what_stands(self, row: Drafted) -> tuple[RegistryEntry | None, dict[str, Any]]:
+    def _beside_what_stands(self, row: RowSpec) -> tuple[RegistryEntry | None, dict[str, Any]]:
         """The entry that the row means and what it would change there, or None."""
-        patterns, draft = row.found.patterns if row.found else [], row.draft
-        claims = claims_of(patterns, draft)
+        patterns, spec = row.found.patterns if row.found else [], row.spec
+        claims = claims_of(patterns, spec)
         earlier = self.standing.row_with(claims)
-        if draft.enabled and earlier is not None:
+        if spec.enabled and earlier is not None:
             row.refuse(_duplicate_row(earlier))
         entry, changes = self._find(row, earlier)
-        if draft.enabled:
+        if spec.enabled:
             self.standing.take(row.row, claims)
             if earlier is None and (entry is None or not entry.enabled):
                 row.refuse(*self.standing.conflicts(patterns, claims, entry))
@@ -272,28 +272,28 @@ class _Judge:
         return entry, changes
 
     def _find(
-        self, row: Drafted, earlier: int | None
+        self, row: RowSpec, earlier: int | None
     ) -> tuple[RegistryEntry | None, dict[str, Any]]:
         if row.found is None:
             return None, {}
-        draft, checked = row.draft, row.found.checked
+        spec, valid = row.spec, row.found.valid
 
         def changes(entry: RegistryEntry) -> dict[str, Any]:
-            return door.changes(entry, draft, checked) if checked else {}
+            return door.changes(entry, spec, valid) if valid else {}
 
         candidates = [
             entry
-            for entry in self.standing.candidates(key_of(row.found.patterns, draft))
+            for entry in self.standing.candidates(key_of(row.found.patterns, spec))
             if entry.pk not in self.claimed
         ]
         if len(candidates) > MAX_CANDIDATES:
             raise Refused(_ambiguous(len(candidates)))
-        same = [entry for entry in candidates if entry.enabled == draft.enabled]
+        same = [entry for entry in candidates if entry.enabled == spec.enabled]
         for entry in same:
             if not (found := changes(entry)) or len(candidates) == 1:
                 return entry, found
         # Beside an enabled row for a pattern, a disabled one isn't about the same entry.
-        if not same and (draft.enabled or earlier is None):
+        if not same and (spec.enabled or earlier is None):
             same = candidates
         if len(same) > 1:
             raise Refused(_ambiguous(len(same)))
@@ -302,7 +302,7 @@ class _Judge:
         return same[0], changes(same[0])
 
 
-def _columns(row: Drafted, changes: dict[str, Any]) -> list[str]:
+def _columns(row: RowSpec, changes: dict[str, Any]) -> list[str]:
     """The columns of what an event tells as changed."""
     columns = []
     for name, change in changes.items():
@@ -310,7 +310,7 @@ def _columns(row: Drafted, changes: dict[str, Any]) -> list[str]:
             before, after = change
             columns += [key for key in {**before, **after} if before.get(key) != after.get(key)]
         elif name == "secret":
-            columns += [secret for secret, value in row.draft.secrets.items() if value]
+            columns += [secret for secret, value in row.spec.secrets.items() if value]
         else:
             columns.append(PATTERN if name == "patterns" else name)
     return columns
@@ -349,5 +349,5 @@ def _too_many_errors(row: int) -> BrokenFile:
 
 
 def _changed_meanwhile() -> CellError:
-    what = "Registries were changed since the file was checked, so something else would be done."
+    what = "Registries were changed since the file was valid, so something else would be done."
     return CellError(None, "", "", "changed_meanwhile", what, "Check the file again.")

@@ -1,4 +1,4 @@
-"""From a row of an import file to a draft, and what is wrong with the row by itself."""
+"""From a row of an import file to a spec, and what is wrong with the row by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orgs.models import Environment
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Problem
 from orgs.registries.types import RegistryType
-from orgs.services.entries.validating import MAX_PATTERNS, Draft, Examined, examine
+from orgs.services.entries.validating import MAX_PATTERNS, EntrySpec, Examined, examine
 
 from .files.columns import (
     ENABLED,
@@ -38,7 +38,7 @@ MOST_TOLD = 20  # of what is wrong in one row
 
 
 @dataclass(frozen=True)
-class Drafted:
+class RowSpec:
     """A row as far as it could be read, with what is wrong in it.
 
     `cells` are its texts, for what may be told of them. `found` is None where not
@@ -47,7 +47,7 @@ class Drafted:
 
     row: int
     cells: dict[str, str] = field(repr=False)
-    draft: Draft
+    spec: EntrySpec
     found: Examined | None
     refusals: list[Problem | CellError] = field(repr=False)
 
@@ -76,7 +76,7 @@ class Drafted:
         return [next(safe) if isinstance(refusal, Problem) else refusal for refusal in told]
 
 
-class Drafter:
+class SpecReader:
     """Reads the rows of a file; `environments` are the organization's, by slug.
 
     `places` bounds the patterns of all rows, counted once for each of their environments;
@@ -89,15 +89,15 @@ class Drafter:
         self._places_left = places
         self._some = ", ".join(sorted(environments)[:10])
 
-    def draft(self, row: Row) -> Drafted:
-        """The row's draft; raises `BrokenFile` where this and earlier rows are too many."""
+    def read(self, row: Row) -> RowSpec:
+        """The row's spec; raises `BrokenFile` where this and earlier rows are too many."""
         problems: list[Problem] = []
         texts = {name: _text(name, value, problems) for name, value in row.cells.items()}
         slug = texts.get(TYPE, "").strip().lower()
         registry_type = BY_SLUG.get(slug)
         fields = registry_type.fields if registry_type else ()
         slugs = list(dict.fromkeys(texts.get(ENVIRONMENTS, "").split()))
-        draft = Draft(
+        spec = EntrySpec(
             registry_type=slug,
             patterns=_patterns(texts.get(PATTERN, ""), problems),
             config={f.name: texts.get(f.name, "") for f in fields if not f.secret},
@@ -106,19 +106,19 @@ class Drafter:
             enabled=_enabled(texts.get(ENABLED, ""), problems),
             note=texts.get(NOTE, ""),
         )
-        self._count(row, len(draft.patterns) * max(1, len(draft.environments)))
+        self._count(row, len(spec.patterns) * max(1, len(spec.environments)))
         cells = {name: value for name, value in row.cells.items() if isinstance(value, str)}
         if row.errors:
-            return Drafted(row.number, cells, draft, None, list(row.errors))
-        drafted = Drafted(row.number, cells, draft, examine(draft), [])
-        drafted.refuse(*problems)
+            return RowSpec(row.number, cells, spec, None, list(row.errors))
+        row_spec = RowSpec(row.number, cells, spec, examine(spec), [])
+        row_spec.refuse(*problems)
         if any(slug not in self.environments for slug in slugs):
-            drafted.refusals.append(self._unknown_environment(drafted, slugs))
+            row_spec.refusals.append(self._unknown_environment(row_spec, slugs))
         if registry_type:
-            drafted.refuse(*_of_other_types(registry_type, texts))
-        if drafted.found:
-            drafted.refuse(*drafted.found.problems)
-        return drafted
+            row_spec.refuse(*_of_other_types(registry_type, texts))
+        if row_spec.found:
+            row_spec.refuse(*row_spec.found.problems)
+        return row_spec
 
     def _count(self, row: Row, places: int) -> None:
         if self._places_left is None:
@@ -129,7 +129,7 @@ class Drafter:
             fix = "Use wider patterns, or split the file."
             raise broken("too_many_places", what, fix, row.number)
 
-    def _unknown_environment(self, row: Drafted, slugs: list[str]) -> CellError:
+    def _unknown_environment(self, row: RowSpec, slugs: list[str]) -> CellError:
         """Names what the organization has, and never the cell: it may be a secret."""
         near = [self.near.of(slug) for slug in slugs if slug not in self.environments]
         meant = list(dict.fromkeys(match for match in near if match))

@@ -14,11 +14,11 @@ from uuid import UUID
 
 from django.db.models import Count
 
-from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
-from orgs.registries import patterns as pure
+from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
+from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Problem
 from orgs.services.entries import validating
-from orgs.services.entries.validating import Draft, duplicate, too_crowded
+from orgs.services.entries.validating import EntrySpec, duplicate, too_crowded
 
 # Patterns and environments: what update knows an entry by.
 Key: TypeAlias = tuple[frozenset[str], frozenset[int]]
@@ -40,13 +40,13 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def key_of(patterns: Sequence[pure.MatchPattern], draft: Draft) -> Key:
-    return frozenset(map(str, patterns)), frozenset(e.pk for e in draft.environments)
+def key_of(patterns: Sequence[MatchPattern], spec: EntrySpec) -> Key:
+    return frozenset(map(str, patterns)), frozenset(e.pk for e in spec.environments)
 
 
-def claims_of(patterns: Sequence[pure.MatchPattern], draft: Draft) -> list[Claim]:
+def claims_of(patterns: Sequence[MatchPattern], spec: EntrySpec) -> list[Claim]:
     """What an enabled entry reserves: each pattern in each of its environments."""
-    environments: list[int | None] = [e.pk for e in draft.environments] or [None]
+    environments: list[int | None] = [e.pk for e in spec.environments] or [None]
     return [(str(p), environment) for p in patterns for environment in environments]
 
 
@@ -66,15 +66,15 @@ class Standing:
 
     def _find_disabled(self) -> dict[int, list[UUID]]:
         """Disabled entries by hash(pattern): no index finds them, and they are few."""
-        rows = MatchPattern.objects.filter(organization=self.organization, enabled=False)
+        rows = IndexedPattern.objects.filter(organization=self.organization, enabled=False)
         found: dict[int, list[UUID]] = defaultdict(list)
         for text, entry_id in rows.values_list("normalized", "entry_id").iterator():
             found[hash(text)].append(entry_id)
         return found
 
-    def look_up(self, rows: Sequence[tuple[Sequence[pure.MatchPattern], Draft]]) -> None:
+    def look_up(self, rows: Sequence[tuple[Sequence[MatchPattern], EntrySpec]]) -> None:
         """Find what the rows may name; the other methods speak of these only."""
-        claims = {claim for patterns, draft in rows for claim in claims_of(patterns, draft)}
+        claims = {claim for patterns, spec in rows for claim in claims_of(patterns, spec)}
         self._holders = dict(self._find_holders(claims))
         named = set(self._holders.values())
         for text, _ in claims:
@@ -95,7 +95,7 @@ class Standing:
             else:
                 somewhere.add(text)
                 environments.add(environment)
-        rows = MatchPattern.objects.filter(organization=self.organization, enabled=True)
+        rows = IndexedPattern.objects.filter(organization=self.organization, enabled=True)
         for texts, place in (
             (everywhere, {"environment": None}),
             (somewhere, {"environment__in": environments}),
@@ -127,16 +127,16 @@ class Standing:
 
     def conflicts(
         self,
-        patterns: Sequence[pure.MatchPattern],
+        patterns: Sequence[MatchPattern],
         claims: Sequence[Claim],
         entry: RegistryEntry | None,
     ) -> list[Problem]:
-        """As `checking.conflicts`, for a row that is new or comes to be enabled."""
+        """As `validating.conflicts`, for a row that is new or comes to be enabled."""
         own = entry.pk if entry else None
         problems = []
         taken = (c for c in claims if self._holders.get(c, own) != own)
         for text, environment in islice(taken, MOST_TOLD):
-            row = MatchPattern.objects.select_related("entry", "environment").get(
+            row = IndexedPattern.objects.select_related("entry", "environment").get(
                 entry=self._holders[text, environment], normalized=text, environment=environment
             )
             problems.append(duplicate(row))
@@ -158,7 +158,7 @@ class _Crowds:
     """How many patterns with wildcards come to stand at one place (DESIGN, rule 9)."""
 
     def __init__(self, organization: Organization) -> None:
-        self._rows = MatchPattern.objects.filter(
+        self._rows = IndexedPattern.objects.filter(
             organization=organization, enabled=True, wildcard_path=True
         )
         places = self._rows.values("host", "prefix").annotate(n=Count("normalized", distinct=True))
@@ -167,7 +167,7 @@ class _Crowds:
         # What stands at places that are nearly full, looked up once for each.
         self._full: dict[tuple[str, str], set[int]] = {}
 
-    def add(self, pattern: pure.MatchPattern, in_file: Callable[[str], bool]) -> list[Problem]:
+    def add(self, pattern: MatchPattern, in_file: Callable[[str], bool]) -> list[Problem]:
         place = (pattern.authority, pattern.literal_prefix)
         # Each place can have one of these. Nearly all patterns are such, so they
         # aren't kept, but looked for once a place is nearly full.

@@ -1,6 +1,6 @@
 """The one door for writing registry entries.
 
-Web form, Django admin, import and API all bring a `Draft`; what is wrong with it
+Web form, Django admin, import and API all bring a `EntrySpec`; what is wrong with it
 comes back as `Refused` with every problem at once, and nothing is written.
 """
 
@@ -20,7 +20,7 @@ from orgs.models import (
     AuditEvent,
     CachedLogin,
     Environment,
-    MatchPattern,
+    IndexedPattern,
     Organization,
     RegistryEntry,
     Verification,
@@ -30,51 +30,51 @@ from orgs.registries.problems import Refused
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event, record
 
-from .validating import Checked, Draft, check_all, conflicts, parse_patterns, secrets_of
+from .validating import EntrySpec, ValidSpec, conflicts, parse_patterns, secrets_of, validate_all
 
 # What a change of must raise credentials_version, and forgets the verification.
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
 
 
-def entry_check(
-    *, organization: Organization, draft: Draft, entry: RegistryEntry | None = None
+def entry_validate(
+    *, organization: Organization, spec: EntrySpec, entry: RegistryEntry | None = None
 ) -> None:
     """All that saving would refuse, as `Refused`; writes nothing."""
-    check_all(organization, draft, entry)
+    validate_all(organization, spec, entry)
 
 
 # --- writing ------------------------------------------------------------------
 
 
-def entry_create(*, organization: Organization, actor: Actor, draft: Draft) -> RegistryEntry:
+def entry_create(*, organization: Organization, actor: Actor, spec: EntrySpec) -> RegistryEntry:
     """A new entry and its event, or `Refused` and nothing."""
     with one_by_one(organization):
-        checked = check_all(organization, draft)
-        (entry,) = write_new(organization, actor, [(draft, checked)])
+        valid = validate_all(organization, spec)
+        (entry,) = write_new(organization, actor, [(spec, valid)])
     return entry
 
 
 def write_new(
-    organization: Organization, actor: Actor, drafts: Sequence[tuple[Draft, Checked]]
+    organization: Organization, actor: Actor, specs: Sequence[tuple[EntrySpec, ValidSpec]]
 ) -> list[RegistryEntry]:
-    """New entries and an event for each; already checked, and inside `one_by_one`."""
+    """New entries and an event for each; already validated, and inside `one_by_one`."""
     by = actor.user.pk if actor.user else None
     made, rows, events = [], [], []
     now = database_now()
-    for draft, checked in drafts:
+    for spec, valid in specs:
         entry = RegistryEntry(
             organization_id=organization.pk,
-            registry_type=checked.type.slug,
-            config=checked.config,
-            enabled=draft.enabled,
-            note=draft.note,
+            registry_type=valid.type.slug,
+            config=valid.config,
+            enabled=spec.enabled,
+            note=spec.note,
             created_by_id=by,
             updated_by_id=by,
         )
-        _seal(entry, checked, now)
+        _seal(entry, valid, now)
         made.append(entry)
-        rows += _rows(entry, checked, draft.environments)
-        told = _told_draft(draft, checked)
+        rows += _rows(entry, valid, spec.environments)
+        told = _told_spec(spec, valid)
         events.append(
             event(
                 actor=actor,
@@ -86,12 +86,12 @@ def write_new(
             )
         )
     RegistryEntry.objects.bulk_create(made)
-    MatchPattern.objects.bulk_create(rows)
+    IndexedPattern.objects.bulk_create(rows)
     AuditEvent.objects.bulk_create(events)
     return made
 
 
-def entry_update(*, entry: RegistryEntry, actor: Actor, draft: Draft) -> RegistryEntry:
+def entry_update(*, entry: RegistryEntry, actor: Actor, spec: EntrySpec) -> RegistryEntry:
     """Change an entry; repeating what stands changes nothing and tells nothing.
 
     Any change of type, configuration, secret or enabled raises
@@ -99,41 +99,41 @@ def entry_update(*, entry: RegistryEntry, actor: Actor, draft: Draft) -> Registr
     """
     with one_by_one(entry.organization):
         (entry,) = locked([entry.pk])
-        checked = check_all(entry.organization, draft, entry)
-        write_change(entry, actor, draft, checked)
+        valid = validate_all(entry.organization, spec, entry)
+        write_change(entry, actor, spec, valid)
     return entry
 
 
-def changes(entry: RegistryEntry, draft: Draft, checked: Checked) -> dict[str, Any]:
-    """What the draft would change, as an event tells it: {name: [before, after]}.
+def changes(entry: RegistryEntry, spec: EntrySpec, valid: ValidSpec) -> dict[str, Any]:
+    """What the spec would change, as an event tells it: {name: [before, after]}.
 
     Of a secret it only says so. Reveals the entry's secret where one is given.
     """
-    before, after = _told(entry, entry.environments), _told_draft(draft, checked)
+    before, after = _told(entry, entry.environments), _told_spec(spec, valid)
     found: dict[str, Any] = {
         name: [before[name], after[name]] for name in before if before[name] != after[name]
     }
-    if checked.secrets and ("type" in found or checked.secrets != _revealed(entry)):
+    if valid.secrets and ("type" in found or valid.secrets != _revealed(entry)):
         found["secret"] = "changed"  # noqa: S105
     return found
 
 
 def write_change(
-    entry: RegistryEntry, actor: Actor, draft: Draft, checked: Checked
+    entry: RegistryEntry, actor: Actor, spec: EntrySpec, valid: ValidSpec
 ) -> dict[str, Any]:
-    """Write and tell what differs; already checked, and `locked` inside `one_by_one`."""
-    found = changes(entry, draft, checked)
+    """Write and tell what differs; already validated, and `locked` inside `one_by_one`."""
+    found = changes(entry, spec, valid)
     if not found:
         return found
-    entry.registry_type = checked.type.slug
-    entry.config = checked.config
-    entry.enabled = draft.enabled
-    entry.note = draft.note
+    entry.registry_type = valid.type.slug
+    entry.config = valid.config
+    entry.enabled = spec.enabled
+    entry.note = spec.note
     if "type" in found or "secret" in found:
-        _seal(entry, checked, database_now())
+        _seal(entry, valid, database_now())
     if not found.keys().isdisjoint({"patterns", "environments", "enabled"}):
         entry.patterns.all().delete()
-        MatchPattern.objects.bulk_create(_rows(entry, checked, draft.environments))
+        IndexedPattern.objects.bulk_create(_rows(entry, valid, spec.environments))
         entry._prefetched_objects_cache = {}  # type: ignore[attr-defined]
     _save_change(entry, actor, "entry.updated", found)
     return found
@@ -177,7 +177,7 @@ def one_by_one(organization: Organization) -> Iterator[None]:
     """A transaction in which the organization's entries are written one by one.
 
     The constraint alone would refuse a racing duplicate as well, but with a
-    database's words; behind the lock the check itself finds it.
+    database's words; behind the lock validating itself finds it.
     """
     with transaction.atomic():
         Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
@@ -198,12 +198,12 @@ def locked(keys: Sequence[UUID]) -> list[RegistryEntry]:
     return found
 
 
-def _seal(entry: RegistryEntry, checked: Checked, now: datetime) -> None:
+def _seal(entry: RegistryEntry, valid: ValidSpec, now: datetime) -> None:
     """Seal what was given, erasing what was there."""
     entry.secrets = (
-        sealed.seal(json.dumps(checked.secrets), entry.sealed_for) if checked.secrets else None
+        sealed.seal(json.dumps(valid.secrets), entry.sealed_for) if valid.secrets else None
     )
-    entry.secrets_changed_at = now if checked.secrets else None
+    entry.secrets_changed_at = now if valid.secrets else None
 
 
 def _revealed(entry: RegistryEntry) -> dict[str, str] | None:
@@ -215,10 +215,10 @@ def _revealed(entry: RegistryEntry) -> dict[str, str] | None:
 
 
 def _rows(
-    entry: RegistryEntry, checked: Checked, environments: Iterable[Environment]
-) -> list[MatchPattern]:
+    entry: RegistryEntry, valid: ValidSpec, environments: Iterable[Environment]
+) -> list[IndexedPattern]:
     return [
-        MatchPattern(
+        IndexedPattern(
             organization_id=entry.organization_id,
             entry_id=entry.pk,
             environment_id=environment.pk if environment else None,
@@ -231,7 +231,7 @@ def _rows(
             wildcard_path=pattern.has_wildcard_path,
             position=position,
         )
-        for position, pattern in enumerate(checked.patterns)
+        for position, pattern in enumerate(valid.patterns)
         for environment in _or_all(environments)
     ]
 
@@ -253,15 +253,15 @@ def _told(entry: RegistryEntry, environments: Sequence[Environment]) -> dict[str
     }
 
 
-def _told_draft(draft: Draft, checked: Checked) -> dict[str, Any]:
+def _told_spec(spec: EntrySpec, valid: ValidSpec) -> dict[str, Any]:
     """What `_told` will say of the entry once this is written."""
     return {
-        "type": checked.type.slug,
-        "patterns": [pattern.text for pattern in checked.patterns],
-        "configuration": checked.config,
-        "environments": [e.slug for e in sorted(draft.environments, key=lambda e: e.name)],
-        "enabled": draft.enabled,
-        "note": draft.note,
+        "type": valid.type.slug,
+        "patterns": [pattern.text for pattern in valid.patterns],
+        "configuration": valid.config,
+        "environments": [e.slug for e in sorted(spec.environments, key=lambda e: e.name)],
+        "enabled": spec.enabled,
+        "note": spec.note,
     }
 
 

@@ -15,10 +15,10 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from orgs.models import Environment, MatchPattern, Organization
-from orgs.registries import patterns as pure
+from orgs.models import Environment, IndexedPattern, Organization
 from orgs.registries.images import join_authority
 from orgs.registries.pattern_help import meet
+from orgs.registries.patterns import MatchPattern, Rank, readable
 from orgs.registries.problems import Problem
 
 from .validating import duplicate
@@ -28,7 +28,7 @@ MAX_PATTERNS = 10
 MAX_ROWS = 200  # per query
 
 # A pattern as the order sees it: rank, whether it's for some environments, text (rule 4).
-Order: TypeAlias = tuple[pure.Rank, bool, str]
+Order: TypeAlias = tuple[Rank, bool, str]
 
 
 class Relation(StrEnum):
@@ -64,7 +64,7 @@ class Neighbours:
 
 def neighbours(
     organization: Organization,
-    patterns: Sequence[pure.MatchPattern],
+    patterns: Sequence[MatchPattern],
     environments: Collection[Environment] = (),
     exclude: UUID | None = None,
 ) -> Neighbours:
@@ -79,7 +79,7 @@ def neighbours(
     met: dict[tuple[Relation, UUID, str], set[str]] = {}
     duplicates: dict[str, Problem] = {}
     for row in rows:
-        for theirs, ours in product(pure.readable([row.normalized]), patterns):
+        for theirs, ours in product(readable([row.normalized]), patterns):
             if not meet(ours, theirs):
                 continue
             if ours == theirs and (row.environment_id is None) is (not environments):
@@ -105,7 +105,7 @@ def _shown(
 
 
 def _relation(
-    row: MatchPattern, theirs: pure.MatchPattern, ours: pure.MatchPattern, limited: bool
+    row: IndexedPattern, theirs: MatchPattern, ours: MatchPattern, limited: bool
 ) -> Relation:
     theirs_first = _order(theirs, row.environment_id is not None) > _order(ours, limited)
     if theirs.rank == ours.rank and theirs != ours:
@@ -113,11 +113,11 @@ def _relation(
     return Relation.KEEPS if theirs_first else Relation.GIVES_WAY
 
 
-def _order(pattern: pure.MatchPattern, limited: bool) -> Order:
+def _order(pattern: MatchPattern, limited: bool) -> Order:
     return (pattern.rank, limited, str(pattern))
 
 
-def _where(row: MatchPattern, environments: Collection[Environment]) -> list[str]:
+def _where(row: IndexedPattern, environments: Collection[Environment]) -> list[str]:
     if row.environment is not None:
         return [row.environment.name]
     return [environment.name for environment in environments]
@@ -128,15 +128,15 @@ def _where(row: MatchPattern, environments: Collection[Environment]) -> list[str
 
 def _rows(
     organization: Organization,
-    patterns: Sequence[pure.MatchPattern],
+    patterns: Sequence[MatchPattern],
     environments: Collection[Environment],
     exclude: UUID | None,
-) -> tuple[list[MatchPattern], bool]:
+) -> tuple[list[IndexedPattern], bool]:
     """`(rows that may meet the patterns, whether there were more)`.
 
     Two queries, so that a great many narrower ones can't crowd out the wider ones.
     """
-    rows = MatchPattern.objects.filter(organization=organization, enabled=True)
+    rows = IndexedPattern.objects.filter(organization=organization, enabled=True)
     if environments:
         rows = rows.filter(Q(environment=None) | Q(environment__in=environments))
     if exclude is not None:
@@ -152,14 +152,14 @@ def _rows(
     return list(found.values()), any(len(some) > MAX_ROWS for some in read)
 
 
-def _some(rows: QuerySet[MatchPattern]) -> list[MatchPattern]:
+def _some(rows: QuerySet[IndexedPattern]) -> list[IndexedPattern]:
     """One more than are used, to know whether there are more."""
     # In the index's order, so that nothing is sorted before the limit.
     rows = rows.select_related("entry", "environment").order_by("host", "prefix")
     return list(rows.defer("entry__secrets", "entry__config")[: MAX_ROWS + 1])
 
 
-def _on_host(pattern: pure.MatchPattern) -> Q:
+def _on_host(pattern: MatchPattern) -> Q:
     """Rows on hosts that the pattern's host may share."""
     name, _, parent = pattern.host.partition(".")
     beside = join_authority(f"*.{parent}", pattern.port)

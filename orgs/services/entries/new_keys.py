@@ -6,25 +6,25 @@ from orgs.models import RegistryEntry
 from orgs.registries.problems import LoginError
 from orgs.services.upstream.calls import looking, try_credentials
 
-from .validating import Draft, check
+from .validating import EntrySpec, validate
 
 
-def replacement_error(entry: RegistryEntry, draft: Draft) -> LoginError | None:
-    """Why the draft's new secret shouldn't replace the entry's; None where it may.
+def replacement_error(entry: RegistryEntry, spec: EntrySpec) -> LoginError | None:
+    """Why the spec's new secret shouldn't replace the entry's; None where it may.
 
     Also where there is nothing to try: no new secret, another type than before, one
     whose logins aren't minted here, or a disabled entry, which nobody relies on.
     Raises `Refused` for what saving would refuse as well.
     """
-    if not (entry.enabled and draft.enabled and entry.registry_type == draft.registry_type):
+    if not (entry.enabled and spec.enabled and entry.registry_type == spec.registry_type):
         return None
-    checked = check(draft, entry)
-    if not (checked.type.minted and checked.secrets):
+    valid = validate(spec, entry)
+    if not (valid.type.minted and valid.secrets):
         return None
-    host = checked.type.example_host(checked.patterns[0])
+    host = valid.type.example_host(valid.patterns[0])
     try:
         with looking(entry):
-            try_credentials(checked.type, checked.config, checked.secrets, host)
+            try_credentials(valid.type, valid.config, valid.secrets, host)
     except LoginError as error:
         return error
     return None

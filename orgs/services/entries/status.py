@@ -1,4 +1,4 @@
-"""What is known of an entry: the newest real result, from a check or a worker's login.
+"""What is known of an entry: the newest real result, from a verification or a worker's login.
 
 Org admins get one mail when an entry turns failing and one when it works again; what
 they were told last stands in the row, so that no two processes tell it twice. An entry
@@ -21,7 +21,7 @@ from . import notices
 Status = RegistryEntry.Status
 BROKEN = (Status.FAILING, Status.UNREADABLE)
 MAILED_EVERY = timedelta(minutes=30)
-# Found out by a check only, after the login: that a login was obtained proves nothing
+# Found out by verifying only, after the login: that a login was obtained proves nothing
 # against them.
 BEYOND_LOGIN = frozenset({"login_refused", "image_denied", "not_a_registry", "redirected"})
 
@@ -37,7 +37,7 @@ def status_mark(
     """Store a result, unless the entry's credentials changed since it was read.
 
     `reporter` is the worker token that told it. `login_only` where nothing was seen
-    but a login: then what a check found out beyond it stays.
+    but a login: then what verifying found out beyond it stays.
     """
     rows = RegistryEntry.objects.filter(pk=entry.pk, credentials_version=entry.credentials_version)
     if login_only:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from django.db.models import Count, QuerySet
 
 from orgs import sealed, stored
-from orgs.models import Environment, MatchPattern, Organization, RegistryEntry
-from orgs.registries import patterns as pure
+from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.patterns import MatchPattern, readable
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
 
@@ -30,7 +30,7 @@ MAX_WILDCARD_PATHS = 200
 
 
 @dataclass(frozen=True)
-class Draft:
+class EntrySpec:
     """What someone wants an entry to be. No environments means all of them.
 
     On an update, a secret left out or blank stays as it is, under rule 6.
@@ -46,44 +46,44 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A draft that holds by itself: parsed, completed, normalized."""
+class ValidSpec:
+    """A spec that holds by itself: parsed, completed, normalized."""
 
     type: RegistryType
-    patterns: list[pure.MatchPattern]
+    patterns: list[MatchPattern]
     config: dict[str, str]
     secrets: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A draft as far as it could be read; `checked` where the type takes it.
+    """A spec as far as it could be read; `valid` where the type takes it.
 
     `patterns` are those that parse. Rule 6 isn't among the problems.
     """
 
-    patterns: list[pure.MatchPattern]
-    checked: Checked | None
+    patterns: list[MatchPattern]
+    valid: ValidSpec | None
     problems: list[Problem]
 
 
-def check(draft: Draft, entry: RegistryEntry | None = None) -> Checked:
+def validate(spec: EntrySpec, entry: RegistryEntry | None = None) -> ValidSpec:
     """What can be said without looking at other entries; raises `Refused`.
 
     `entry` is the one to be changed, None for a new one.
     """
-    found = examine(draft)
-    problems = found.problems + secret_problems(draft, found, entry)
-    if problems or found.checked is None:
+    found = examine(spec)
+    problems = found.problems + secret_problems(spec, found, entry)
+    if problems or found.valid is None:
         raise Refused(*problems)
-    return found.checked
+    return found.valid
 
 
-def examine(draft: Draft) -> Examined:
-    """`check` but for rule 6, which needs to know the entry."""
-    parsed, problems = parse_patterns(draft.patterns)
-    problems += _other_problems(draft)
-    registry_type = BY_SLUG.get(draft.registry_type)
+def examine(spec: EntrySpec) -> Examined:
+    """`validate` but for rule 6, which needs to know the entry."""
+    parsed, problems = parse_patterns(spec.patterns)
+    problems += _other_problems(spec)
+    registry_type = BY_SLUG.get(spec.registry_type)
     if registry_type is None:
         unknown = Problem(
             "unknown_type",
@@ -94,26 +94,26 @@ def examine(draft: Draft) -> Examined:
         )
         return Examined(parsed, None, [unknown, *problems])
     try:
-        config, secrets = registry_type.clean(draft.config, draft.secrets, parsed)
+        config, secrets = registry_type.clean(spec.config, spec.secrets, parsed)
     except Refused as refused:
         return Examined(parsed, None, [*refused.problems, *problems])
-    return Examined(parsed, Checked(registry_type, parsed, config, secrets), problems)
+    return Examined(parsed, ValidSpec(registry_type, parsed, config, secrets), problems)
 
 
-def _other_problems(draft: Draft) -> Iterator[Problem]:
+def _other_problems(spec: EntrySpec) -> Iterator[Problem]:
     """Of what all types have besides patterns."""
-    yield from stored.problems(RegistryEntry, note=draft.note)
-    if len(draft.environments) > MAX_ENVIRONMENTS:
+    yield from stored.problems(RegistryEntry, note=spec.note)
+    if len(spec.environments) > MAX_ENVIRONMENTS:
         yield Problem(
             "too_many",
             f"An entry is limited to at most {MAX_ENVIRONMENTS} environments.",
             "Choose fewer, or none, which means all.",
             "environments",
         )
-    elif len(draft.patterns) * len(draft.environments) > MAX_ROWS:
+    elif len(spec.patterns) * len(spec.environments) > MAX_ROWS:
         yield Problem(
             "too_many",
-            f"{len(draft.patterns)} patterns in {len(draft.environments)} environments are more "
+            f"{len(spec.patterns)} patterns in {len(spec.environments)} environments are more "
             f"than an entry holds: {MAX_ROWS} of one times the other.",
             "Choose fewer environments, or none, which means all; or use wider patterns.",
             "environments",
@@ -129,9 +129,9 @@ def type_of(entry: RegistryEntry) -> RegistryType:
     return known
 
 
-def patterns_of(entry: RegistryEntry) -> list[pure.MatchPattern]:
+def patterns_of(entry: RegistryEntry) -> list[MatchPattern]:
     """The entry's own, in the order given, but for those that can't be read any more."""
-    return pure.readable(entry.pattern_texts)
+    return readable(entry.pattern_texts)
 
 
 def secrets_of(entry: RegistryEntry) -> dict[str, str]:
@@ -148,16 +148,16 @@ def secrets_of(entry: RegistryEntry) -> dict[str, str]:
     return found
 
 
-def parse_patterns(texts: Sequence[str]) -> tuple[list[pure.MatchPattern], list[Problem]]:
+def parse_patterns(texts: Sequence[str]) -> tuple[list[MatchPattern], list[Problem]]:
     """Each pattern once, in the order given, and what is wrong with the others."""
     given = list(dict.fromkeys(stripped for text in texts if (stripped := text.strip())))
     if len(given) > MAX_PATTERNS:  # before any is read: it takes its time
         return [], [_too_many(len(given))]
     problems: list[Problem] = []
-    parsed: dict[str, pure.MatchPattern] = {}
+    parsed: dict[str, MatchPattern] = {}
     for text in given:
         try:
-            pattern = pure.MatchPattern.parse(text)
+            pattern = MatchPattern.parse(text)
         except Refused as refused:
             problems += refused.problems
             continue
@@ -195,12 +195,12 @@ def _too_many_stars() -> Problem:
     )
 
 
-def secret_problems(draft: Draft, found: Examined, entry: RegistryEntry | None) -> list[Problem]:
+def secret_problems(spec: EntrySpec, found: Examined, entry: RegistryEntry | None) -> list[Problem]:
     """Rule 6: a blank secret means unchanged, where nothing it belongs to changed."""
-    registry_type = BY_SLUG.get(draft.registry_type)
+    registry_type = BY_SLUG.get(spec.registry_type)
     if registry_type is None:
         return []
-    given = found.checked.secrets if found.checked else draft.secrets
+    given = found.valid.secrets if found.valid else spec.secrets
     problems = []
     for secret in registry_type.secret_fields:
         if given.get(secret.name) or not secret.required:
@@ -208,9 +208,9 @@ def secret_problems(draft: Draft, found: Examined, entry: RegistryEntry | None) 
         what, fix = f"{secret.label} is empty.", "Enter it."
         if entry is not None and entry.registry_type == registry_type.slug and entry.secrets:
             # What is wrong already can't be told apart from what changed.
-            if found.checked is None:
+            if found.valid is None:
                 continue
-            reason = _why_not_kept(secret, found.checked, entry)
+            reason = _why_not_kept(secret, found.valid, entry)
             if reason is None:
                 continue
             what, fix = reason
@@ -218,16 +218,16 @@ def secret_problems(draft: Draft, found: Examined, entry: RegistryEntry | None) 
     return problems
 
 
-def _why_not_kept(secret: Field, checked: Checked, entry: RegistryEntry) -> tuple[str, str] | None:
-    """Why the entry's secret can't stay with what was checked, and what to do; None if it can."""
+def _why_not_kept(secret: Field, valid: ValidSpec, entry: RegistryEntry) -> tuple[str, str] | None:
+    """Why the entry's secret can't stay with the valid spec, and what to do; None if it can."""
     partner = secret.paired_with
-    if partner and entry.config.get(partner) != checked.config.get(partner):
-        label = next(f.label for f in checked.type.fields if f.name == partner)
+    if partner and entry.config.get(partner) != valid.config.get(partner):
+        label = next(f.label for f in valid.type.fields if f.name == partner)
         what = f"{label} changed, so its {secret.label} is needed too."
         return what, f"Enter the {secret.label} that belongs to it."
     old = patterns_of(entry)
-    scope = checked.type.secret_scope
-    if scope(checked.config, checked.patterns) <= scope(entry.config, old):
+    scope = valid.type.secret_scope
+    if scope(valid.config, valid.patterns) <= scope(entry.config, old):
         return None
     what = f"The kept {secret.label} was given for another place."
     return what, "Enter it again to let it go to the new one."
@@ -236,12 +236,12 @@ def _why_not_kept(secret: Field, checked: Checked, entry: RegistryEntry) -> tupl
 # --- beside what stands --------------------------------------------------------
 
 
-def check_all(
-    organization: Organization, draft: Draft, entry: RegistryEntry | None = None
-) -> Checked:
+def validate_all(
+    organization: Organization, spec: EntrySpec, entry: RegistryEntry | None = None
+) -> ValidSpec:
     """All that saving would refuse, as `Refused`."""
-    checked = check(draft, entry)
-    foreign = [e for e in draft.environments if e.organization_id != organization.pk]
+    valid = validate(spec, entry)
+    foreign = [e for e in spec.environments if e.organization_id != organization.pk]
     if foreign:
         raise Refused(
             Problem(
@@ -251,21 +251,21 @@ def check_all(
                 "environments",
             )
         )
-    if draft.enabled:
-        problems = conflicts(organization, checked.patterns, draft.environments, entry)
+    if spec.enabled:
+        problems = conflicts(organization, valid.patterns, spec.environments, entry)
         if problems:
             raise Refused(*problems)
-    return checked
+    return valid
 
 
 def conflicts(
     organization: Organization,
-    patterns: Sequence[pure.MatchPattern],
+    patterns: Sequence[MatchPattern],
     environments: Sequence[Environment],
     exclude: RegistryEntry | None,
 ) -> list[Problem]:
     """Duplicates among enabled rows, and too many wildcards at one place."""
-    rows = MatchPattern.objects.filter(organization=organization, enabled=True)
+    rows = IndexedPattern.objects.filter(organization=organization, enabled=True)
     if exclude is not None:
         rows = rows.exclude(entry=exclude)
     same = rows.filter(normalized__in=[str(p) for p in patterns])
@@ -273,13 +273,13 @@ def conflicts(
         same = same.filter(environment__in=environments)
     else:
         same = same.filter(environment=None)
-    by_text: dict[str, MatchPattern] = {}
+    by_text: dict[str, IndexedPattern] = {}
     for row in same.select_related("entry", "environment"):
         by_text.setdefault(row.normalized, row)
     return [duplicate(row) for row in by_text.values()] + _too_many_wildcards(rows, patterns)
 
 
-def duplicate(row: MatchPattern) -> Problem:
+def duplicate(row: IndexedPattern) -> Problem:
     """What is told of the enabled row that has a pattern already."""
     standing = BY_SLUG.get(row.entry.registry_type)
     where = row.environment.name if row.environment else "all environments"
@@ -295,7 +295,7 @@ def duplicate(row: MatchPattern) -> Problem:
 
 
 def _too_many_wildcards(
-    rows: QuerySet[MatchPattern], patterns: Sequence[pure.MatchPattern]
+    rows: QuerySet[IndexedPattern], patterns: Sequence[MatchPattern]
 ) -> list[Problem]:
     """One query, whatever the number of patterns."""
     places: dict[tuple[str, str], set[str]] = {}

@@ -13,10 +13,9 @@ from typing import TypeAlias
 
 from django.db.models import Q
 
-from orgs.models import Environment, MatchPattern, Organization, Project, RegistryEntry
+from orgs.models import Environment, IndexedPattern, Organization, Project, RegistryEntry
 from orgs.registries.images import HUB, ImageReference, Server
-from orgs.registries.patterns import MatchPattern as Pattern
-from orgs.registries.patterns import host_keys, index_keys, readable
+from orgs.registries.patterns import MatchPattern, host_keys, index_keys, readable
 from orgs.registries.problems import LoginError
 
 # What a login is asked for.
@@ -41,7 +40,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Candidate:
-    row: MatchPattern
+    row: IndexedPattern
     verdict: Verdict
 
 
@@ -75,7 +74,7 @@ def resolve_server(
     stand there, or one that doesn't cover the whole host.
     """
     hosts = host_keys(server)
-    standing = MatchPattern.objects.filter(
+    standing = IndexedPattern.objects.filter(
         _reach(environment), organization=organization, host__in=hosts, enabled=True
     )
     everything = [f"{host}/*" for host in hosts]
@@ -146,13 +145,13 @@ def explain(
     """The winner and every other candidate on the image's host, at most `limit`."""
     hosts, _ = index_keys(image)
     near = (
-        MatchPattern.objects.filter(organization=organization, host__in=hosts)
+        IndexedPattern.objects.filter(organization=organization, host__in=hosts)
         .select_related("entry", "environment")
         .defer("entry__secrets")
         .order_by("-enabled", "normalized", "id")[:limit]
     )
     served = resolve(organization, image, environment)
-    found: dict[int, MatchPattern] = {row.pk: row for row in near}
+    found: dict[int, IndexedPattern] = {row.pk: row for row in near}
     for row, _pattern in _parsed(_rows(organization, image).select_related("environment")):
         found.setdefault(row.pk, row)
     judged = []
@@ -218,7 +217,9 @@ def suggested_pattern(wanted: Wanted) -> str:
 def _rows(organization: Organization, image: ImageReference):
     hosts, prefixes = index_keys(image)
     return _with_entry(
-        MatchPattern.objects.filter(organization=organization, host__in=hosts, prefix__in=prefixes)
+        IndexedPattern.objects.filter(
+            organization=organization, host__in=hosts, prefix__in=prefixes
+        )
     )
 
 
@@ -231,11 +232,11 @@ def _reach(environment: Environment | None) -> Q:
     return everyone | Q(environment=environment) if environment else everyone
 
 
-def _parsed(rows) -> list[tuple[MatchPattern, Pattern]]:
+def _parsed(rows) -> list[tuple[IndexedPattern, MatchPattern]]:
     """Each row with its pattern; one that can't be read any more matches nothing."""
     return [(row, pattern) for row in rows for pattern in readable([row.normalized])]
 
 
-def _order(found: tuple[MatchPattern, Pattern]) -> tuple[object, ...]:
+def _order(found: tuple[IndexedPattern, MatchPattern]) -> tuple[object, ...]:
     row, pattern = found
     return (pattern.rank, row.environment_id is not None, row.normalized)

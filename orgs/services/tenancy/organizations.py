@@ -17,7 +17,7 @@ from django.utils.text import slugify
 from orgs import stored
 from orgs.models import (
     Environment,
-    MatchPattern,
+    IndexedPattern,
     Membership,
     Organization,
     Project,
@@ -288,7 +288,7 @@ class Uses:
 
 def environment_uses(environment: Environment) -> Uses:
     """Its entries with their patterns, and its tokens that aren't revoked."""
-    limited = MatchPattern.objects.filter(environment=environment).values("entry")
+    limited = IndexedPattern.objects.filter(environment=environment).values("entry")
     return Uses(
         list(RegistryEntry.objects.of(environment.organization).filter(pk__in=limited)),
         list(environment.worker_tokens.filter(revoked_at=None)),

@@ -39,7 +39,7 @@ from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
 
-CLAIM = timedelta(seconds=40)  # longer than a check can take
+CLAIM = timedelta(seconds=40)  # longer than verifying can take
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
@@ -100,7 +100,7 @@ def entry_verify(
     for the login, `REGISTRY_SECONDS` for the rest, and before that up to `wait` seconds
     while many others are checked.
 
-    Raises `Refused` where this server can't check it, and `LoginError` busy where it is
+    Raises `Refused` where this server can't verify it, and `LoginError` busy where it is
     being checked already.
     """
     kind = _checkable(entry, image)
@@ -334,7 +334,7 @@ def _not_checked(name: str, why: str) -> Step:
 
 
 def _claim(entry: RegistryEntry) -> uuid.UUID:
-    """The right to check it, for a while; raises `LoginError` busy where another has it,
+    """The right to verify it, for a while; raises `LoginError` busy where another has it,
     and RegistryEntry.DoesNotExist."""
     claim = uuid.uuid4()
     try:

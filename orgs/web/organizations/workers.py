@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import condition, require_safe
 
 from orgs import access
-from orgs.models import MatchPattern, Organization, WorkerToken
+from orgs.models import IndexedPattern, Organization, WorkerToken
 from orgs.registries.images import HUB
 from orgs.registries.problems import Refused
 from orgs.services.audit import login_events
@@ -164,7 +164,7 @@ def _first_login(token: WorkerToken | None) -> dict[str, Any]:
 
 def _registries(organization: Organization) -> dict[str, Any]:
     """The hosts that the organization's entries name, and an image to try with."""
-    rows = MatchPattern.objects.filter(organization=organization, enabled=True)
+    rows = IndexedPattern.objects.filter(organization=organization, enabled=True)
     literal = rows.filter(wildcard_host=False)
     hosts = list(literal.values_list("host", flat=True).distinct().order_by("host")[:MOST_HOSTS])
     newest = literal.order_by("-pk").first()

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.forms.verifying import verify_many
-from orgs.models import MatchPattern, Organization, RegistryEntry
+from orgs.models import IndexedPattern, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.registries.problems import Refused
 from orgs.services.bulk.exporting import WRITERS, Held
@@ -32,7 +32,7 @@ from orgs.web.context import SignedIn, acting, inside
 PAGE_SIZE = 50
 _MOST_TOLD = 5
 _MOST_SEARCHED = 200  # characters; databases bound what they compare with
-_FIRST_PATTERN = MatchPattern.objects.filter(entry=OuterRef("pk")).order_by("position", "pk")
+_FIRST_PATTERN = IndexedPattern.objects.filter(entry=OuterRef("pk")).order_by("position", "pk")
 SORTS = {
     "": "Failing first",
     "pattern": "Pattern, A to Z",
@@ -100,7 +100,7 @@ class Filters:
         if self.status:
             found = found.filter(self._status())
         if self.environment:
-            limited = MatchPattern.objects.filter(environment__slug=self.environment)
+            limited = IndexedPattern.objects.filter(environment__slug=self.environment)
             found = found.filter(pk__in=limited.values("entry"))
         if self.unused:
             found = found.filter(unused(before))

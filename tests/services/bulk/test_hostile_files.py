@@ -14,7 +14,7 @@ import pytest
 from orgs.services.bulk.files import Rows, apart
 from orgs.services.bulk.files.rows import BrokenFile, NearMisses
 from orgs.services.bulk.files.valohai_yaml import read_images
-from orgs.services.bulk.reading import MOST_TOLD, Drafter
+from orgs.services.bulk.reading import MOST_TOLD, SpecReader
 from tests.conftest import CANARY
 from tests.support import PROJECT_ROOT
 from tests.support.hostile import HOSTILE
@@ -110,8 +110,8 @@ def test_of_one_row_not_more_is_told_than_anyone_reads():
         b"image_pattern,type\n" + " ".join(f"A/{n}:v" for n in range(100)).encode() + b",docker\n"
     )
     (row,) = Rows(file, "csv")
-    drafted = Drafter({}).draft(row)
-    assert len(drafted.errors()) == MOST_TOLD < len(drafted.refusals)
+    row_spec = SpecReader({}).read(row)
+    assert len(row_spec.errors()) == MOST_TOLD < len(row_spec.refusals)
 
 
 # --- in a process of its own -----------------------------------------------------------

@@ -9,12 +9,12 @@ import random
 import pytest
 from django.db import IntegrityError
 
-from orgs.models import AuditEvent, CachedLogin, Environment, MatchPattern, RegistryEntry
+from orgs.models import AuditEvent, CachedLogin, Environment, IndexedPattern, RegistryEntry
 from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
 from orgs.services.bulk.importing import apply, plan
 from orgs.services.entries import door, validating
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +101,7 @@ def test_bulk_and_single_writing_make_the_same(do, make_entry, umbrella, gpu):
 
     for model, names in (
         (RegistryEntry, ["registry_type", "config", "enabled", "note", "credentials_version"]),
-        (MatchPattern, ["text", "normalized", "host", "prefix", "position", "wildcard_path"]),
+        (IndexedPattern, ["text", "normalized", "host", "prefix", "position", "wildcard_path"]),
     ):
         ours = RegistryEntry.objects.exclude(organization=umbrella).first().organization
         assert told(model, ours, *names) == told(model, umbrella, *names)
@@ -249,9 +249,9 @@ def test_a_pair_of_rows_does_not_disable_the_entry_that_one_of_them_means(do):
 def test_a_lone_disabled_row_disables_and_an_enabled_one_enables(do):
     do(csv_row())
     assert counts(do(csv_row(enabled="false"), update=True)) == (0, 1, 0, 0)
-    assert not MatchPattern.objects.get().enabled
+    assert not IndexedPattern.objects.get().enabled
     assert counts(do(csv_row(), update=True)) == (0, 1, 0, 0)
-    assert MatchPattern.objects.get().enabled
+    assert IndexedPattern.objects.get().enabled
 
 
 def test_enabling_cannot_take_what_another_entry_has(do):
@@ -333,8 +333,8 @@ def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
     entry = make_entry()
     work = {"organization": acme, "rows": Rows(csv_file(csv_row(note="x")), "csv")}
     planned = plan(**work, update=True)
-    draft = Draft("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
-    door.entry_update(entry=entry, actor=actor, draft=draft)
+    spec = EntrySpec("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
+    door.entry_update(entry=entry, actor=actor, spec=spec)
     late = apply(actor=actor, update=True, expected=planned.fingerprint, **work)
     assert ([error.code for error in late.errors], late.written) == (["changed_meanwhile"], False)
     assert RegistryEntry.objects.get().note == "someone else's"

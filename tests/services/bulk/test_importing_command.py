@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from orgs.models import AuditEvent, MatchPattern, RegistryEntry
+from orgs.models import AuditEvent, IndexedPattern, RegistryEntry
 from orgs.services.bulk import importing
 from tests.conftest import CANARY, HOST
 from tests.services.bulk.test_importing import csv_file, csv_row
@@ -163,7 +163,7 @@ def test_a_killed_import_leaves_nothing_and_can_be_repeated(run, file, acme, blo
     assert process.returncode == (-9 if blow == signal.SIGKILL else 130)
     assert "Traceback" not in err
     assert not RegistryEntry.objects.exists()
-    assert not MatchPattern.objects.exists()
+    assert not IndexedPattern.objects.exists()
     assert not AuditEvent.objects.exists()
     assert run("import_registries", path, "--organization", "acme")[0] == 0
     assert RegistryEntry.objects.count() == 35

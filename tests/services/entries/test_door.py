@@ -8,10 +8,10 @@ from django.db import IntegrityError
 from django.db.models import RestrictedError
 from django.utils import timezone
 
-from orgs.models import AuditEvent, CachedLogin, MatchPattern, RegistryEntry
+from orgs.models import AuditEvent, CachedLogin, IndexedPattern, RegistryEntry
 from orgs.registries.problems import Refused
 from orgs.services.entries import door, validating
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from tests.conftest import CANARY, HOST
 
 pytestmark = pytest.mark.django_db
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db
 KEY = "AKIAIOSFODNN7EXAMPLE"
 
 
-def draft(**changes):
-    base = Draft(
+def spec(**changes):
+    base = EntrySpec(
         registry_type="aws-ecr",
         patterns=[f"{HOST}/*"],
         config={"access_key_id": KEY, "region": ""},
@@ -34,7 +34,7 @@ def codes(refused):
 
 
 def test_create_writes_entry_patterns_and_event(acme, actor):
-    entry = door.entry_create(organization=acme, actor=actor, draft=draft())
+    entry = door.entry_create(organization=acme, actor=actor, spec=spec())
     entry = RegistryEntry.objects.get(pk=entry.pk)
     assert entry.config == {"access_key_id": KEY, "region": "us-east-1"}
     assert json.loads(entry.secrets.reveal(entry.sealed_for)) == {"secret_access_key": CANARY}
@@ -102,7 +102,7 @@ def test_create_writes_entry_patterns_and_event(acme, actor):
 )
 def test_bad_input_is_refused_with_field_and_fix(acme, actor, changes, code, field, says):
     with pytest.raises(Refused) as refused:
-        door.entry_create(organization=acme, actor=actor, draft=draft(**changes))
+        door.entry_create(organization=acme, actor=actor, spec=spec(**changes))
     problem = next(p for p in refused.value.problems if p.code == code)
     assert problem.field == field
     assert says in str(problem)
@@ -112,35 +112,35 @@ def test_bad_input_is_refused_with_field_and_fix(acme, actor, changes, code, fie
 
 
 def test_all_problems_come_at_once(acme, actor):
-    bad = draft(patterns=[HOST, "a:v1"], config={"access_key_id": "x"}, secrets={})
+    bad = spec(patterns=[HOST, "a:v1"], config={"access_key_id": "x"}, secrets={})
     with pytest.raises(Refused) as refused:
-        door.entry_create(organization=acme, actor=actor, draft=bad)
+        door.entry_create(organization=acme, actor=actor, spec=bad)
     assert {"bare_host", "tag_in_pattern", "key_id_shape"} <= codes(refused)
 
 
 def test_blanks_in_keys_are_removed_and_arns_reduced(acme, actor):
-    given = draft(
+    given = spec(
         config={"access_key_id": f" {KEY[:4]} {KEY[4:]} "},
         secrets={"secret_access_key": f" {CANARY}\n"},
     )
-    entry = door.entry_create(organization=acme, actor=actor, draft=given)
+    entry = door.entry_create(organization=acme, actor=actor, spec=given)
     assert entry.config["access_key_id"] == KEY
     assert door._revealed(entry) == {"secret_access_key": CANARY}
-    role = draft(
+    role = spec(
         registry_type="aws-ecr-role",
         patterns=[f"{HOST}/role/*"],
         config={"role_name": "arn:aws:iam::123456789012:role/team/ml/Worker"},
         secrets={},
     )
-    made = door.entry_create(organization=acme, actor=actor, draft=role)
+    made = door.entry_create(organization=acme, actor=actor, spec=role)
     assert made.config == {"role_name": "Worker", "region": "us-east-1"}
 
 
 def test_a_duplicate_names_the_entry_that_has_it(make_entry, acme, actor):
     make_entry()
     with pytest.raises(Refused) as refused:
-        again = draft(patterns=[f"{HOST.upper()}:443/*"])
-        door.entry_create(organization=acme, actor=actor, draft=again)
+        again = spec(patterns=[f"{HOST.upper()}:443/*"])
+        door.entry_create(organization=acme, actor=actor, spec=again)
     assert codes(refused) == {"duplicate_pattern"}
     assert "AWS ECR (IAM credentials), all environments" in str(refused.value)
 
@@ -157,18 +157,18 @@ def test_a_disabled_entry_reserves_nothing(make_entry, acme, actor):
 def test_the_database_holds_uniqueness_too(make_entry, acme):
     row = make_entry().patterns.get()
     with pytest.raises(IntegrityError):
-        MatchPattern.objects.create(**_values(row))
+        IndexedPattern.objects.create(**_values(row))
 
 
 def test_other_environment_or_organization_may_have_the_pattern(make_entry, gpu, umbrella):
     make_entry()
     make_entry(environments=[gpu])
     make_entry(organization=umbrella)
-    assert MatchPattern.objects.count() == 3
+    assert IndexedPattern.objects.count() == 3
 
 
 def _values(row):
-    names = [f.attname for f in MatchPattern._meta.concrete_fields if f.name != "id"]
+    names = [f.attname for f in IndexedPattern._meta.concrete_fields if f.name != "id"]
     return {name: getattr(row, name) for name in names}
 
 
@@ -214,7 +214,7 @@ def _cached(entry):
 def test_credentials_version_rises_with_credentials_only(make_entry, actor, changes, rises):
     entry = make_entry()
     _cached(entry)
-    changed = door.entry_update(entry=entry, actor=actor, draft=draft(**changes))
+    changed = door.entry_update(entry=entry, actor=actor, spec=spec(**changes))
     assert changed.credentials_version == (2 if rises else 1)
     assert CachedLogin.objects.exists() is not rises
 
@@ -222,41 +222,41 @@ def test_credentials_version_rises_with_credentials_only(make_entry, actor, chan
 def test_repeating_what_stands_changes_nothing(make_entry, actor):
     entry = make_entry()
     before = AuditEvent.objects.count()
-    door.entry_update(entry=entry, actor=actor, draft=draft())
+    door.entry_update(entry=entry, actor=actor, spec=spec())
     assert AuditEvent.objects.count() == before
     assert RegistryEntry.objects.get().updated_at == entry.updated_at
 
 
 def test_an_event_tells_before_and_after_but_no_secret(make_entry, actor):
     entry = make_entry()
-    new = draft(note="for the ML team", secrets={"secret_access_key": "b" * 40})
-    door.entry_update(entry=entry, actor=actor, draft=new)
+    new = spec(note="for the ML team", secrets={"secret_access_key": "b" * 40})
+    door.entry_update(entry=entry, actor=actor, spec=new)
     event = AuditEvent.objects.get(action="entry.updated")
     assert event.properties == {"changes": {"note": ["", "for the ML team"], "secret": "changed"}}
 
 
 def test_a_blank_secret_is_kept_only_with_its_key_and_partition(make_entry, actor):
     entry = make_entry()
-    other_key = draft(config={"access_key_id": "AKIAOTHERKEY12345678"}, secrets={})
-    other_cloud = draft(patterns=["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/*"], secrets={})
+    other_key = spec(config={"access_key_id": "AKIAOTHERKEY12345678"}, secrets={})
+    other_cloud = spec(patterns=["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/*"], secrets={})
     for given in (other_key, other_cloud):
         with pytest.raises(Refused) as refused:
-            door.entry_update(entry=entry, actor=actor, draft=given)
+            door.entry_update(entry=entry, actor=actor, spec=given)
         assert codes(refused) == {"secret_required"}
-    other_region = draft(patterns=["123456789012.dkr.ecr.eu-west-1.amazonaws.com/*"], secrets={})
-    changed = door.entry_update(entry=entry, actor=actor, draft=other_region)
+    other_region = spec(patterns=["123456789012.dkr.ecr.eu-west-1.amazonaws.com/*"], secrets={})
+    changed = door.entry_update(entry=entry, actor=actor, spec=other_region)
     assert door._revealed(changed) == {"secret_access_key": CANARY}
 
 
 def test_changing_the_type_erases_the_old_secret_and_keeps_the_id(make_entry, actor):
     entry = make_entry()
-    role = draft(registry_type="aws-ecr-role", config={"role_name": "Worker"}, secrets={})
-    changed = door.entry_update(entry=entry, actor=actor, draft=role)
+    role = spec(registry_type="aws-ecr-role", config={"role_name": "Worker"}, secrets={})
+    changed = door.entry_update(entry=entry, actor=actor, spec=role)
     stored = RegistryEntry.objects.get()
     assert (stored.pk, stored.secrets, stored.registry_type) == (entry.pk, None, "aws-ecr-role")
     assert stored.config == {"role_name": "Worker", "region": "us-east-1"}
     with pytest.raises(Refused) as refused:
-        door.entry_update(entry=changed, actor=actor, draft=draft(secrets={}))
+        door.entry_update(entry=changed, actor=actor, spec=spec(secrets={}))
     assert codes(refused) == {"secret_required"}
 
 
@@ -264,7 +264,7 @@ def test_delete_erases_and_leaves_the_event(make_entry, actor):
     entry = make_entry()
     door.entry_delete(entry=entry, actor=actor)
     assert not RegistryEntry.objects.exists()
-    assert not MatchPattern.objects.exists()
+    assert not IndexedPattern.objects.exists()
     assert AuditEvent.objects.get(action="entry.deleted").subject == f"{HOST}/*"
 
 
@@ -289,5 +289,5 @@ def test_an_event_that_cannot_be_written_undoes_the_change(make_entry, actor, mo
 
     monkeypatch.setattr(door, "record", fail)
     with pytest.raises(IntegrityError):
-        door.entry_update(entry=entry, actor=actor, draft=draft(note="x"))
+        door.entry_update(entry=entry, actor=actor, spec=spec(note="x"))
     assert RegistryEntry.objects.get().note == ""

@@ -15,7 +15,7 @@ from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToke
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices, status
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing, minting
 from orgs.services.tenancy import tallies
 from orgs.services.upstream import calls
@@ -106,13 +106,13 @@ def test_workers_logins_tell_too(aws, entry, project, mailoutbox):
 def test_a_mend_by_edit_is_told_once_it_works(aws, entry, verify, actor, mailoutbox):
     aws.remove_policy("valohai")
     verify(entry)
-    draft = Draft("aws-ecr", [f"{HOST}/*"], dict(entry.config), {}, note="looked at")
-    door.entry_update(entry=entry, actor=actor, draft=draft)
+    spec = EntrySpec("aws-ecr", [f"{HOST}/*"], dict(entry.config), {}, note="looked at")
+    door.entry_update(entry=entry, actor=actor, spec=spec)
     key_id, secret = aws.create_user("second", aws.policy())
-    draft = Draft(
+    spec = EntrySpec(
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": key_id}, {"secret_access_key": secret}
     )
-    door.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, spec=spec)
     assert len(mailoutbox) == 1
     verify(entry)
     assert [mail.subject for mail in mailoutbox[1:]] == [f"{HOST}/* works again"]

@@ -13,11 +13,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from orgs.models import Environment, MatchPattern, RegistryEntry
+from orgs.models import Environment, IndexedPattern, RegistryEntry
 from orgs.registries import images, patterns
 from orgs.registries.ecr_policy import user_policy
 from orgs.registries.images import ImageReference
-from orgs.registries.patterns import MatchPattern as Pattern
+from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.bulk import importing
@@ -28,7 +28,7 @@ from orgs.services.entries.validating import (
     MAX_PATTERNS,
     MAX_ROWS,
     MAX_STARS,
-    Draft,
+    EntrySpec,
     parse_patterns,
 )
 from orgs.services.tenancy import tokens
@@ -99,7 +99,7 @@ def test_so_many_stars(stars, code) -> None:
 )
 def test_a_long_one_is_read_in_no_time(text) -> None:
     def read():
-        for kind in (Pattern, ImageReference, images.Server):
+        for kind in (MatchPattern, ImageReference, images.Server):
             try:
                 kind.parse(text)
             except Refused:
@@ -109,7 +109,7 @@ def test_a_long_one_is_read_in_no_time(text) -> None:
 
 
 def test_matching_tries_no_ways() -> None:
-    pattern = Pattern.parse("h.example.com/" + "*a" * 127)
+    pattern = MatchPattern.parse("h.example.com/" + "*a" * 127)
     misses = ImageReference.parse("h.example.com/" + "a" * 200 + "b")
     assert not pattern.matches(misses)
     assert cpu(lambda: [pattern.matches(misses) for _ in range(1000)]) < 0.5
@@ -195,7 +195,7 @@ def test_in_an_import(acme, actor, parsed) -> None:
 # --- what is told of a hundred ------------------------------------------------------
 
 
-def _hundred(kind: str) -> list[Pattern]:
+def _hundred(kind: str) -> list[MatchPattern]:
     random = Random(5)
     texts = {
         "plain": [f"{HOST}/team-{n}/*" for n in range(100)],
@@ -209,7 +209,7 @@ def _hundred(kind: str) -> list[Pattern]:
             for n in range(100)
         ],
     }
-    return [Pattern.parse(text) for text in texts[kind]]
+    return [MatchPattern.parse(text) for text in texts[kind]]
 
 
 @pytest.mark.parametrize("kind", ["plain", "alike", "deep", "covered", "wild"])
@@ -221,7 +221,7 @@ def test_the_policy_of_a_hundred(kind) -> None:
 @pytest.mark.parametrize("kind", ["plain", "alike", "deep", "covered", "wild"])
 def test_a_hundred_beside_a_hundred(kind, acme, make_entry) -> None:
     make_entry([str(pattern) for pattern in _hundred(kind)])
-    ours = [Pattern.parse(f"{pattern}".removesuffix("/*") + "x") for pattern in _hundred(kind)]
+    ours = [MatchPattern.parse(f"{pattern}".removesuffix("/*") + "x") for pattern in _hundred(kind)]
     assert cpu(lambda: neighbours.neighbours(acme, ours)) < QUICK
 
 
@@ -230,8 +230,8 @@ def test_conflicts_ask_as_often_for_a_hundred_as_for_one(acme, make_entry) -> No
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            draft = Draft("docker", texts, {"username": "u"}, {"password": "p"})
-            door.entry_check(organization=acme, draft=draft)
+            spec = EntrySpec("docker", texts, {"username": "u"}, {"password": "p"})
+            door.entry_validate(organization=acme, spec=spec)
         return len(queries)
 
     assert asked(["h.example.com/a/*"]) == asked([f"h.example.com/a{n}/*" for n in range(100)])
@@ -256,16 +256,16 @@ def test_environments_are_counted(acme) -> None:
     )
     texts = [f"h.example.com/a{n}" for n in range(MAX_PATTERNS)]
 
-    def draft(environments):
-        return Draft("docker", texts, {"username": "u"}, {"password": "p"}, environments)
+    def spec(environments):
+        return EntrySpec("docker", texts, {"username": "u"}, {"password": "p"}, environments)
 
     with pytest.raises(Refused) as refused:
-        door.entry_create(organization=acme, actor=Actor("t"), draft=draft(made))
+        door.entry_create(organization=acme, actor=Actor("t"), spec=spec(made))
     assert [(p.code, p.field) for p in refused.value.problems] == [("too_many", "environments")]
     # a hundred times a hundred rows is what every page of the entry would read
     most = MAX_ROWS // MAX_PATTERNS
     with pytest.raises(Refused, match="100 patterns in 6 environments"):
-        door.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[: most + 1]))
-    entry = door.entry_create(organization=acme, actor=Actor("t"), draft=draft(made[:most]))
-    assert MatchPattern.objects.filter(entry=entry).count() == MAX_ROWS
+        door.entry_create(organization=acme, actor=Actor("t"), spec=spec(made[: most + 1]))
+    entry = door.entry_create(organization=acme, actor=Actor("t"), spec=spec(made[:most]))
+    assert IndexedPattern.objects.filter(entry=entry).count() == MAX_ROWS
     assert RegistryEntry.objects.count() == 1

@@ -14,7 +14,7 @@ from orgs.registries.problems import LoginError
 from orgs.registries.types import DockerLogin
 from orgs.services.audit import events
 from orgs.services.entries import door
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing, minting
 from tests.conftest import CANARY, HOST
 
@@ -295,13 +295,13 @@ def test_an_edit_during_a_refresh_never_brings_the_old_login_back(aws, entry, as
     aws.fault("slow", seconds=1.5, times=1)
     ask()
     new_key = aws.create_user("other", aws.policy())
-    draft = Draft(
+    spec = EntrySpec(
         registry_type="aws-ecr",
         patterns=[f"{HOST}/*"],
         config={"access_key_id": new_key[0]},
         secrets={"secret_access_key": new_key[1]},
     )
-    door.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, spec=spec)
     assert not CachedLogin.objects.exists()
     minting.background.drain()
     assert not CachedLogin.objects.filter(login__isnull=False).exists()

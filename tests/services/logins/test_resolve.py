@@ -8,9 +8,9 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orgs.models import MatchPattern, Organization, RegistryEntry
+from orgs.models import IndexedPattern, Organization, RegistryEntry
 from orgs.registries.images import ImageReference
-from orgs.registries.patterns import MatchPattern as Pattern
+from orgs.registries.patterns import MatchPattern
 from orgs.services.entries import door
 from orgs.services.logins import resolve
 from tests.conftest import HOST
@@ -106,9 +106,9 @@ def plant(organization, count, start=0):
     RegistryEntry.objects.bulk_create(made, batch_size=2000)
     rows = []
     for number, entry in enumerate(made, start):
-        pattern = Pattern.parse(f"{HOST}/team-{number}/*")
+        pattern = MatchPattern.parse(f"{HOST}/team-{number}/*")
         rows.append(
-            MatchPattern(
+            IndexedPattern(
                 organization=organization,
                 entry=entry,
                 enabled=True,
@@ -121,7 +121,7 @@ def plant(organization, count, start=0):
                 position=0,
             )
         )
-    MatchPattern.objects.bulk_create(rows, batch_size=2000)
+    IndexedPattern.objects.bulk_create(rows, batch_size=2000)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 
@@ -167,11 +167,11 @@ def test_resolve_agrees_with_a_scan_and_never_leaves_the_organization(db, texts,
     ours, theirs = (
         Organization.objects.create(name=name, slug=f"{name}-{uuid.uuid4()}") for name in "ab"
     )
-    patterns = [Pattern.parse(f"{HOST}/{text}") for text in texts]
+    patterns = [MatchPattern.parse(f"{HOST}/{text}") for text in texts]
     for organization in (ours, theirs):
         entry = RegistryEntry.objects.create(organization=organization, registry_type="aws-ecr")
-        MatchPattern.objects.bulk_create(
-            MatchPattern(
+        IndexedPattern.objects.bulk_create(
+            IndexedPattern(
                 organization=organization,
                 entry=entry,
                 enabled=True,

@@ -13,7 +13,7 @@ from orgs.registries.places import Full, Places
 from orgs.registries.problems import LoginError
 from orgs.services.audit.events import Actor
 from orgs.services.entries.new_keys import replacement_error
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing
 from orgs.services.upstream import calls
 from orgs.services.verification import images, verifying
@@ -38,13 +38,13 @@ def look(entry):
 
 
 def replace_key(entry):
-    draft = Draft(
+    spec = EntrySpec(
         "aws-ecr",
         [f"{HOST}/*"],
         {"access_key_id": entry.config["access_key_id"]},
         {"secret_access_key": "b" * 40},
     )
-    if error := replacement_error(entry, draft):
+    if error := replacement_error(entry, spec):
         raise error
 
 

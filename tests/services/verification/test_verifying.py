@@ -18,7 +18,7 @@ from orgs.registries.problems import LoginError, Refused
 from orgs.registries.types import DockerLogin
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
-from orgs.services.entries.validating import Draft
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
 from orgs.services.verification import verifying
@@ -257,11 +257,11 @@ def test_a_wrong_password_is_the_entrys_failure(internet, make_entry, verify):
 
 def test_a_result_of_what_the_entry_was_is_not_written(aws, entry, actor):
     stale = RegistryEntry.objects.get(pk=entry.pk)
-    draft = Draft(
+    spec = EntrySpec(
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": "AKIAI44QH8DHBEXAMPLE"},
         {"secret_access_key": CANARY},
     )  # fmt: skip
-    door.entry_update(entry=entry, actor=actor, draft=draft)
+    door.entry_update(entry=entry, actor=actor, spec=spec)
     for status in ("failing", "verified"):
         status_mark(stale, status, LoginError("access_denied", "No.", "Do."))
     entry.refresh_from_db()
@@ -349,8 +349,8 @@ def test_a_change_meanwhile_is_not_written_over(aws, entry, verify, actor, monke
 
 def test_an_edit_forgets_the_steps_but_not_the_image(ecr, entry, verify, actor):
     verify(entry, IMAGE)
-    draft = Draft("aws-ecr", [f"{HOST}/my-ml-image"], dict(entry.config))
-    door.entry_update(entry=entry, actor=actor, draft=draft)
+    spec = EntrySpec("aws-ecr", [f"{HOST}/my-ml-image"], dict(entry.config))
+    door.entry_update(entry=entry, actor=actor, spec=spec)
     assert verifying.newest(entry, key_ids=True) == (None, IMAGE)
 
 
