@@ -103,7 +103,7 @@ def cached_login_cost(aws) -> None:
 
     from orgs.models import Project
     from orgs.registries.images import ImageReference
-    from orgs.registries.problems import LoginError
+    from orgs.registries.problems import Failed
     from orgs.services.audit import events
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door
@@ -156,7 +156,7 @@ def cached_login_cost(aws) -> None:
         while not stopping.is_set():
             try:
                 issuing.login_for(project=projects["theirs"], image=image, actor=COMMAND_LINE)
-            except LoginError as error:
+            except Failed as error:
                 stopping.wait(error.retry_after or 1)
         connection.close()
 

@@ -130,10 +130,10 @@ def _person(user: Any, email: str, name: str, **powers: bool) -> Any:
 def nobody_answers() -> Iterator[None]:
     """No registry and no cloud is asked: all are unreachable, at once."""
     from orgs.registries.aws_ecr import AwsEcr
-    from orgs.registries.problems import LoginError
+    from orgs.registries.problems import Failed
 
     def away(*args: Any, **kwargs: Any) -> Any:
-        raise LoginError("registry_unreachable", "It doesn't answer.", "Ask again.", 5)
+        raise Failed("registry_unreachable", "It doesn't answer.", "Ask again.", 5)
 
     def no_name(*args: Any, **kwargs: Any) -> Any:
         raise OSError("no network in here")

@@ -14,7 +14,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404
 
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.logins.resolve import organization_of
 
 from .models import (
@@ -131,7 +131,7 @@ def api_token_of(user: User, token_id: int) -> ApiToken:
 def project_for_operator(
     project_id: str, environment_slug: str | None = None
 ) -> tuple[Project, Environment | None]:
-    """Any project, for the command line; raises `LoginError` project_not_found and
+    """Any project, for the command line; raises `Failed` project_not_found and
     environment_not_found."""
     project = None
     try:
@@ -139,7 +139,7 @@ def project_for_operator(
     except (ValueError, TypeError, ValidationError):
         pass
     if project is None:
-        raise LoginError(
+        raise Failed(
             "project_not_found",
             f"There is no project {str(project_id)[:60]}.",
             "Give the id that create_project printed.",
@@ -150,7 +150,7 @@ def project_for_operator(
 
 
 def environment_in(organization: Organization | None, slug: str) -> Environment:
-    """The organization's environment; raises `LoginError` environment_not_found."""
+    """The organization's environment; raises `Failed` environment_not_found."""
     # What isn't shaped like a slug isn't asked for: databases choke on some of it.
     known = _SLUG.fullmatch(slug)
     found = (
@@ -160,7 +160,7 @@ def environment_in(organization: Organization | None, slug: str) -> Environment:
     )
     if found is None:
         named = f"no environment “{slug}”" if known else "no such environment"
-        raise LoginError(
+        raise Failed(
             "environment_not_found",
             f"There is {named} in {organization or 'a personal project'}.",
             "Give the slug of one of the organization's environments.",
@@ -176,7 +176,7 @@ def project_for_worker(
 ) -> tuple[Project, Environment | None]:
     """The project and environment that a worker speaks for.
 
-    Raises `LoginError` project_not_found, personal_project (told only of a fellow
+    Raises `Failed` project_not_found, personal_project (told only of a fellow
     member's project), environment_not_allowed, environment_not_found.
     """
     own = Q(organization=token.organization)
@@ -187,7 +187,7 @@ def project_for_worker(
         .first()
     )
     if project is None:
-        raise LoginError(
+        raise Failed(
             "project_not_found",
             f"{token.organization} has no project {project_id}.",
             "Give the id of a project of the organization that issued the token.",
@@ -209,12 +209,12 @@ def _environment_for_worker(token: WorkerToken, slug: str) -> Environment | None
     else:
         what = f"The token “{token.name}” may not name an environment."
         fix = "Leave it out, or issue a token for that environment."
-    raise LoginError("environment_not_allowed", what, fix)
+    raise Failed("environment_not_allowed", what, fix)
 
 
 def role_entry_for_worker(token: WorkerToken, entry_id: UUID) -> RegistryEntry:
     """An entry that workers complete and that serves the token's environments; raises
-    `LoginError` entry_not_found."""
+    `Failed` entry_not_found."""
     entries = RegistryEntry.objects.filter(
         pk=entry_id,
         organization=token.organization,
@@ -227,7 +227,7 @@ def role_entry_for_worker(token: WorkerToken, entry_id: UUID) -> RegistryEntry:
         entries = entries.filter(reached)
     entry = entries.select_related("organization").defer("secrets").first()
     if entry is None:
-        raise LoginError(
+        raise Failed(
             "entry_not_found",
             "No instance-role entry with this id serves this token's workers.",
             "Report on the entry that the login named.",

@@ -38,7 +38,7 @@ from orgs.models import (
     WorkerToken,
 )
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit import repeats
 from orgs.services.audit.events import COMMAND_LINE, Actor
 from orgs.services.bulk import drafts
@@ -295,7 +295,7 @@ def _verified(entry: RegistryEntry, image: str) -> None:
     status_mark(entry, RegistryEntry.Status.VERIFIED)
 
 
-def _refused(entry: RegistryEntry, error: LoginError) -> None:
+def _refused(entry: RegistryEntry, error: Failed) -> None:
     """As Verify would have left it after the same refusal."""
     steps = [
         Step("login", Result.FAILED, error.code, error.what, error.fix),
@@ -352,7 +352,7 @@ def _happenings(cast: Cast, acme: Organization) -> None:
         image = ImageReference.parse(text)
         try:
             issuing.login_for(project=project, image=image, actor=worker, environment=gpu)
-        except LoginError as error:
+        except Failed as error:
             if error.code == "access_denied":
                 _refused(cast.entries["denied"], error)
     _over_and_over(churn, worker)
@@ -374,7 +374,7 @@ def _over_and_over(project: Project, worker: Actor) -> None:
     """A login that is refused again and again, and an account that is paused."""
     image = ImageReference.parse("999999999999.dkr.ecr.us-east-1.amazonaws.com/report:v1")
     for _ in range(5):
-        with suppress(LoginError):
+        with suppress(Failed):
             issuing.login_for(project=project, image=image, actor=worker)
     Repeat.objects.update(until=Now())
     repeats.write_due()

@@ -21,7 +21,7 @@ from django.test import Client
 from orgs import sealed
 from orgs.models import AuditEvent, Environment, IndexedPattern, RegistryEntry, Verification
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.services.audit import log
 from orgs.services.audit.events import COMMAND_LINE, event
 from orgs.services.bulk import exporting, importing
@@ -252,7 +252,7 @@ def test_it_is_refused_as_a_login_and_stops_no_other(
     resolve.explain(project.organization, bad, gpu)
     try:
         issuing.login_for(project=project, image=bad, actor=actor, environment=gpu)
-    except LoginError as error:
+    except Failed as error:
         assert error.code in {"entry_unusable", "no_match", "invalid_key"}
         error.detail.encode()
 

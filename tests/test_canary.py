@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit.events import Actor
 from orgs.services.bulk.files import apart
@@ -126,7 +126,7 @@ def test_an_error_page_does_not_show_it(alice, acme, monkeypatch, debug, mailout
 def test_logins_and_failures_do_not_tell_it(aws, make_entry, project, capsys):
     entry = make_entry()
     actor = Actor("tests")
-    with pytest.raises(LoginError) as refused:
+    with pytest.raises(Failed) as refused:
         issuing.login_for(project=project, image=ImageReference.parse(IMAGE), actor=actor)
     assert CANARY not in repr(refused.value)
     entry.refresh_from_db()

@@ -7,7 +7,7 @@ from ninja.security import APIKeyHeader
 
 from orgs.models import ApiToken, Organization, WorkerToken
 from orgs.proxies import source_address
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 
@@ -17,7 +17,7 @@ from .limits import buckets
 class AnyTokenAuth(APIKeyHeader):
     """Lets in whoever brings a token that stands; the token becomes `request.auth`.
 
-    Raises `LoginError` not_authenticated, token_expired, token_revoked, rate_limited.
+    Raises `Failed` not_authenticated, token_expired, token_revoked, rate_limited.
     """
 
     param_name = "Authorization"
@@ -37,7 +37,7 @@ class AnyTokenAuth(APIKeyHeader):
         request.auth = token  # type: ignore[attr-defined]  # refusals below know whom they help
         _limit(token)
         if not isinstance(token, self.kinds):
-            raise LoginError(
+            raise Failed(
                 "not_authenticated",
                 f"This address needs {self.wanted}, and “{token.name}” is another kind.",
                 f"Send {self.wanted}.",
@@ -59,7 +59,7 @@ class ApiTokenAuth(AnyTokenAuth):
 def _limit(token: tokens.AnyToken) -> None:
     seconds = buckets.wait(token.key_id)
     if seconds:
-        raise LoginError(
+        raise Failed(
             "rate_limited",
             f"The token “{token.name}” asks too often.",
             "Keep a login until its refresh_at.",

@@ -10,7 +10,7 @@ from ninja import Router, Status
 from orgs import access
 from orgs.models import WorkerToken
 from orgs.registries.images import ImageReference, Server
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.logins import formats, issuing
 from orgs.services.logins.resolve import Wanted
 from orgs.services.tenancy import tokens
@@ -49,7 +49,7 @@ def docker_login(
     actor = worker_actor(request, token)
     try:
         project, environment = access.project_for_worker(token, asked.project, slug)
-    except LoginError as error:
+    except Failed as error:
         issuing.record_refusal(
             actor=actor, organization=token.organization, image=wanted, error=error
         )
@@ -66,10 +66,10 @@ def docker_login(
 
 def _wanted(request: HttpRequest, asked: schemas.Asked, slug: str) -> Wanted:
     """What is asked for, remembered for the address of help; raises `InvalidImage`, and
-    `LoginError` invalid_request unless it's exactly one of image and server."""
+    `Failed` invalid_request unless it's exactly one of image and server."""
     image, server = (asked.image or "").strip(), (asked.server or "").strip()
     if bool(image) == bool(server):
-        raise LoginError(
+        raise Failed(
             "invalid_request", "Give either image or server.", "The image where it is known."
         )
     wanted: Wanted = ImageReference.parse(image) if image else Server.parse(server)

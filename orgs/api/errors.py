@@ -19,7 +19,7 @@ from ninja.errors import HttpError, ValidationError
 from orgs.access import AdminsOnly
 from orgs.models import RegistryEntry, WorkerToken
 from orgs.registries.images import InvalidImage
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.registries.text import storable
 
 from .bodies import Unacceptable
@@ -103,7 +103,7 @@ def _help(request: HttpRequest) -> str:
 
 def answer_errors(api: NinjaAPI) -> None:
     """Make the API answer its own and the house's errors in our shape."""
-    api.add_exception_handler(LoginError, _login_error)
+    api.add_exception_handler(Failed, _login_error)
     api.add_exception_handler(InvalidImage, _invalid_image)
     api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(AdminsOnly, _admins_only)

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 
 from orgs.models import RegistryEntry
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.verification import verifying
 
@@ -48,7 +48,7 @@ class VerifyForm(forms.Form):
             return False
         try:
             verifying.entry_verify(entry=self.entry, actor=actor, image=self.cleaned_data["image"])
-        except LoginError as error:
+        except Failed as error:
             self.add_error(None, error.detail)
         except Refused as refused:
             self.add_error(None, str(refused.problem))
@@ -60,7 +60,7 @@ def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[str, list
     works, failed = 0, []
     for entry, outcome in verifying.verify_each(found, actor, WITHIN):
         if not isinstance(outcome, verifying.Report):
-            told = outcome.detail if isinstance(outcome, LoginError) else str(outcome)
+            told = outcome.detail if isinstance(outcome, Failed) else str(outcome)
             failed.append(f"{entry}: {told}")
         elif outcome.holds:
             works += 1

@@ -14,17 +14,17 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from orgs.models import Organization
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.services.tenancy.tokens import LONGEST
 
 
 class Command(BaseCommand):
-    """A command parses; a service works. `Refused` and `LoginError` become exit 1."""
+    """A command parses; a service works. `Refused` and `Failed` become exit 1."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
-        except LoginError as error:
+        except Failed as error:
             self.fail(f"{error.code}: {error.detail}")
         except Refused as refused:
             self.fail("\n".join(f"{p.code}: {p}" for p in refused.problems))

@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 from . import outbound
-from .problems import LoginError
+from .problems import Failed
 
 ATTEMPTS = 2
 FIRST_ATTEMPT = 3.2  # seconds; the second has what is left
@@ -128,7 +128,7 @@ def _attempt(
         answer = outbound.ask_provider(url, body, headers, deadline, MAX_ANSWER)
     except outbound.Unreachable:
         raise
-    except LoginError:
+    except Failed:
         raise NotAws from None
     try:
         told = json.loads(answer.body)

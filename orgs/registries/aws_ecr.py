@@ -17,7 +17,7 @@ from .ecr_hosts import (
 )
 from .ecr_policy import role_policy, user_policy
 from .patterns import MatchPattern
-from .problems import LoginError, Problem, Refused
+from .problems import Failed, Problem, Refused
 from .types import AccessPolicy, Ask, Config, DockerLogin, Field, InstanceRoleLogin, RegistryType
 
 _KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}")
@@ -90,7 +90,7 @@ class _Ecr(RegistryType):
         """The rule of save time, held again when the login is about to leave."""
         found = parse_ecr_host(host)
         if found is None or found.region != config.get("region"):
-            raise LoginError(
+            raise Failed(
                 "entry_unusable",
                 f"{host} isn't an ECR host in {config.get('region')}, so no login goes there.",
                 "Correct the entry's match pattern.",
@@ -165,7 +165,7 @@ class AwsEcr(_Ecr):
         self._refuse_login_elsewhere(config, ask.host)
         key_id, secret = config.get("access_key_id"), secrets.get("secret_access_key")
         if not key_id or not secret:
-            raise LoginError(
+            raise Failed(
                 "entry_unusable", "The entry has no complete key.", "Enter key and secret again."
             )
         found = parse_ecr_host(ask.host)

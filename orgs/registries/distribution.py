@@ -21,7 +21,7 @@ from . import outbound
 from .addresses import Rules
 from .images import COMPONENT, MAX_PATH_LENGTH, split_authority
 from .outbound import Answer, shown
-from .problems import LoginError
+from .problems import Failed
 from .types import DockerLogin
 
 MOST = 1000
@@ -63,7 +63,7 @@ class _NotLetIn(Exception):
 
 
 class RegistryApi:
-    """One registry as a login sees it. Blocking; each method raises `LoginError`.
+    """One registry as a login sees it. Blocking; each method raises `Failed`.
 
     `authority` is host[:port]; `deadline` is a `time.monotonic()` value that holds for
     all calls together. Each host is looked up once in the object's life.
@@ -211,7 +211,7 @@ class RegistryApi:
             token = content.get(name)
             if answer.status == 200 and isinstance(token, str) and _TOKEN.fullmatch(token):
                 return f"Bearer {token}"
-        raise LoginError(
+        raise Failed(
             "not_a_registry",
             f"{self._name} sends logins to {shown(host)}, which gave no token for one.",
             "Check the host; if it's right, try again later.",
@@ -244,14 +244,14 @@ class RegistryApi:
         if 300 <= answer.status < 400:
             raise _redirected(host, answer)
         if answer.status == 429:
-            raise LoginError(
+            raise Failed(
                 "throttled",
                 f"{shown(host)} gets too many requests from here and wants a pause.",
                 "Try again in a minute.",
                 retry_after=60,
             )
         if answer.status >= 500:
-            raise LoginError(
+            raise Failed(
                 "registry_unreachable",
                 f"{shown(host)} has a fault of its own (HTTP {answer.status}).",
                 "Try again later; if it lasts, ask whoever runs it.",
@@ -271,42 +271,42 @@ class RegistryApi:
 
     # -- What went wrong -----------------------------------------------------------
 
-    def _not_a_registry(self) -> LoginError:
-        return LoginError(
+    def _not_a_registry(self) -> Failed:
+        return Failed(
             "not_a_registry",
             f"{self._name} answers, but not as a registry does.",
             "Check the host and its port: it's what stands first in docker pull.",
         )
 
-    def _turned_away(self, answer: Answer) -> LoginError:
+    def _turned_away(self, answer: Answer) -> Failed:
         """Refused before a login was asked for: a firewall, or something else altogether."""
         if answer.status == 401:
             return self._not_a_registry()
-        return LoginError(
+        return Failed(
             "registry_unreachable",
             f"{self._name} turns this server away before it asks for a login.",
             "Check whether the registry's firewall lets this server in.",
         )
 
-    def _login_refused(self) -> LoginError:
-        return LoginError(
+    def _login_refused(self) -> Failed:
+        return Failed(
             "login_refused",
             f"{self._name} doesn't accept this username and password.",
             "Enter both again, or a new access token if the old one may have expired.",
         )
 
-    def _image_denied(self, path: str) -> LoginError:
-        return LoginError(
+    def _image_denied(self, path: str) -> Failed:
+        return Failed(
             "image_denied",
             f"{self._name} lets the login in, but not to {path}, or it has no such repository.",
             f"Allow it to pull {path}, or correct the name: many registries don't say which.",
         )
 
-    def _image_not_found(self, path: str, reference: str, code: str) -> LoginError:
+    def _image_not_found(self, path: str, reference: str, code: str) -> Failed:
         if code == "NAME_UNKNOWN":
             return self._repository_unknown(path)
         if code != "MANIFEST_UNKNOWN":
-            return LoginError(
+            return Failed(
                 "image_not_found",
                 f"{self._name} has no image {path} with {reference}.",
                 "Check the repository's name and its tag.",
@@ -315,38 +315,38 @@ class RegistryApi:
             # distribution calls the manifest unknown even if the repository is.
             if _error_code(self._list_tags(path, 1)) == "NAME_UNKNOWN":
                 return self._repository_unknown(path)
-        except LoginError:
+        except Failed:
             pass  # it only was to tell more
         kind = "digest" if ":" in reference else "tag"
-        return LoginError(
+        return Failed(
             "image_not_found",
             f"{self._name} has {path}, but not its {kind} {reference}.",
             f"Correct the {kind}, or push it.",
         )
 
-    def _repository_unknown(self, path: str) -> LoginError:
-        return LoginError(
+    def _repository_unknown(self, path: str) -> Failed:
+        return Failed(
             "image_not_found",
             f"{self._name} has no repository {path}.",
             "Correct the name, or push an image to it.",
         )
 
-    def _listing_denied(self, what: str) -> LoginError:
-        return LoginError(
+    def _listing_denied(self, what: str) -> Failed:
+        return Failed(
             "listing_denied",
             f"{self._name} doesn't list {what} for this login.",
             "Pulling doesn't need it: name an image to look at one.",
         )
 
-    def _hostile_realm(self, where: str) -> LoginError:
-        return LoginError(
+    def _hostile_realm(self, where: str) -> Failed:
+        return Failed(
             "hostile_realm",
             f"{self._name} wants the login sent to {where}, so it wasn't sent.",
             "Check the host; if it's right, workers can still pull, only verifying can't go on.",
         )
 
 
-def _redirected(host: str, answer: Answer) -> LoginError:
+def _redirected(host: str, answer: Answer) -> Failed:
     try:
         target = urlsplit(urljoin(f"https://{host}/", answer.headers.get("Location", ""))).hostname
     except ValueError:
@@ -355,7 +355,7 @@ def _redirected(host: str, answer: Answer) -> LoginError:
         where = "another page of its own"
     else:
         where = "elsewhere" if shown(target or "") != target else f"{target}"
-    return LoginError(
+    return Failed(
         "redirected",
         f"{shown(host)} points to {where}, and credentials aren't taken along.",
         "Write the host that the registry itself answers at.",

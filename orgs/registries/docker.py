@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
 from .images import HUB
 from .patterns import MatchPattern
-from .problems import LoginError, Problem, Refused
+from .problems import Failed, Problem, Refused
 from .types import Ask, Config, DockerLogin, Field, RegistryType
 
 # A colon would end it: the two travel as `username:password` (RFC 7617, section 2).
@@ -92,13 +92,13 @@ class DockerRegistry(RegistryType):
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         username, password = config.get("username"), secrets.get("password")
         if not username or not password:
-            raise LoginError(
+            raise Failed(
                 "entry_unusable",
                 "The entry has no complete username and password.",
                 "Enter both again.",
             )
         if _is_ecr(ask.host):  # the rule of save time, held again
-            raise LoginError(
+            raise Failed(
                 "entry_unusable",
                 f"{ask.host} is Amazon ECR, where no password of one's own works.",
                 "Correct the entry's match pattern, or choose another registry type.",

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import aws
 from .outbound import Unreachable
-from .problems import NO_LOGIN, LoginError
+from .problems import NO_LOGIN, Failed
 from .types import MOST_LISTED, DockerLogin, Image
 
 SERVICE = aws.Service("ecr", "AmazonEC2ContainerRegistry_V20150921")
@@ -29,7 +29,7 @@ _ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
 class EcrApi:
     """ECR in one region, as one key sees it. Blocking, usable by several threads; each
-    method raises `LoginError`, at `deadline` (`time.monotonic()` seconds) at the latest.
+    method raises `Failed`, at `deadline` (`time.monotonic()` seconds) at the latest.
 
     `scope` is that of `RegistryType.login_scope`: which of the region's endpoints.
     `account` is whose registry is listed; "" for the key's own. `endpoint_url` stands in
@@ -78,8 +78,8 @@ class EcrApi:
         which a policy for some repositories doesn't allow.
         """
 
-        def denied() -> LoginError:
-            return LoginError(
+        def denied() -> Failed:
+            return Failed(
                 "listing_denied",
                 "This key may not list repositories, which pulling doesn't need.",
                 "Look at one by its name.",
@@ -96,8 +96,8 @@ class EcrApi:
         are sorted. Raises also `image_denied` and `image_not_found`.
         """
 
-        def denied() -> LoginError:
-            return LoginError(
+        def denied() -> Failed:
+            return Failed(
                 "image_denied",
                 f"This key may not see which images {repository} has.",
                 f"Allow it ecr:DescribeImages on {repository} in the policy valohai-ecr-policy, "
@@ -105,8 +105,8 @@ class EcrApi:
                 "it in its own policy too.",
             )
 
-        def unknown() -> LoginError:
-            return LoginError(
+        def unknown() -> Failed:
+            return Failed(
                 "image_not_found",
                 f"There is no repository {repository} in {self.region}"
                 f"{f' of the account {self.account}' if self.account else ''}.",
@@ -131,7 +131,7 @@ class EcrApi:
         return sorted(images, key=lambda image: (image.pushed_at or _LONG_AGO, image.tag))[::-1]
 
     def _listed(
-        self, operation: str, key: str, told: dict[str, Callable[[], LoginError]], **about: Any
+        self, operation: str, key: str, told: dict[str, Callable[[], Failed]], **about: Any
     ) -> list[Any]:
         """Page after page; `told` has the errors, by code, that mean something else here."""
         if self.account:
@@ -151,7 +151,7 @@ class EcrApi:
         self,
         operation: str,
         content: dict[str, Any],
-        told: dict[str, Callable[[], LoginError]] | None = None,
+        told: dict[str, Callable[[], Failed]] | None = None,
     ) -> dict[str, Any]:
         try:
             return aws.ask(
@@ -173,22 +173,22 @@ class EcrApi:
             how = None if error.kind == "timeout" else error.what
             raise self._unreachable(told=how) from None
 
-    def _unreachable(self, how: str = "", *, told: str | None = None) -> LoginError:
+    def _unreachable(self, how: str = "", *, told: str | None = None) -> Failed:
         seconds = max(1.0, time.monotonic() - self._began)
         how = how or f"didn’t answer within {seconds:.0f} seconds"
-        return LoginError(
+        return Failed(
             "registry_unreachable",
             told or f"AWS ECR in {self.region} {how}.",
             f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {self.url}.",
             retry_after=5,
         )
 
-    def _told(self, fault: aws.Fault) -> LoginError:
+    def _told(self, fault: aws.Fault) -> Failed:
         """AWS's error in our words. Its own text never travels: only the action's name."""
         code, text = fault.code, fault.text
         if code in {"AccessDeniedException", "AccessDenied"}:
             action = _ACTION.search(text)
-            return LoginError(
+            return Failed(
                 "access_denied",
                 f"AWS accepts the key {self._key.id}, but its user may not call "
                 f"{action[1] if action else 'ecr:GetAuthorizationToken'}.",
@@ -199,14 +199,14 @@ class EcrApi:
         if code == "RequestExpired" or (
             code in {"InvalidSignatureException", "SignatureDoesNotMatch"} and expired
         ):
-            return LoginError(
+            return Failed(
                 "clock_skew",
                 "This server's clock differs from AWS's by minutes, so AWS refuses its requests.",
                 "Ask staff to set the server's clock (NTP).",
                 retry_after=5,
             )
         if code in {"InvalidSignatureException", "SignatureDoesNotMatch"}:
-            return LoginError(
+            return Failed(
                 "signature_mismatch",
                 f"AWS knows the key {self._key.id}, but this secret isn't its own.",
                 "Replace the secret; if it's lost, create a new key in IAM, since AWS shows "
@@ -220,14 +220,14 @@ class EcrApi:
             "OptInRequired",
             "ExpiredTokenException",
         }:
-            return LoginError(
+            return Failed(
                 "invalid_key",
                 f"AWS doesn't know the key {self._key.id}, or it's inactive.",
                 "Check it under the IAM user's Security credentials, then enter it again; "
                 f"if it is right, check that the account has the region {self.region} enabled.",
             )
         if fault.throttled:
-            return LoginError(
+            return Failed(
                 "throttled",
                 f"AWS ECR in {self.region} answers too many requests of this account already.",
                 "Wait: it is asked again by itself.",

@@ -30,7 +30,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from .addresses import Rules, refusal
 from .places import Full, Places
-from .problems import LoginError
+from .problems import Failed
 
 LOOKUP_SECONDS = 4.0
 CONNECT_SECONDS = 3.0
@@ -45,7 +45,7 @@ _lookups = Places(32, "Too many look-ups are waiting for the DNS.", retry_after=
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
-class Unreachable(LoginError):
+class Unreachable(Failed):
     """No answer came; `kind` is why: "dns", "timeout", "refused", "closed", "certificate",
     "tls", "network"."""
 
@@ -69,7 +69,7 @@ def addresses(
     """Look a host up, once, and give its addresses, each of them allowed by the rules.
 
     `host` may itself be an address, in any spelling that the system takes. Raises
-    `LoginError`: `unsafe_address` if any of the addresses is refused, each kind with
+    `Failed`: `unsafe_address` if any of the addresses is refused, each kind with
     its own sentence, `registry_unreachable` where there is none.
     """
     found: dict[str, None] = {}
@@ -77,7 +77,7 @@ def addresses(
         refused = refusal(ip_address(address), rules)
         if refused:
             what, fix = refused
-            raise LoginError("unsafe_address", what.format(host=shown(host)), fix)
+            raise Failed("unsafe_address", what.format(host=shown(host)), fix)
         found[address] = None
     return list(found)
 
@@ -95,7 +95,7 @@ def request(
 
     The certificate has to be the host's. `deadline` is a `time.monotonic()` value that
     holds however slowly the other side sends. Any status is an answer. Raises
-    `Unreachable`, and `LoginError` `not_a_registry` where no HTTP is spoken.
+    `Unreachable`, and `Failed` `not_a_registry` where no HTTP is spoken.
     """
     with closing(_Connection(host, port, to, deadline)) as connection:
         return _exchanged(connection, method, target, headers, b"", MAX_BODY)
@@ -203,7 +203,7 @@ def _exchanged(
     content: bytes,
     most: int,
 ) -> Answer:
-    """One request and its answer; raises `LoginError`."""
+    """One request and its answer; raises `Failed`."""
     own = {"Connection": "close", "User-Agent": "valohai-registries"}
     try:
         connection.request(method, target, body=content or None, headers=own | dict(headers))
@@ -339,7 +339,7 @@ _CERTIFICATE_FAULTS = {
 }
 
 
-def _network_error(host: str, error: Exception) -> LoginError:
+def _network_error(host: str, error: Exception) -> Failed:
     """Say which way the network failed; the first that fits, so the narrower come first."""
     if isinstance(error, ssl.SSLCertVerificationError):
         fault = _CERTIFICATE_FAULTS.get(error.verify_code, "is from an issuer unknown here")
@@ -351,7 +351,7 @@ def _network_error(host: str, error: Exception) -> LoginError:
     for kinds, kind, what, fix, retry_after in _FAILURES:
         if isinstance(error, kinds):
             return Unreachable(kind, what.format(host=host), fix, retry_after)
-    return LoginError(
+    return Failed(
         "not_a_registry",
         f"{host} answered, but not in HTTP.",
         "Check the host and its port.",

@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 
-from .problems import LoginError
+from .problems import Failed
 
 
-class Full(LoginError):
+class Full(Failed):
     """There is no place; `retry_after` says in how many seconds to ask again."""
 
     def __init__(self, what: str, retry_after: int) -> None:

@@ -72,7 +72,7 @@ REFUSALS = frozenset({"access_denied", "invalid_key", "signature_mismatch"})
 NO_LOGIN = "workers can't pull until it answers"
 
 
-class LoginError(Exception):
+class Failed(Exception):
     """Why there is no login: a stable code, what happened, what to do.
 
     `detail` is for the person, already cleaned of secrets and control

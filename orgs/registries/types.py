@@ -60,7 +60,7 @@ class Ask:
 
 class ImageLister(Protocol):
     """What a registry lists for a key. Blocking, usable by several threads; each method
-    raises `LoginError`, and gives at most `MOST_LISTED`."""
+    raises `Failed`, and gives at most `MOST_LISTED`."""
 
     def repositories(self) -> list[str]:
         """The repositories' paths, sorted. Raises also `listing_denied`: pulling doesn't
@@ -249,7 +249,7 @@ class RegistryType(abc.ABC):
 
     def lister(self, config: Config, secrets: Config, ask: Ask) -> ImageLister | None:
         """What lists the images of a host through the provider's own API; None where there
-        is only the registry's. Raises `LoginError` as `login` does."""
+        is only the registry's. Raises `Failed` as `login` does."""
         return None
 
     def prepare(self) -> None:
@@ -258,7 +258,7 @@ class RegistryType(abc.ABC):
 
     @abc.abstractmethod
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin | InstanceRoleLogin:
-        """Obtain the login; blocking, raises `LoginError`.
+        """Obtain the login; blocking, raises `Failed`.
 
         Only types with `minted` call a network here: the provider's own API.
         """

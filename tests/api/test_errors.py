@@ -100,7 +100,7 @@ def test_no_cross_site_token_is_needed(issue, project):
 
 @pytest.mark.once
 def test_every_code_that_can_be_raised_has_a_status():
-    """Of all `LoginError("code", …)` in the house, but for what only verifying and looking
+    """Of all `Failed("code", …)` in the house, but for what only verifying and looking
     at images raise: the API does neither."""
     apart = {"outbound.py", "distribution.py", "verifying.py", "images.py", "ecr_api.py"}
     found = set()
@@ -109,7 +109,7 @@ def test_every_code_that_can_be_raised_has_a_status():
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             named = isinstance(node, ast.Call) and getattr(node.func, "id", "")
-            if named in {"LoginError", "TokenEnded"} and isinstance(node.args[0], ast.Constant):
+            if named in {"Failed", "TokenEnded"} and isinstance(node.args[0], ast.Constant):
                 found.add(node.args[0].value)
     found |= {*REFUSALS, *TRANSIENT}
     assert {"no_match", "token_revoked", "throttled"} <= found

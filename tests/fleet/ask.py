@@ -21,7 +21,7 @@ def main(project_id: str, image_text: str, threads: int) -> None:
 
     from orgs.models import Project
     from orgs.registries.images import ImageReference
-    from orgs.registries.problems import LoginError
+    from orgs.registries.problems import Failed
     from orgs.services.audit.events import Actor
     from orgs.services.logins import issuing
 
@@ -40,7 +40,7 @@ def main(project_id: str, image_text: str, threads: int) -> None:
         while time.monotonic() - began < PATIENCE:
             try:
                 answer = issuing.login_for(project=project, image=image, actor=Actor("fleet"))
-            except LoginError as error:
+            except Failed as error:
                 if error.code != "busy":
                     errors.append(error.code)
                     break

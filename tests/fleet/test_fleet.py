@@ -13,7 +13,7 @@ from django.db import connection, connections
 
 from orgs.models import Project
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
 from orgs.services.logins import issuing
 from orgs.services.upstream import calls
@@ -70,7 +70,7 @@ def test_a_refresher_killed_mid_call_delays_the_next_by_one_lease(aws, entry, pr
             answer = issuing.login_for(
                 project=project, image=ImageReference.parse(IMAGE), actor=Actor("next")
             )
-        except LoginError as error:
+        except Failed as error:
             assert error.code == "busy"
             time.sleep(error.retry_after)
     took = time.monotonic() - began
@@ -101,7 +101,7 @@ def test_a_hanging_tenant_leaves_the_others_alone(
         cold = ImageReference.parse(IMAGE.replace("123456789012", account))
         try:
             issuing.login_for(project=theirs, image=cold, actor=Actor("theirs"))
-        except LoginError as error:
+        except Failed as error:
             codes.append(error.code)
         finally:
             connections.close_all()

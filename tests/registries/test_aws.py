@@ -16,7 +16,7 @@ from orgs.registries import aws, outbound
 from orgs.registries.addresses import Rules
 from orgs.registries.ecr_api import SERVICE
 from orgs.registries.ecr_hosts import partitions
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from tests.conftest import CANARY
 from tests.support.internet import HOST, reply
 
@@ -191,7 +191,7 @@ def test_around_the_proxy(proxied, monkeypatch):
 
 def test_a_proxy_that_refuses(proxied):
     proxied(b"HTTP/1.1 407 Who are you?\r\n\r\n")
-    with pytest.raises(LoginError) as told:
+    with pytest.raises(Failed) as told:
         call(f"https://{HOST}/")
     assert isinstance(told.value, outbound.Unreachable)
 

@@ -16,7 +16,7 @@ import pytest
 from orgs.registries.aws_ecr import AwsEcr, AwsEcrRole
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.ecr_api import EcrApi
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.types import Ask, Image
 from tests.conftest import CANARY, HOST
 from tests.support.fake_aws import ACCOUNT, FakeAws
@@ -52,8 +52,8 @@ def api_for(aws):
     return api
 
 
-def told(call) -> LoginError:
-    with pytest.raises(LoginError) as caught:
+def told(call) -> Failed:
+    with pytest.raises(Failed) as caught:
         call()
     return caught.value
 

@@ -9,7 +9,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Ask, DockerLogin
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
@@ -107,7 +107,7 @@ def test_login_is_the_stored_one_and_does_not_expire():
     ],
 )
 def test_login_refuses_again_what_saving_refuses(config, secrets, host):
-    with pytest.raises(LoginError) as error:
+    with pytest.raises(Failed) as error:
         TYPE.login(config, secrets, Ask(host, 0.0))
     assert error.value.code == "entry_unusable"
     assert CANARY not in str(error.value)
@@ -155,7 +155,7 @@ def test_a_worker_gets_the_password_as_it_was_entered(entry, project):
 @pytest.mark.django_db(transaction=True)
 def test_other_ports_and_paths_get_nothing(entry, project):
     for image in ("registry.example.com/team/train", "registry.example.com:5000/other/train"):
-        with pytest.raises(LoginError) as error:
+        with pytest.raises(Failed) as error:
             ask(project, image)
         assert error.value.code == "no_match"
 
@@ -170,7 +170,7 @@ def test_a_pattern_that_leaves_the_host_open_gets_no_password(entry, project):
         prefix="",
         wildcard_host=True,
     )
-    with pytest.raises(LoginError) as error:
+    with pytest.raises(Failed) as error:
         ask(project, "evil.example.com:5000/team/train")
     assert error.value.code == "entry_unusable"
 

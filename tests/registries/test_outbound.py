@@ -15,7 +15,7 @@ from orgs.registries import outbound
 from orgs.registries.addresses import Rules
 from orgs.registries.outbound import addresses
 from orgs.registries.places import Places
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from tests.support.certificates import make_certificates
 from tests.support.internet import HOST, Internet, Request, reply
 
@@ -37,7 +37,7 @@ KINDS = (LOOPBACK, LINK_LOCAL, METADATA, PRIVATE, MULTICAST, RESERVED)
 
 
 def refusal(*found: str, rules: Rules = PUBLIC_ONLY) -> str:
-    with pytest.raises(LoginError) as refused:
+    with pytest.raises(Failed) as refused:
         addresses(HOST, 443, rules)
     assert refused.value.code == "unsafe_address"
     assert refused.value.fix.endswith(".")
@@ -147,7 +147,7 @@ def test_a_private_address_needs_a_type_that_may_or_the_operator(
 ) -> None:
     internet.name(HOST, [address])
     assert PRIVATE in refusal(address)
-    with pytest.raises(LoginError, match="OUTBOUND_ALLOWED_NETWORKS"):
+    with pytest.raises(Failed, match="OUTBOUND_ALLOWED_NETWORKS"):
         addresses(HOST, 443, PUBLIC_ONLY)
     assert addresses(HOST, 443, PRIVATE_TOO) == [address]
     assert addresses(HOST, 443, EVERYTHING_OPENED) == [address]
@@ -185,7 +185,7 @@ def test_one_bad_address_among_good_ones_refuses_all(internet: Internet, order: 
     ["127.0.0.1", "127.1", "0x7f.1", "0177.0.0.1", "2130706433", "0", "::1", "[::1]", "localhost"],
 )
 def test_an_address_in_place_of_a_name_is_judged_however_it_is_written(host: str) -> None:
-    with pytest.raises(LoginError, match=LOOPBACK):
+    with pytest.raises(Failed, match=LOOPBACK):
         addresses(host, 443, PUBLIC_ONLY)
 
 
@@ -197,14 +197,14 @@ def test_a_public_address_in_place_of_a_name() -> None:
 @pytest.mark.parametrize("host", [HOST, "a" * 64 + ".example.com", "", "a..example.com"])
 def test_a_name_that_leads_nowhere(internet: Internet, host: str) -> None:
     internet.name(HOST, [])
-    with pytest.raises(LoginError, match="no address") as refused:
+    with pytest.raises(Failed, match="no address") as refused:
         addresses(host, 443, PUBLIC_ONLY)
     assert refused.value.code == "registry_unreachable"
 
 
 def test_what_isnt_a_host_isnt_repeated(internet: Internet) -> None:
     internet.name("<script>", ["127.0.0.1"])
-    with pytest.raises(LoginError) as refused:
+    with pytest.raises(Failed) as refused:
         addresses("<script>", 443, PUBLIC_ONLY)
     assert refused.value.what == f"The host {LOOPBACK}, so nothing was sent there."
 
@@ -224,7 +224,7 @@ def test_a_dns_that_hangs_holds_nobody_longer_and_few_threads(
     began = time.monotonic()
     sentences = []
     for owner in range(3):
-        with pytest.raises(LoginError) as refused:
+        with pytest.raises(Failed) as refused:
             addresses(HOST, 443, Rules(owner=owner), timeout_seconds=0.1)
         assert (refused.value.code, refused.value.retry_after) == ("registry_unreachable", 5)
         sentences.append(refused.value.what)
@@ -233,7 +233,7 @@ def test_a_dns_that_hangs_holds_nobody_longer_and_few_threads(
     assert "in time" in sentences[0] and "too many look-ups" in sentences[2]
     released.set()
     while len(started) == 2:  # the place comes back once the DNS lets go
-        with pytest.raises(LoginError):
+        with pytest.raises(Failed):
             addresses(HOST, 443, PUBLIC_ONLY, timeout_seconds=1)
 
 
@@ -245,8 +245,8 @@ def ask(to: list[str], host: str = HOST, port: int = 443, seconds: float = 5) ->
     return outbound.request("GET", host, port, to, "/v2/", {"X-Own": "yes"}, deadline)
 
 
-def failure(to: list[str], code: str = "registry_unreachable", **kwargs: float) -> LoginError:
-    with pytest.raises(LoginError) as failed:
+def failure(to: list[str], code: str = "registry_unreachable", **kwargs: float) -> Failed:
+    with pytest.raises(Failed) as failed:
         ask(to, **kwargs)
     assert failed.value.code == code
     assert HOST in failed.value.what
@@ -304,7 +304,7 @@ def test_a_certificate_for_another_host(internet: Internet, tmp_path: Path) -> N
     unknown = internet.serve(lambda request: reply(200), server_file=other)
     assert "issuer unknown" in failure([unknown.address]).what
     assert unknown.requests == []
-    with pytest.raises(LoginError, match="is for another host"):
+    with pytest.raises(Failed, match="is for another host"):
         ask([ours.address], host="registry.example.net")
     assert ours.requests == []
 

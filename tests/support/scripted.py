@@ -11,7 +11,7 @@ import pytest
 
 from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from tests.conftest import CANARY
 from tests.support.internet import HOST, Request, Script, reply
@@ -30,9 +30,9 @@ def api(
     return RegistryApi(authority, login, deadline=time.monotonic() + seconds, **kwargs)
 
 
-def failure(code: str, call: Callable[..., object], *args: str) -> LoginError:
+def failure(code: str, call: Callable[..., object], *args: str) -> Failed:
     """What a call raises; never with the secret in it, however it is printed."""
-    with pytest.raises(LoginError) as raised:
+    with pytest.raises(Failed) as raised:
         call(*args)
     error = raised.value
     printed = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))

@@ -8,11 +8,11 @@ from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
 from orgs.models import RegistryEntry
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.verification.verifying import Report, verify_each
 
-Outcome = Report | LoginError | Refused
+Outcome = Report | Failed | Refused
 
 
 class Command(Base):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from orgs.models import RegistryEntry
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.upstream.calls import looking, try_credentials
 
 from .validating import EntrySpec, validate
 
 
-def replacement_error(entry: RegistryEntry, spec: EntrySpec) -> LoginError | None:
+def replacement_error(entry: RegistryEntry, spec: EntrySpec) -> Failed | None:
     """Why the spec's new secret shouldn't replace the entry's; None where it may.
 
     Also where there is nothing to try: no new secret, another type than before, one
@@ -25,6 +25,6 @@ def replacement_error(entry: RegistryEntry, spec: EntrySpec) -> LoginError | Non
     try:
         with looking(entry):
             try_credentials(valid.type, valid.config, valid.secrets, host)
-    except LoginError as error:
+    except Failed as error:
         return error
     return None

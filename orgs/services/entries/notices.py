@@ -14,7 +14,7 @@ from django.core.mail import EmailMessage
 from django.urls import reverse
 
 from orgs.models import Membership, Organization, RegistryEntry, User
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.tenancy import tallies
 
 # Seconds: a mail server that answers has taken it by then, and a slow one holds nobody up.
@@ -27,7 +27,7 @@ _pool = ThreadPoolExecutor(1, thread_name_prefix="notices")
 _sending: set[Future[None]] = set()
 
 
-def entry_stopped(entry: RegistryEntry, error: LoginError) -> None:
+def entry_stopped(entry: RegistryEntry, error: Failed) -> None:
     """Tell the org admins that an entry turned failing, why, and what to do."""
     _tell(entry, f"{entry} stopped working", [error.what, error.fix])
 

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 
 from . import notices
 
@@ -29,7 +29,7 @@ BEYOND_LOGIN = frozenset({"login_refused", "image_denied", "not_a_registry", "re
 def status_mark(
     entry: RegistryEntry,
     status: RegistryEntry.Status,
-    error: LoginError | None = None,
+    error: Failed | None = None,
     *,
     reporter: str = "",
     login_only: bool = False,

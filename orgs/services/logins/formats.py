@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orgs.registries.images import HUB, HUB_ALIAS
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 
 from .issuing import Answer
@@ -94,7 +94,7 @@ FORMATS: dict[str, Callable[[Answer], dict[str, Any]]] = {
 def _docker_login(answer: Answer) -> DockerLogin:
     if isinstance(answer.login, DockerLogin):
         return answer.login
-    raise LoginError(
+    raise Failed(
         "instance_role_format",
         f"{answer.pattern} is served by the worker's own role {answer.login.role_name}, "
         "and only a worker can log in with that.",

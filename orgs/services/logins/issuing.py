@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.patterns import readable
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin
 from orgs.services.audit import events, repeats
 from orgs.services.entries.validating import type_of
@@ -57,18 +57,18 @@ def login_for(
     environment: Environment | None = None,
     recheck: Callable[[], None] = lambda: None,
 ) -> Answer:
-    """The login for an image, or for a whole server; raises `LoginError`. Not inside a
+    """The login for an image, or for a whole server; raises `Failed`. Not inside a
     transaction.
 
     `recheck` is called after any wait, before the answer leaves; it raises
-    `LoginError` where the asker has lost access meanwhile (a revoked token).
+    `Failed` where the asker has lost access meanwhile (a revoked token).
     """
     served: Served | None = None
     try:
         served, login = _obtain(project, image, environment, recheck)
-        if isinstance(login, LoginError):
+        if isinstance(login, Failed):
             raise login
-    except LoginError as error:
+    except Failed as error:
         if error.code not in _UNTOLD:
             record_refusal(
                 actor=actor,
@@ -95,8 +95,8 @@ def _obtain(
     image: Wanted,
     environment: Environment | None,
     recheck: Callable[[], None],
-) -> tuple[Served, DockerLogin | InstanceRoleLogin | LoginError]:
-    """The login of the entry that serves, or why that entry has none; raises `LoginError`
+) -> tuple[Served, DockerLogin | InstanceRoleLogin | Failed]:
+    """The login of the entry that serves, or why that entry has none; raises `Failed`
     where it isn't the entry's."""
     waited = False
     for _ in range(3):
@@ -106,7 +106,7 @@ def _obtain(
         except minting.EntryChanged:
             waited = True
             continue
-        except LoginError as error:
+        except Failed as error:
             return served, error
         waited |= cold
         if not waited:
@@ -114,18 +114,18 @@ def _obtain(
         recheck()
         if _stands(project, served, image, environment):
             return served, login
-    raise LoginError("busy", "The entry is being changed right now.", "Ask again.", retry_after=1)
+    raise Failed("busy", "The entry is being changed right now.", "Ask again.", retry_after=1)
 
 
 def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRoleLogin, bool]:
-    """The entry's login, and whether it was waited for; raises `LoginError` and
+    """The entry's login, and whether it was waited for; raises `Failed` and
     `minting.EntryChanged`."""
     entry = served.entry
     try:
         registry_type = type_of(entry)
     except Refused as refused:
         told = refused.problem
-        raise LoginError("entry_unusable", told.what, told.fix) from None
+        raise Failed("entry_unusable", told.what, told.fix) from None
     if registry_type.minted:
         return minting.minted_login(entry, image.host)
     if registry_type.secret_goes_to_host:
@@ -138,7 +138,7 @@ def _require_own_host(served: Served, image: Wanted) -> None:
     """A secret that goes to the host goes to one that the entry names in full (rule 5)."""
     authorities = {pattern.authority for pattern in readable([served.pattern])}
     if image.authority not in authorities:
-        raise LoginError(
+        raise Failed(
             "entry_unusable",
             f"The entry doesn't name {image.authority} in full, so its secret doesn't go there.",
             "Write the host in full in its match pattern.",
@@ -151,7 +151,7 @@ def _stands(
     """Whether, after a wait, the same entry in the same state would still serve."""
     fresh = Project.objects.select_related("organization").filter(pk=project.pk).first()
     if fresh is None or fresh.organization_id != project.organization_id:
-        raise LoginError(
+        raise Failed(
             "project_not_found", "The project was deleted or moved.", "Ask with another project."
         )
     entry = require(fresh, image, environment).entry
@@ -185,8 +185,8 @@ def _record_login(
         raise _no_event() from None
 
 
-def _no_event() -> LoginError:
-    return LoginError(
+def _no_event() -> Failed:
+    return Failed(
         "audit_unavailable",
         "The audit log can't be written, and no login is given without its event.",
         "Ask again; if it lasts, ask staff to look at the database.",
@@ -199,7 +199,7 @@ def record_refusal(
     actor: events.Actor,
     organization: Organization | None,
     image: Wanted | None,
-    error: LoginError,
+    error: Failed,
     project: Project | None = None,
     environment: Environment | None = None,
     served: Served | None = None,

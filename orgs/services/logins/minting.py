@@ -25,7 +25,7 @@ from django.db.models.functions import Now
 from orgs import sealed
 from orgs.models import CachedLogin, RegistryEntry, cached_login_context
 from orgs.registries.catalogue import BY_SLUG
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit.clock import database_now
 from orgs.services.entries.status import status_mark
@@ -96,7 +96,7 @@ def _ahead(moment: datetime | None, now: datetime, most: timedelta) -> bool:
 
 
 def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
-    """The login and whether this caller waited; `LoginError`, `EntryChanged`.
+    """The login and whether this caller waited; `Failed`, `EntryChanged`.
 
     With a login at hand nobody waits: a due refresh runs in the background.
     """
@@ -124,7 +124,7 @@ def forget_failures(entry: RegistryEntry) -> None:
 
 
 def revealed(entry: RegistryEntry) -> dict[str, str]:
-    """The entry's secrets; `LoginError` entry_unusable where they don't open, or where no
+    """The entry's secrets; `Failed` entry_unusable where they don't open, or where no
     login can come of them and the entry's config."""
     try:
         secrets = secrets_of(entry)
@@ -133,7 +133,7 @@ def revealed(entry: RegistryEntry) -> dict[str, str]:
         raise _unreadable() from None
     kind = BY_SLUG.get(entry.registry_type)
     if kind is not None and (problem := kind.unusable(entry.config, secrets)):
-        raise LoginError("entry_unusable", problem.what, "Edit the entry, and enter it again.")
+        raise Failed("entry_unusable", problem.what, "Edit the entry, and enter it again.")
     return secrets
 
 
@@ -157,8 +157,8 @@ def opens(entry: RegistryEntry) -> bool:
     return True
 
 
-def _unreadable() -> LoginError:
-    return LoginError(
+def _unreadable() -> Failed:
+    return Failed(
         "entry_unusable",
         "The stored secret can't be opened with this server's keys.",
         "Enter the secret again, or ask staff to put the former key back last in FERNET_KEYS.",
@@ -200,18 +200,18 @@ def _opened(row: CachedLogin) -> DockerLogin:
     return DockerLogin(username, password, row.expires_at)
 
 
-def _remembered(seen: _Seen) -> LoginError:
+def _remembered(seen: _Seen) -> Failed:
     row = seen.row
     if not row.error_code:
         return _busy()
-    error = LoginError(row.error_code, row.error_what, row.error_fix)
+    error = Failed(row.error_code, row.error_what, row.error_fix)
     if error.transient and row.next_try_at is not None:
         error.retry_after = max(1, round((row.next_try_at - seen.now).total_seconds()))
     return error
 
 
-def _busy() -> LoginError:
-    return LoginError(
+def _busy() -> Failed:
+    return Failed(
         "busy",
         "Many workers ask for this login at once, and it is being obtained.",
         "Ask again in a second.",
@@ -290,7 +290,7 @@ def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: _Lease) -
         deadline = lease.taken + calls.CALL_SECONDS
         login = calls.ask_for_login(kind, entry.config, secrets, host, deadline)
         assert isinstance(login, DockerLogin)
-    except LoginError as error:
+    except Failed as error:
         _store_failure(entry, row, lease, error)
         raise
     except BaseException:
@@ -337,9 +337,7 @@ def _store(entry: RegistryEntry, row: CachedLogin, lease: _Lease, login: DockerL
         )
 
 
-def _store_failure(
-    entry: RegistryEntry, row: CachedLogin, lease: _Lease, error: LoginError
-) -> None:
+def _store_failure(entry: RegistryEntry, row: CachedLogin, lease: _Lease, error: Failed) -> None:
     """Remember it for a while, so that a fleet doesn't repeat it; keep any login."""
     now = database_now()
     at_hand = _Seen(row, now).login_at_hand
@@ -382,7 +380,7 @@ class _Background:
         with ExitStack() as place:
             try:
                 place.enter_context(calls.refreshing(entry))
-            except LoginError:
+            except Failed:
                 return
             task = self._pool.submit(self._run, entry, row, host, place.pop_all())
         self._running[row.pk] = task
@@ -394,7 +392,7 @@ class _Background:
                 BY_SLUG[entry.registry_type].prepare()
                 if lease := _take_lease(row):
                     _refresh(entry, row, host, lease)
-        except LoginError as error:
+        except Failed as error:
             log.warning("refreshing the login of entry %s: %s", entry.pk, error.code)
         except (EntryChanged, _LeaseLost):
             pass

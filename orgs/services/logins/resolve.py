@@ -16,7 +16,7 @@ from django.db.models import Q
 from orgs.models import Environment, IndexedPattern, Organization, Project, RegistryEntry
 from orgs.registries.images import HUB, ImageReference, Server
 from orgs.registries.patterns import MatchPattern, host_keys, index_keys, readable
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 
 # What a login is asked for.
 Wanted: TypeAlias = ImageReference | Server
@@ -70,7 +70,7 @@ def resolve_server(
     """The entry that serves whatever image is pulled from the server, or None where no
     entry stands on it. Two queries.
 
-    Raises `LoginError` ambiguous_server where the image would decide: several entries
+    Raises `Failed` ambiguous_server where the image would decide: several entries
     stand there, or one that doesn't cover the whole host.
     """
     hosts = host_keys(server)
@@ -99,14 +99,14 @@ def resolve_server(
     return Served(row.entry, row.text)
 
 
-def _ambiguous(what: str, fix: str) -> LoginError:
-    return LoginError("ambiguous_server", what, fix)
+def _ambiguous(what: str, fix: str) -> Failed:
+    return Failed("ambiguous_server", what, fix)
 
 
 def organization_of(project: Project) -> Organization:
-    """The project's organization; raises `LoginError` personal_project."""
+    """The project's organization; raises `Failed` personal_project."""
     if project.organization is None:
-        raise LoginError(
+        raise Failed(
             "personal_project",
             f"The project “{project.name}” is personal, and personal projects can't use "
             "private registries.",
@@ -116,7 +116,7 @@ def organization_of(project: Project) -> Organization:
 
 
 def require(project: Project, wanted: Wanted, environment: Environment | None = None) -> Served:
-    """As `resolve` or `resolve_server`, for a project; raises `LoginError`
+    """As `resolve` or `resolve_server`, for a project; raises `Failed`
     personal_project, no_match or ambiguous_server."""
     organization = organization_of(project)
     if isinstance(wanted, Server):
@@ -128,8 +128,8 @@ def require(project: Project, wanted: Wanted, environment: Environment | None = 
     return served
 
 
-def no_match(organization: Organization, wanted: Wanted) -> LoginError:
-    return LoginError(
+def no_match(organization: Organization, wanted: Wanted) -> Failed:
+    return Failed(
         "no_match",
         f"No enabled entry of {organization} serves {wanted}.",
         f"If it's private, add an entry with {suggested_pattern(wanted)}; public images need none.",

@@ -13,7 +13,7 @@ import math
 from django.contrib.auth import authenticate
 
 from orgs.models import User
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
 
@@ -22,7 +22,7 @@ from .attempts import ACCOUNT, ADDRESS, account_of, source_of
 from .tallies import Pause
 
 
-class SignInRefused(LoginError):
+class SignInRefused(Failed):
     """Nobody is signed in; `code` is wrong_password, account_paused or address_paused."""
 
 

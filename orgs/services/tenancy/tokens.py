@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import ApiToken, Environment, Membership, Organization, User, WorkerToken
-from orgs.registries.problems import LoginError, Problem, Refused
+from orgs.registries.problems import Failed, Problem, Refused
 from orgs.services.audit import repeats
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event, record
@@ -35,7 +35,7 @@ LONGEST = timedelta(days=3650)
 _SHAPE = re.compile(r"(vrw|vra)_([0-9a-f]{16})_[0-9a-f]{64}")
 
 
-class TokenEnded(LoginError):
+class TokenEnded(Failed):
     """A true token that has expired or was revoked; carries which."""
 
     def __init__(self, code: str, what: str, token: AnyToken) -> None:
@@ -203,13 +203,13 @@ def _refuse(code: str, what: str, fix: str, field: str | None = None) -> Refused
 def authenticate(text: str) -> AnyToken:
     """The token with this text, its organization (and environment) loaded; one query.
 
-    Raises `LoginError` not_authenticated, and `TokenEnded` token_expired or
+    Raises `Failed` not_authenticated, and `TokenEnded` token_expired or
     token_revoked: those only to who holds the whole text.
     """
     shape = _SHAPE.fullmatch(text)
     token = _tokens(shape[1]).filter(key_id=shape[2]).first() if shape else None
     if token is None or not hmac.compare_digest(token.digest, _digest(text)):
-        raise LoginError(
+        raise Failed(
             "not_authenticated",
             "No token of this server came with the request.",
             "Send one in the header “Authorization: Token …”.",
@@ -221,7 +221,7 @@ def still_valid(token: Kind) -> Kind:
     """The same token as it stands now; raises as `authenticate`."""
     fresh = _tokens(token.prefix).filter(pk=token.pk).first()
     if fresh is None:
-        raise LoginError("not_authenticated", "The token was deleted.", "Use another.")
+        raise Failed("not_authenticated", "The token was deleted.", "Use another.")
     return _standing(fresh)
 
 

@@ -15,7 +15,7 @@ from django.db import connection
 
 from orgs.models import RegistryEntry
 from orgs.registries.places import Places
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.turns import turns
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, RegistryType
 
@@ -76,7 +76,7 @@ def ask_for_login(
     host: str,
     deadline: float,
 ) -> DockerLogin | InstanceRoleLogin:
-    """One login of these credentials, by `deadline` (monotonic); raises `LoginError`."""
+    """One login of these credentials, by `deadline` (monotonic); raises `Failed`."""
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
     return kind.login(config, secrets, Ask(host, deadline, settings.AWS_ENDPOINT_URL))
 
@@ -89,7 +89,7 @@ def obtain(
     *,
     new: bool,
 ) -> DockerLogin | InstanceRoleLogin:
-    """A login of these credentials; blocking, raises `LoginError`.
+    """A login of these credentials; blocking, raises `Failed`.
 
     `new` ones that are refused are tried again, within `NEW_KEY_SECONDS`.
     """
@@ -99,7 +99,7 @@ def obtain(
         deadline = min(end, time.monotonic() + CALL_SECONDS)
         try:
             return ask_for_login(kind, config, secrets, host, deadline)
-        except LoginError as error:
+        except Failed as error:
             pauses = PAUSES.get(error.code, ()) if new else ()
             # a try needs a moment beside its pause
             if tries >= len(pauses) or time.monotonic() + pauses[tries] + 1 > end:
@@ -111,5 +111,5 @@ def obtain(
 def try_credentials(
     kind: RegistryType, config: Mapping[str, str], secrets: Mapping[str, str], host: str
 ) -> None:
-    """Obtain one login with these new ones and drop it; raises `LoginError`."""
+    """Obtain one login with these new ones and drop it; raises `Failed`."""
     obtain(kind, config, secrets, host, new=True)

@@ -21,7 +21,7 @@ from orgs.models import RegistryEntry
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
-from orgs.registries.problems import LoginError, Problem, Refused
+from orgs.registries.problems import Failed, Problem, Refused
 from orgs.registries.types import MOST_LISTED, Ask, DockerLogin, Image, ImageLister, RegistryType
 from orgs.services.audit.key_ids import without_key_ids
 from orgs.services.entries.validating import patterns_of, type_of
@@ -114,7 +114,7 @@ def images_of(
     `host` is the host[:port] to look at, else the first that the patterns name in full.
     Raises `Refused` where there is nothing to ask (`disabled`, `checked_on_workers`,
     `unknown_type`) or the name is none of the entry's (field "repository"), and
-    `LoginError` busy. With `key_ids` False, no sentence holds one.
+    `Failed` busy. With `key_ids` False, no sentence holds one.
     """
     kind = _listable(entry)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
@@ -135,7 +135,7 @@ def images_of(
         try:
             lister = _lister(kind, entry, minting.revealed(entry), authority, look.end)
             return look.through(lister, empty, page)
-        except LoginError as error:
+        except Failed as error:
             return replace(empty, problem=look.told(error))
 
 
@@ -221,13 +221,13 @@ class _Look:
         self._authority = authority
         self._key_ids = key_ids
 
-    def told(self, error: LoginError) -> Problem:
+    def told(self, error: Failed) -> Problem:
         """The error as whoever looks may read it."""
         what = error.what if self._key_ids else without_key_ids(error.what)
         return Problem(error.code, what, _FIXES.get(error.code, error.fix))
 
     def through(self, lister: ImageLister, empty: Listing, page: int) -> Listing:
-        """`empty`, filled in. Raises `LoginError` where not even names come of it."""
+        """`empty`, filled in. Raises `Failed` where not even names come of it."""
         names, denied, cut = [empty.chosen], None, False
         if not empty.chosen:
             names, denied, cut = self._names(lister)
@@ -255,7 +255,7 @@ class _Look:
             return sorted(names), None, False
         try:
             listed = lister.repositories()
-        except LoginError as error:
+        except Failed as error:
             if error.code != "listing_denied":
                 raise
             return sorted(names), self.told(error), False
@@ -276,7 +276,7 @@ class _Look:
             error = _late() if future.cancelled() or not future.done() else future.exception()
             if error is None:
                 found.append(self._repository(name, future.result(), most))
-            elif not isinstance(error, LoginError):
+            elif not isinstance(error, Failed):
                 raise error
             elif error.code in _OF_ONE:
                 found.append(Repository(name, problem=self.told(error)))
@@ -312,8 +312,8 @@ def _together(calls: Sequence[Callable[[], T]], end: float) -> list[Future[T]]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _late() -> LoginError:
-    return LoginError(
+def _late() -> Failed:
+    return Failed(
         "registry_unreachable",
         f"The registry didn't tell everything within {SECONDS:.0f} seconds.",
     )

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from orgs.models import Project, RegistryEntry, WorkerToken
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit import repeats
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event
@@ -80,8 +80,8 @@ def outcome_report(
         status_mark(entry, status, error, reporter=token.name)
 
 
-def _error(code: str, role: str) -> LoginError | None:
+def _error(code: str, role: str) -> Failed | None:
     if code == OK:
         return None
     what, fix = (sentence.format(role=role) for sentence in _SENTENCES[code])
-    return LoginError(code, what, fix)
+    return Failed(code, what, fix)

@@ -28,7 +28,7 @@ from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
-from orgs.registries.problems import NO_LOGIN, REFUSALS, LoginError, Problem, Refused
+from orgs.registries.problems import NO_LOGIN, REFUSALS, Failed, Problem, Refused
 from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
@@ -100,7 +100,7 @@ def entry_verify(
     for the login, `REGISTRY_SECONDS` for the rest, and before that up to `wait` seconds
     while many others are checked.
 
-    Raises `Refused` where this server can't verify it, and `LoginError` busy where it is
+    Raises `Refused` where this server can't verify it, and `Failed` busy where it is
     being checked already.
     """
     kind = _checkable(entry, image)
@@ -166,29 +166,29 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
 
 def verify_each(
     found: Iterable[RegistryEntry], actor: events.Actor, within: float | None = None
-) -> Iterator[tuple[RegistryEntry, Report | LoginError | Refused]]:
+) -> Iterator[tuple[RegistryEntry, Report | Failed | Refused]]:
     """Verify many, some at a time, each with the image it was checked with last.
 
     Gives each entry with its report, or why there is none, in the order given. Those
-    not begun `within` so many seconds are `LoginError` busy. Raises `places.Full` where
+    not begun `within` so many seconds are `Failed` busy. Raises `places.Full` where
     the same organizations' entries are being verified like this already.
     """
     end = None if within is None else time.monotonic() + within
 
-    def one(entry: RegistryEntry) -> Report | LoginError | Refused:
+    def one(entry: RegistryEntry) -> Report | Failed | Refused:
         try:
             if end is not None and time.monotonic() > end:
-                raise LoginError("busy", "It wasn't its turn in time.", "Verify it by itself.")
+                raise Failed("busy", "It wasn't its turn in time.", "Verify it by itself.")
             image = _still_served(entry, newest(entry, key_ids=False)[1])
             return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
-        except (LoginError, Refused) as error:
+        except (Failed, Refused) as error:
             return error
         except RegistryEntry.DoesNotExist:
-            return LoginError("entry_not_found", "It was deleted meanwhile.", "")
+            return Failed("entry_not_found", "It was deleted meanwhile.", "")
         except Exception as error:
             # One that makes us stumble must not end the run over all the others.
             _log_stumble(entry, error)
-            return LoginError(
+            return Failed(
                 "server_error",
                 "Verifying it failed for a reason of this server's own.",
                 "Ask staff to look at the server's log.",
@@ -244,13 +244,13 @@ def _steps(
     new = changed is not None and database_now() - changed < NEW
     try:
         if not patterns:
-            raise LoginError(
+            raise Failed(
                 "entry_unusable", "The entry has no match pattern that can be read.", "Edit it."
             )
         host = image.host if image else kind.example_host(patterns[0])
         login = calls.obtain(kind, entry.config, minting.revealed(entry), host, new=new)
         assert isinstance(login, DockerLogin)
-    except LoginError as error:
+    except Failed as error:
         if until := minting.valid_until(entry):
             kept = f"workers keep the login valid until {until:%H:%M} UTC"
             error.fix = error.fix.replace(NO_LOGIN, kept)
@@ -280,7 +280,7 @@ def _registry_steps(
     try:
         for api in apis:
             api.answers()
-    except LoginError as error:
+    except Failed as error:
         yield _failed("registry", error, kind)
         yield _not_checked("image", "It needs the registry.")
         return
@@ -290,9 +290,9 @@ def _registry_steps(
         return
     try:
         apis[0].read_manifest(image.path, image.digest or image.tag or "latest")
-    except LoginError as error:
+    except Failed as error:
         if error.code == "image_denied" and not kind.minted:
-            error = LoginError("image_not_readable", error.what, error.fix)
+            error = Failed("image_not_readable", error.what, error.fix)
         yield _failed("image", error, kind)
         return
     yield Step("image", Result.OK, what=f"{image} can be pulled.")
@@ -321,7 +321,7 @@ def outbound_rules(entry: RegistryEntry, kind: RegistryType) -> Rules:
     return Rules(allowed=opened, owner=owner)
 
 
-def _failed(name: str, error: LoginError, kind: RegistryType) -> Step:
+def _failed(name: str, error: Failed, kind: RegistryType) -> Step:
     fix = kind.denied_fixes.get(error.code, error.fix)
     return Step(name, Result.FAILED, error.code, error.what, fix)
 
@@ -334,7 +334,7 @@ def _not_checked(name: str, why: str) -> Step:
 
 
 def _claim(entry: RegistryEntry) -> uuid.UUID:
-    """The right to verify it, for a while; raises `LoginError` busy where another has it,
+    """The right to verify it, for a while; raises `Failed` busy where another has it,
     and RegistryEntry.DoesNotExist."""
     claim = uuid.uuid4()
     try:
@@ -347,7 +347,7 @@ def _claim(entry: RegistryEntry) -> uuid.UUID:
         claim_id=claim, claim_until=Now() + CLAIM
     )
     if not taken:
-        raise LoginError(
+        raise Failed(
             "busy",
             "This entry is being checked at this moment.",
             "Look again in a few seconds.",
@@ -366,7 +366,7 @@ def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events
             at=report.at, image=report.image, steps=steps, claim_id=None, claim_until=None
         )
         if not stored:
-            raise LoginError(
+            raise Failed(
                 "entry_changed", "The entry was changed while it was checked.", "Verify it again."
             )
         events.record(
@@ -381,7 +381,7 @@ def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events
         if report.status is not None:
             error = None
             if failed is not None and not report.holds:
-                error = LoginError(failed.code, failed.what, failed.fix)
+                error = Failed(failed.code, failed.what, failed.fix)
             status_mark(entry, report.status, error)
 
 

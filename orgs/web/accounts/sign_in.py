@@ -13,7 +13,7 @@ from django.urls import reverse_lazy
 from orgs.models import User
 from orgs.proxies import source_address
 from orgs.registries.places import Full
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import people, signing_in
 
@@ -21,7 +21,7 @@ from orgs.services.tenancy import people, signing_in
 class SignInForm(AuthenticationForm):
     request: HttpRequest
     # Why nobody was signed in, where both fields were filled in.
-    refused: LoginError | None = None
+    refused: Failed | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

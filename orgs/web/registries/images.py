@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 from orgs import access
 from orgs.forms.verifying import PLAIN
 from orgs.models import RegistryEntry
-from orgs.registries.problems import LoginError, Problem, Refused
+from orgs.registries.problems import Failed, Problem, Refused
 from orgs.services.verification.images import Listing, images_of
 from orgs.web.context import SignedIn, inside
 
@@ -47,7 +47,7 @@ class LookForm(forms.Form):
                 host=asked["host"] or "",
                 key_ids=key_ids,
             )
-        except LoginError as error:
+        except Failed as error:
             return Problem(error.code, error.what, error.fix)
         except Refused as refused:
             if refused.problem.field is None:

@@ -118,7 +118,7 @@ def test_processes_tell_it_once_between_them(acme):
 
 
 def refuse(project, token="vrw_1", image=IMAGE, environment=None) -> None:
-    with pytest.raises(issuing.LoginError):
+    with pytest.raises(issuing.Failed):
         issuing.login_for(
             project=project,
             image=ImageReference.parse(image),

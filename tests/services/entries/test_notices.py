@@ -90,7 +90,7 @@ def test_one_mail_for_a_failure_and_one_for_its_end(aws, entry, verify, acme, ma
 def test_workers_logins_tell_too(aws, entry, project, mailoutbox):
     aws.remove_policy("valohai")
     for _ in range(2):
-        with pytest.raises(issuing.LoginError):
+        with pytest.raises(issuing.Failed):
             issuing.login_for(
                 project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests")
             )
@@ -184,7 +184,7 @@ def test_an_outage_and_a_disabled_entry_are_not_told(aws, entry, verify, actor, 
     door.entry_set_enabled(entry=entry, actor=actor, enabled=False)
     entry.refresh_from_db()
     verifying.status_mark(
-        entry, RegistryEntry.Status.FAILING, issuing.LoginError("access_denied", "No.", "Do.")
+        entry, RegistryEntry.Status.FAILING, issuing.Failed("access_denied", "No.", "Do.")
     )
     notices.drain()
     assert not mailoutbox
@@ -236,7 +236,7 @@ def test_an_organization_gets_so_many_in_an_hour(
     make_entry, alice, charlie, umbrella, mailoutbox, monkeypatch
 ):
     monkeypatch.setattr(notices, "MOST", 3)
-    error = issuing.LoginError("access_denied", "No.", "Do.")
+    error = issuing.Failed("access_denied", "No.", "Do.")
     made = [make_entry(f"{HOST}/{n}") for n in range(6)]
     for entry in [*made, make_entry(organization=umbrella)]:
         status.status_mark(entry, RegistryEntry.Status.FAILING, error)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from orgs.models import AuditEvent, CachedLogin, Project, RegistryEntry
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit import events
 from orgs.services.entries import door
@@ -70,7 +70,7 @@ def test_the_server_is_answered_as_the_client_wrote_it(entry, ask):
 
 
 def _refused(ask, **kwargs):
-    with pytest.raises(LoginError) as refused:
+    with pytest.raises(Failed) as refused:
         ask(**kwargs)
     return refused.value
 
@@ -343,7 +343,7 @@ def test_only_the_lease_holder_stores_and_only_for_the_entry_it_read(entry, lost
 
 def test_access_lost_during_the_wait_gives_no_login(aws, entry, ask):
     def revoked():
-        raise LoginError("token_revoked", "This token was revoked.")
+        raise Failed("token_revoked", "This token was revoked.")
 
     assert _refused(ask, recheck=revoked).code == "token_revoked"
     # the asker's, not the entry's

@@ -4,7 +4,7 @@ import pytest
 
 from orgs.models import Environment
 from orgs.registries.images import InvalidImage, Server
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.logins.resolve import resolve_server
 from tests.conftest import HOST
 
@@ -20,7 +20,7 @@ def found(acme):
     def found(server=HOST, environment=None):
         try:
             served = resolve_server(acme, Server.parse(server), environment)
-        except LoginError as error:
+        except Failed as error:
             return error.code
         return served.pattern if served else None
 

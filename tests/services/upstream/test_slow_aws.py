@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from orgs.models import CachedLogin
 from orgs.registries import aws
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
 from orgs.services.logins import issuing, minting
 from orgs.services.upstream import calls
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 IMAGE = ImageReference.parse(f"{HOST}/my-ml-image:v1")
 
 
-def ask(project) -> LoginError:
-    with pytest.raises(LoginError) as told:
+def ask(project) -> Failed:
+    with pytest.raises(Failed) as told:
         issuing.login_for(project=project, image=IMAGE, actor=Actor("tests"))
     return told.value
 

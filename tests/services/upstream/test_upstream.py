@@ -10,7 +10,7 @@ import pytest
 from orgs.models import Project
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Full, Places
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
 from orgs.services.entries.new_keys import replacement_error
 from orgs.services.entries.validating import EntrySpec
@@ -60,7 +60,7 @@ def no_places(monkeypatch):
 
 @pytest.mark.parametrize("door", DOORS)
 def test_without_a_place_nothing_is_asked(door, aws, make_entry, no_places):
-    with pytest.raises(LoginError) as told:
+    with pytest.raises(Failed) as told:
         door(make_entry())
     assert told.value.code == "busy" and told.value.retry_after
     assert not aws.calls
@@ -73,7 +73,7 @@ def test_a_place_is_given_back(door, aws, make_entry):
         patch.setattr(calls, "PAUSES", {})
         try:
             door(entry)
-        except LoginError as error:
+        except Failed as error:
             assert error.code == "invalid_key"
     assert not any(places.held(entry.organization_id) for places in KINDS)
 
@@ -91,7 +91,7 @@ def test_others_hanging_registries_take_no_place_of_ours(door, aws, make_entry, 
                         held.enter_context(places.taken(stranger))
         try:
             door(entry)
-        except LoginError as error:
+        except Failed as error:
             assert error.code == "invalid_key"
     assert not any(places.held(entry.organization_id) for places in KINDS)
 
@@ -107,7 +107,7 @@ def test_an_entry_that_hangs_can_still_be_mended(aws, make_entry, monkeypatch):
                 while True:
                     held.enter_context(take(entry))
         verify(entry)
-        with pytest.raises(LoginError) as told:
+        with pytest.raises(Failed) as told:
             replace_key(entry)
         assert told.value.code == "invalid_key"
         with pytest.raises(Full):

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from orgs.models import AuditEvent, CachedLogin
 from orgs.registries.places import Places
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Image
 from orgs.services.upstream import calls
 from orgs.services.verification import images
@@ -259,7 +259,7 @@ def test_more_than_can_be_read(listing_of):
 
 
 def test_one_that_fails_by_itself_doesnt_take_the_others_along(listing_of):
-    gone = LoginError("image_not_found", "There is no repository a.", "Push to it.")
+    gone = Failed("image_not_found", "There is no repository a.", "Push to it.")
     listing = listing_of({"a": gone, "b": ["v1"]})
     first, second = listing.repositories
     assert first.problem.code == "image_not_found" and second.images
@@ -267,7 +267,7 @@ def test_one_that_fails_by_itself_doesnt_take_the_others_along(listing_of):
 
 
 def test_a_failure_of_the_registry_is_told_once(listing_of):
-    busy = LoginError("throttled", "Too many requests.", "Wait.")
+    busy = Failed("throttled", "Too many requests.", "Wait.")
     listing = listing_of({"a": busy, "b": ["v1"], "c": busy})
     assert listing.problem.code == "throttled"
     assert [bool(each.problem) for each in listing.repositories] == [True, False, True]
@@ -339,7 +339,7 @@ def test_who_isnt_asked_at_all(make_entry, actor, monkeypatch):
 def test_few_look_at_once(entry_for, monkeypatch):
     monkeypatch.setattr(calls, "PAGES", Places(1, "Full."))
     entry = entry_for()
-    with calls.looking(entry), pytest.raises(LoginError) as busy:
+    with calls.looking(entry), pytest.raises(Failed) as busy:
         images_of(entry)
     assert busy.value.code == "busy"
 

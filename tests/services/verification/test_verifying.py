@@ -14,7 +14,7 @@ from orgs.models import AuditEvent, CachedLogin, RegistryEntry, Verification
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.places import Places
-from orgs.registries.problems import LoginError, Refused
+from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import DockerLogin
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
@@ -98,7 +98,7 @@ def test_an_image_that_is_not_there_says_nothing_against_the_entry(image, code, 
 
 def test_an_image_that_may_not_be_read_is_a_failure(ecr, entry, verify, monkeypatch, mailoutbox):
     def denied(self, path, reference):
-        raise LoginError("image_denied", "The registry doesn't let it read.", "Ask.")
+        raise Failed("image_denied", "The registry doesn't let it read.", "Ask.")
 
     monkeypatch.setattr(RegistryApi, "read_manifest", denied)
     report = verify(entry, IMAGE)
@@ -263,7 +263,7 @@ def test_a_result_of_what_the_entry_was_is_not_written(aws, entry, actor):
     )  # fmt: skip
     door.entry_update(entry=entry, actor=actor, spec=spec)
     for status in ("failing", "verified"):
-        status_mark(stale, status, LoginError("access_denied", "No.", "Do."))
+        status_mark(stale, status, Failed("access_denied", "No.", "Do."))
     entry.refresh_from_db()
     assert (entry.status, entry.failure_told_at) == ("unverified", None)
 
@@ -318,7 +318,7 @@ def test_one_at_a_time(aws, entry, verify):
     Verification.objects.create(
         entry=entry, claim_id="0" * 32, claim_until=timezone.now() + timedelta(seconds=30)
     )
-    with pytest.raises(LoginError) as busy:
+    with pytest.raises(Failed) as busy:
         verify(entry)
     assert busy.value.code == "busy" and not aws.calls
     Verification.objects.update(claim_until=timezone.now() - timedelta(seconds=1))
@@ -328,7 +328,7 @@ def test_one_at_a_time(aws, entry, verify):
 
 def test_a_few_in_a_process(aws, entry, verify, monkeypatch):
     monkeypatch.setattr(calls, "PAGES", Places(1, "Full."))
-    with calls.looking(entry), pytest.raises(LoginError) as busy:
+    with calls.looking(entry), pytest.raises(Failed) as busy:
         verify(entry)
     assert busy.value.code == "busy" and not aws.calls
 
@@ -340,7 +340,7 @@ def test_a_change_meanwhile_is_not_written_over(aws, entry, verify, actor, monke
         return DockerLogin("AWS", "p", None)
 
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", login)
-    with pytest.raises(LoginError) as changed:
+    with pytest.raises(Failed) as changed:
         verify(entry)
     assert changed.value.code == "entry_changed"
     entry.refresh_from_db()

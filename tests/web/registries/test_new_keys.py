@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from orgs.models import AuditEvent, RegistryEntry
 from orgs.registries.places import Places
-from orgs.registries.problems import LoginError
+from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.entries import door
 from orgs.services.entries.new_keys import replacement_error
@@ -93,7 +93,7 @@ def test_a_key_that_comes_to_be_known(replace, make_entry, no_pauses, monkeypatc
     def login(self, config, secrets, ask):
         tried.append(secrets["secret_access_key"])
         if len(tried) < 3:
-            raise LoginError("invalid_key", "AWS doesn't know the key.", "Check it.")
+            raise Failed("invalid_key", "AWS doesn't know the key.", "Check it.")
         return DockerLogin("AWS", "p", None)
 
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", login)
