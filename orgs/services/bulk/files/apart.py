@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NoReturn
 
+import orgs
 from orgs.registries.places import Places
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.turns import turns
@@ -28,7 +29,7 @@ DEADLINE = 30.0  # seconds on the clock; a busy machine gives it little
 # In this process, where what was read is looked at too: an organization has one.
 PLACES = Places(3, "Other files are being read at the moment.", most={"organization": 1})
 
-_ROOT = Path(__file__).resolve().parents[3]
+_ROOT = Path(orgs.__file__).resolve().parents[1]
 _WHAT = "Reading this file takes more work than a file of its size should."
 _FIX = "Save it again from the program it's from, or as CSV, or split it."
 
