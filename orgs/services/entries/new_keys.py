@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orgs.models import RegistryEntry
 from orgs.registries.problems import Failed
-from orgs.services.upstream.calls import looking, try_credentials
+from orgs.services.upstream import calls
 
 from .validating import EntrySpec, validate
 
@@ -23,8 +23,8 @@ def replacement_error(entry: RegistryEntry, spec: EntrySpec) -> Failed | None:
         return None
     host = valid.type.example_host(valid.patterns[0])
     try:
-        with looking(entry):
-            try_credentials(valid.type, valid.config, valid.secrets, host)
+        with calls.looking(entry):
+            calls.try_credentials(valid.type, valid.config, valid.secrets, host)
     except Failed as error:
         return error
     return None

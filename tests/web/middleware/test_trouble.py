@@ -61,7 +61,7 @@ def test_no_free_place_is_a_page_that_says_so(client, alice, acme, monkeypatch):
 @pytest.fixture
 def no_turns(monkeypatch):
     none = Turns(1, 0.0)
-    monkeypatch.setattr("orgs.registries.turns.turns", none)
+    monkeypatch.setattr("orgs.web.middleware.in_turn.turns", none)
     with none.taken():
         yield
 
