@@ -52,7 +52,7 @@ def admins_of(organization: Organization) -> list[User]:
 
 
 def organization_for_member(user: User | AnonymousUser, slug: str) -> Organization:
-    """One the person may look at; staff may look at any. Raises Http404."""
+    """One the person may look at, with their role; staff may look at any. Raises Http404."""
     if not isinstance(user, User):
         raise Http404
     organization = Organization.objects.seen_by(user).filter(slug=slug).first()
@@ -64,7 +64,7 @@ def organization_for_member(user: User | AnonymousUser, slug: str) -> Organizati
 def organization_for_admin(user: User | AnonymousUser, slug: str) -> Organization:
     """One the person administers; raises Http404, or `AdminsOnly` for others who see it."""
     organization = organization_for_member(user, slug)
-    if not is_admin(user, organization):
+    if organization.role_of_asker != Membership.Role.ADMIN:
         raise AdminsOnly(organization)
     return organization
 
@@ -72,15 +72,10 @@ def organization_for_admin(user: User | AnonymousUser, slug: str) -> Organizatio
 def organization_for_auditor(user: User | AnonymousUser, slug: str) -> Organization:
     """One whose audit log the person may read: its org admins, and staff."""
     organization = organization_for_member(user, slug)
-    if not is_admin(user, organization) and not (isinstance(user, User) and user.is_staff):
+    by_role = organization.role_of_asker == Membership.Role.ADMIN
+    if not by_role and not (isinstance(user, User) and user.is_staff):
         raise AdminsOnly(organization)
     return organization
-
-
-def is_admin(user: User | AnonymousUser, organization: Organization) -> bool:
-    return isinstance(user, User) and (
-        Organization.objects.administered_by(user).filter(pk=organization.pk).exists()
-    )
 
 
 def administered_by(user: User) -> QuerySet[Organization]:
@@ -92,12 +87,13 @@ def entry_in(organization: Organization, entry_id: UUID) -> RegistryEntry:
     """The organization's entry, patterns prefetched; raises Http404."""
     entry = (
         RegistryEntry.objects.filter(organization=organization, pk=entry_id)
-        .select_related("organization", "created_by", "updated_by")
+        .select_related("created_by", "updated_by")
         .prefetch_related("patterns__environment")
         .first()
     )
     if entry is None:
         raise Http404
+    entry.organization = organization
     return entry
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Lower, Now
 
 from orgs.stored import StoredEmail, StoredSlug, StoredText
@@ -60,8 +60,10 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
     def seen_by(self, user: User) -> OrganizationQuerySet:
-        """Those a member may see; staff see all (DESIGN «People»)."""
-        return self if user.is_staff else self.filter(memberships__user=user)
+        """Those a member may see; staff see all (DESIGN «People»). Each with `role_of_asker`."""
+        own = Membership.objects.filter(organization=OuterRef("pk"), user=user)
+        seen = self.annotate(role_of_asker=Subquery(own.values("role")[:1]))
+        return seen if user.is_staff else seen.filter(memberships__user=user)
 
     def administered_by(self, user: User) -> OrganizationQuerySet:
         return self.filter(memberships__user=user, memberships__role=Membership.Role.ADMIN)
@@ -71,6 +73,7 @@ class Organization(models.Model):
     name = StoredText(max_length=100)
     slug = StoredSlug(max_length=60, unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    role_of_asker: str | None  # only where `seen_by` gave it; None for staff from outside
 
     objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -34,12 +34,12 @@ def people(request: HttpRequest) -> dict[str, Any]:
 
 
 def inside(request: SignedIn, organization: Organization, here: str) -> dict[str, Any]:
-    """For a page of an organization: what the person is in it, and which tab is open."""
-    membership = request.user.memberships.filter(organization=organization).first()
+    """For a page of an organization that a gate of `access` gave: what the person is in it,
+    and which tab is open."""
     return {
         "organization": organization,
-        "is_admin": membership is not None and membership.role == Membership.Role.ADMIN,
-        "as_staff": membership is None,
+        "is_admin": organization.role_of_asker == Membership.Role.ADMIN,
+        "as_staff": organization.role_of_asker is None,
         "here": here,
     }
 

@@ -16,7 +16,6 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
-from orgs.registries.patterns import readable
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin
 from orgs.services.audit import events, repeats
@@ -136,8 +135,7 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
 
 def _require_own_host(served: Served, image: Wanted) -> None:
     """A secret that goes to the host goes to one that the entry names in full (rule 5)."""
-    authorities = {pattern.authority for pattern in readable([served.pattern])}
-    if image.authority not in authorities:
+    if image.authority != served.authority:
         raise Failed(
             "entry_unusable",
             f"The entry doesn't name {image.authority} in full, so its secret doesn't go there.",

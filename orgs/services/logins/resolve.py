@@ -32,10 +32,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Served:
-    """The entry that serves an image, by which of its patterns."""
+    """The entry that serves an image, by which of its patterns, as given.
+
+    `authority` is the pattern's, `host[:port]`; its first label may be `*`.
+    """
 
     entry: RegistryEntry
     pattern: str
+    authority: str
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ def resolve(
     matching = [(row, pattern) for row, pattern in _parsed(rows) if pattern.matches(image)]
     if not matching:
         return None
-    row, _ = max(matching, key=_order)
-    return Served(row.entry, row.text)
+    row, pattern = max(matching, key=_order)
+    return Served(row.entry, row.text, pattern.authority)
 
 
 def resolve_server(
@@ -96,7 +100,7 @@ def resolve_server(
             "which of them serves it.",
             "Ask with the image; on a worker, name it in VALOHAI_IMAGE.",
         )
-    return Served(row.entry, row.text)
+    return Served(row.entry, row.text, pattern.authority)
 
 
 def _ambiguous(what: str, fix: str) -> Failed:

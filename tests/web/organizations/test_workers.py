@@ -148,7 +148,7 @@ def test_list_has_pages_and_bounded_queries(
         issue(f"w{n}", environment=gpu)
     assert "Page 1 of 2" in look(alice, WORKERS).text
     assert len(look(alice, WORKERS, page="2").texts["tr"]) == 2
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         client.get(WORKERS)
 
 
