@@ -349,5 +349,5 @@ def _too_many_errors(row: int) -> BrokenFile:
 
 
 def _changed_meanwhile() -> CellError:
-    what = "Registries were changed since the file was valid, so something else would be done."
+    what = "Registries were changed since the file was checked, so something else would be done."
     return CellError(None, "", "", "changed_meanwhile", what, "Check the file again.")
