@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management.commands import flush
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
 from orgs.services.audit.events import Actor
@@ -23,13 +26,39 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 CANARY = "CANARYcanary0123456789/+canaryCANARY9876"
 
 
+# What takes longest; the rest of the files take seconds.
+LONG = {
+    *("browser", "real", "test_broken_rows.py", "test_first_start.py", "test_fuzz.py"),
+    *("test_hostile_files.py", "test_properties.py", "test_signing_in.py", "test_slow_aws.py"),
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`once` runs with SQLite only, `postgresql` with PostgreSQL only; what takes longest
-    comes first, so that no process is left with it at the end."""
+    comes first, so that no process is left with it at the end (in the Makefile,
+    `--no-loadscope-reorder`, or the files with the most tests would)."""
     on_postgresql = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
     unwanted = "once" if on_postgresql else "postgresql"
     items[:] = [item for item in items if not item.get_closest_marker(unwanted)]
-    items.sort(key=lambda item: "browser" not in item.path.parts)
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_migrating_made_stays() -> Iterator[None]:
+    """Emptying the tables leaves content types and permissions, which never change.
+
+    Made again, as Django does, they took most of the time of a test with transactions.
+    """
+    stays = {"django_content_type", "auth_permission"}
+
+    def emptying(style: Any, connection: BaseDatabaseWrapper, **rest: bool) -> list[str]:
+        names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        return connection.ops.sql_flush(style, [n for n in names if n not in stays], **rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", emptying)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *args, **rest: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

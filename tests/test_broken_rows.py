@@ -188,10 +188,11 @@ def pages(broken, alice, staff, acme) -> list[tuple[Client, str]]:
 
 
 def test_pages_show_it(pages) -> None:
-    for who, address in pages:
-        client = Client()
+    clients = {who: Client() for who, _ in pages}
+    for who, client in clients.items():
         client.force_login(who)
-        answer = client.get(address, follow=True)
+    for who, address in pages:
+        answer = clients[who].get(address, follow=True)
         assert answer.status_code == 200, address
         content = b"".join(answer.streaming_content) if answer.streaming else answer.content
         content.decode()

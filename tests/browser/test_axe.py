@@ -1,4 +1,4 @@
-"""axe-core finds nothing on any page: light and dark, wide and narrow.
+"""axe-core finds nothing on any page: light and dark, wide and narrow. Markup and phones too.
 
 In the Django admin, what is Django's own and can't be mended from here is listed.
 """
@@ -16,6 +16,7 @@ from pictures.cast import address_names
 from pictures.stops import ADMIN, NO_PAGES, WEB
 from pictures.taking import fit
 
+from .standing import standing
 from .walking import Walk
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
@@ -48,7 +49,8 @@ def violations(page: Page) -> Iterator[tuple[str, str]]:
 
 
 def ours(page: Page) -> list[str]:
-    return [text for _, text in violations(page)]
+    """All that holds of each of our pages, once they are walked in all their states."""
+    return [*standing(page), *(text for _, text in violations(page))]
 
 
 def djangos_apart(page: Page) -> list[str]:

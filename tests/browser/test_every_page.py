@@ -1,4 +1,4 @@
-"""What holds on every page: without scripts, by keyboard, on small screens, in its markup.
+"""What holds on every page: without scripts, by keyboard, with secrets typed.
 
 Where the walk goes: `pictures.stops`, which has every address (`test_axe`).
 """
@@ -13,7 +13,6 @@ import pytest
 from playwright.sync_api import Page
 
 from pictures.stops import NO_PAGES, WEB, unfold
-from pictures.taking import fit
 from tests.conftest import CANARY
 
 from .walking import Walk
@@ -24,33 +23,6 @@ MOST_TABS = 150
 
 # Of each page the first stop: the state that one comes to.
 PAGES = list({stop.address: stop for stop in reversed(WEB)}.values())[::-1]
-
-MARKUP = """() => {
-  const found = [];
-  const all = (selector) => [...document.querySelectorAll(selector)];
-  const ids = all("[id]").map((node) => node.id);
-  const twice = ids.filter((id, at) => ids.indexOf(id) !== at);
-  if (twice.length) found.push("ids twice: " + twice);
-  if (all("h1").length !== 1) found.push(all("h1").length + " h1");
-  if (!document.title.trim()) found.push("no title");
-  if (document.documentElement.lang !== "en") found.push("no language");
-  if (all("[style]").length) found.push("inline style");
-  if (all("style").length) found.push("style element");
-  if (all("script").some((script) => !script.src)) found.push("inline script");
-  for (const node of all("*")) {
-    for (const {name} of node.attributes) if (name.startsWith("on")) found.push(name);
-  }
-  for (const field of all(
-    "input:not([type=hidden], [type=submit], [aria-hidden]), select, textarea"
-  )) {
-    const named = field.labels.length || field.ariaLabel || field.getAttribute("aria-labelledby");
-    if (!named) found.push("no label: " + field.name);
-  }
-  if (all(".button.primary").filter((b) => b.checkVisibility()).length > 1) {
-    found.push("more than one primary button");
-  }
-  return found;
-}"""
 
 # What the keyboard has to reach, each numbered; one of a group of radio buttons is enough.
 NUMBER = """() => {
@@ -77,23 +49,6 @@ FOCUSED = """() => {
     column: node.closest(".form-help, .guides, .on-page, .text, .form-fields")?.className || "",
   };
 }"""
-
-
-def markup(page: Page) -> list[str]:
-    return list(page.evaluate(MARKUP))
-
-
-def sideways(page: Page) -> Iterator[str]:
-    """How far it scrolls sideways on phones, wide and narrow."""
-    for width in (390, 320):
-        fit(page, width, "light")
-        beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if beyond > 0:
-            yield f"{beyond} px sideways at {width}"
-
-
-def standing(page: Page) -> list[str]:
-    return [*markup(page), *sideways(page)]
 
 
 def by_keyboard(page: Page) -> Iterator[str]:
@@ -136,11 +91,6 @@ def plain(page: Page) -> Iterator[str]:
             yield f"needs scripts: {button.inner_text()}"
     for button in page.locator("main button[type=button]:visible").all():
         yield f"does nothing without scripts: {button.inner_text()}"
-
-
-def test_markup_and_phones(chromium, live_server, aws) -> None:
-    found = Walk(chromium, live_server.url, aws).past(WEB, standing)
-    assert not found, "\n".join(found)
 
 
 def test_by_keyboard(chromium, live_server, aws) -> None:

@@ -28,7 +28,7 @@ def follow_the_guide(page: Page) -> None:
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 def test_iam_credentials(scripts: bool, visit, alice) -> None:
     alices = visit(java_script_enabled=scripts)
-    page = alices.sign_in("alice@example.com")
+    page = alices.sign_in_by_form("alice@example.com")
     follow_the_guide(page)
     page.get_by_label("Match pattern").fill(f"{HOST}/my-repo/*")
     page.get_by_label("Registry type").select_option(label="AWS ECR (IAM credentials)")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, Page
 
 from orgs.services.entries import notices
 from orgs.services.logins import minting
 from pictures.cast import Cast, fill
 from pictures.stops import Stop, sign_in
+from pictures.taking import fit
 from tests.support.fake_aws import AwsControl
 
 Findings = list[str]
@@ -19,6 +20,9 @@ Look = Callable[[Page], Iterable[str]]
 
 class Walk:
     """Goes from stop to stop, each person in a browser of their own; keeps what was found.
+
+    Each goes on in one window, wide and light again at each stop: a new one would cost more
+    than most pages do.
 
     Nothing of what a page asks for may lead away from the site.
     """
@@ -29,34 +33,36 @@ class Walk:
         minting.background.drain()
         notices.drain()
         self.findings: Findings = []
-        self._contexts: dict[str, BrowserContext] = {}
+        self._pages: dict[str, Page] = {}
+        self._at = ""
 
     def past(self, stops: Iterable[Stop], look: Look, *, act: bool = True) -> Findings:
         """What `look` finds at each stop, named by it; `act` False leaves undone what is
         done there."""
         try:
             for stop in stops:
-                page = self._context(stop.who).new_page()
-                page.on("request", lambda request, at=stop: self._noted(at, request.url))
+                page = self._page(stop.who)
+                self._at = stop.name
+                fit(page, 1280, "light")
                 stop.go(page, self.base, self.cast)
                 if act:
                     stop.act(page, self.cast)
                 page.wait_for_load_state()
                 self.findings += [f"{stop.name}: {found}" for found in look(page)]
-                page.close()
         finally:
-            for context in self._contexts.values():
-                context.close()
+            for page in self._pages.values():
+                page.context.close()
         return self.findings
 
-    def _context(self, who: str) -> BrowserContext:
-        if who not in self._contexts:
+    def _page(self, who: str) -> Page:
+        if who not in self._pages:
             context = self.browser.new_context(reduced_motion="reduce", **self.options)
             context.set_default_timeout(5000)
             sign_in(context, self.base, self.cast, who)
-            self._contexts[who] = context
-        return self._contexts[who]
+            self._pages[who] = context.new_page()
+            self._pages[who].on("request", lambda request: self._noted(request.url))
+        return self._pages[who]
 
-    def _noted(self, stop: Stop, address: str) -> None:
+    def _noted(self, address: str) -> None:
         if not address.startswith((self.base, "data:")):
-            self.findings.append(f"{stop.name}: asks for {address}")
+            self.findings.append(f"{self._at}: asks for {address}")

@@ -39,6 +39,7 @@ def test_logins_answer_beside_every_kind(token, project):
             assert found == [200] * 10, kind
 
 
+@pytest.mark.once
 def test_it_stops_in_time_beside_all_of_them(token, project):
     with served() as address:
         with waiting(address, KINDS["one byte"], 50), waiting(address, KINDS["idle"], 50):
@@ -48,6 +49,7 @@ def test_it_stops_in_time_beside_all_of_them(token, project):
         assert time.monotonic() - began < 12
 
 
+@pytest.mark.once
 def test_an_interrupt_leaves_no_process(token):
     with served() as address:
         pid = address.process.pid
@@ -58,6 +60,7 @@ def test_an_interrupt_leaves_no_process(token):
         assert not [child for child in family if _runs(child)]
 
 
+@pytest.mark.once
 def test_a_taken_port_is_told_before_a_server_is_tried():
     """`make run` asks first_start, before it prints the password."""
     with served() as address:

@@ -94,11 +94,13 @@ def test_logins_answer_through_it_beside_another_address_that_waits(proxy, acme,
     assert event.source_address == "127.0.0.1"
 
 
+@pytest.mark.once
 def test_one_address_has_so_many_connections_and_no_more(proxy):
     with waiting(proxy, KINDS["a body of one byte"], 100):
         assert _post(proxy, b"") == (503, False)
 
 
+@pytest.mark.once
 def test_bodies_come_whole_and_no_file_keeps_them(proxy):
     status, ours = _post(proxy, b"x" * 20_000_000)
     assert status in (403, 413) and ours  # nginx, which can't write it to a file, says 500

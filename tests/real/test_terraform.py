@@ -19,6 +19,7 @@ import pytest
 from orgs.models import AuditEvent, Organization, RegistryEntry, User
 from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
+from tests.support.fake_aws import FakeAws
 from tests.support.product import served
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,9 +97,10 @@ class Provider:
         return self.send("DELETE", f"{URL}{entry_id}/")
 
 
-@pytest.fixture
-def server(aws: object) -> Iterator[str]:
-    with served() as address:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None) -> Iterator[str]:
+    """One for all: each test finds the database empty, and has people and tokens of its own."""
+    with FakeAws() as fake, served(AWS_ENDPOINT_URL=fake.url) as address:
         yield address
 
 

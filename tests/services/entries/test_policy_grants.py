@@ -88,6 +88,9 @@ SHAPES = {
 }
 
 
+SESSION = Session()  # has read AWS's data once
+
+
 @pytest.fixture(scope="module")
 def iam() -> Iterator[FakeAws]:
     with FakeAws() as fake:
@@ -108,17 +111,20 @@ class Reader:
         document = json.loads(self.policy.document)
         self.key = iam.create_user(name, document, account=ACCOUNT, partition=partition)
         self.url, self.region = iam.url, region
-        self.session = Session()
+        self._clients: dict[str, Any] = {}
 
     def client(self, region: str = "") -> Any:
-        return self.session.create_client(
-            "ecr",
-            region_name=region or self.region,
-            aws_access_key_id=self.key[0],
-            aws_secret_access_key=self.key[1],
-            endpoint_url=self.url,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        region = region or self.region
+        if region not in self._clients:
+            self._clients[region] = SESSION.create_client(
+                "ecr",
+                region_name=region,
+                aws_access_key_id=self.key[0],
+                aws_secret_access_key=self.key[1],
+                endpoint_url=self.url,
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+        return self._clients[region]
 
     def may_read(self, repository: str, region: str = "", account: str = ACCOUNT) -> bool:
         client = self.client(region)
