@@ -144,8 +144,17 @@ def _repeated(words: Sequence[str], cell: str, length: int) -> set[str]:
     length = min(length, len(cell))
     if length < 4:
         return set()
-    told = {text[at : at + length] for text in words for at in range(len(text) - length + 1)}
-    if len(cell) > 20 * len(told):  # about where this comes to be faster
-        return {piece for piece in told if piece in cell}
+    # What is repeated holds one of the cell's blocks of half its length whole: that rules most
+    # long cells out in a sixth of the time.
+    block = (length + 1) // 2
+    if _windows(words, block).isdisjoint(
+        cell[at : at + block] for at in range(0, len(cell) - block + 1, block)
+    ):
+        return set()
+    told = _windows(words, length)
     pieces = (cell[at : at + length] for at in range(len(cell) - length + 1))
     return {piece for piece in pieces if piece in told}
+
+
+def _windows(words: Sequence[str], length: int) -> set[str]:
+    return {text[at : at + length] for text in words for at in range(len(text) - length + 1)}
