@@ -19,7 +19,7 @@ from pictures.taking import fit
 from .standing import standing
 from .walking import Walk
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.once, pytest.mark.timeout(600)]
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 RUN = """async (only) => {
