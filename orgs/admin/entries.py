@@ -367,9 +367,9 @@ class EntryAdmin(ServiceAdmin):
         }
         if entry is not None:
             kind = BY_SLUG.get(entry.registry_type)
-            report, image = verifying.newest(entry, key_ids=True)
+            report, image = verifying.newest(entry, private=True)
             context |= {
-                "broken": broken_sentence(entry, key_ids=True),
+                "broken": broken_sentence(entry, private=True),
                 "report": report,
                 "verify": VerifyForm(entry=entry, initial={"image": image}, auto_id="verify_%s"),
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,

@@ -250,7 +250,7 @@ class EntryForm(forms.ModelForm):
         if failed is None:
             return True
         what = "failed" if failed.refused else "couldn't be tested"
-        sentence = f"The new key {what}, so the old one stays in use. {failed.detail}"
+        sentence = f"The new key {what}, so the old one stays in use. {failed.in_full}"
         secret = self.type.secret_fields[0].name
         self.add_error(secret, forms.ValidationError(sentence, code=failed.code))
         self._drop_secrets()

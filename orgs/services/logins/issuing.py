@@ -217,7 +217,7 @@ def record_refusal(
         code=error.code,
         properties={
             **_properties(served.pattern if served else "", environment),
-            "reason": error.what[:500],
+            "reason": error.told[:500],
         },
     )
     same = (actor.name, actor.token, event.organization_id, event.project_id, event.subject_id)

@@ -356,7 +356,7 @@ def _store_failure(entry: RegistryEntry, row: CachedLogin, lease: _Lease, error:
         credentials_version=entry.credentials_version,
         next_try_at=Now() + pause * random.uniform(1.0, 1.2),  # noqa: S311
         error_code=error.code,
-        error_what=error.what[:600],
+        error_what=error.told[:600],
         error_fix=error.fix[:600],
         outcomes=F("outcomes") + 1,
         lease_id=None,

@@ -77,17 +77,17 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
     kind = BY_SLUG.get(found.registry_type)
     context = inside(request, found.organization, "registries")
     is_admin = context["is_admin"]
-    report, image = verifying.newest(found, key_ids=is_admin)
+    report, image = verifying.newest(found, private=is_admin)
     # The steps say it already, beside what did work.
     told = report is not None and report.failed and report.failed.code == found.status_code
     context |= {
         "entry": found,
         "on_workers": kind is not None and kind.completed_on_worker,
         "report": report,
-        "broken": "" if told else broken_sentence(found, key_ids=is_admin),
+        "broken": "" if told else broken_sentence(found, private=is_admin),
         "policy": policy_of(found),
         "details": _details(found, is_admin),
-        "usage": usage_of(found, key_ids=is_admin),
+        "usage": usage_of(found, private=is_admin),
         "history": history_of(found) if is_admin else [],
     }
     if is_admin:

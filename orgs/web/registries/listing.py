@@ -90,11 +90,11 @@ class Filters:
     def _chosen(self) -> bool:
         return bool(self.type or self.status or self.environment or self.unused or self.old_key)
 
-    def narrowed(self, found: QuerySet[RegistryEntry], *, key_ids: bool) -> QuerySet[RegistryEntry]:
+    def narrowed(self, found: QuerySet[RegistryEntry], *, private: bool) -> QuerySet[RegistryEntry]:
         """Those that fit; admins may also look for a key ID."""
         before = timezone.now() - OLD
         if self.q:
-            found = found.filter(pk__in=_searched(self.q, key_ids))
+            found = found.filter(pk__in=_searched(self.q, private))
         if self.type:
             found = found.filter(registry_type=self.type)
         if self.status:
@@ -134,9 +134,9 @@ class Filters:
         return found.order_by(by, "-created_at", "id")
 
 
-def _searched(words: str, key_ids: bool) -> QuerySet[Any]:
+def _searched(words: str, private: bool) -> QuerySet[Any]:
     where = Q(patterns__text__icontains=words) | Q(note__icontains=words)
-    if key_ids:
+    if private:
         where |= Q(config__access_key_id__icontains=words)
     return RegistryEntry.objects.filter(where).values("pk")
 
@@ -146,7 +146,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     context = inside(request, organization, "registries")
     filters = Filters.of(request.GET)
-    found = filters.narrowed(RegistryEntry.objects.of(organization), key_ids=context["is_admin"])
+    found = filters.narrowed(RegistryEntry.objects.of(organization), private=context["is_admin"])
     context |= {
         "page": Paginator(filters.sorted(found), PAGE_SIZE).get_page(request.GET.get("page")),
         "filters": filters,
@@ -187,7 +187,7 @@ def _columns(sort: str) -> dict[str, Column]:
 def export(request: SignedIn, slug: str) -> HttpResponseBase:
     organization = access.organization_for_admin(request.user, slug)
     found = RegistryEntry.objects.of(organization)
-    narrowed = Filters.of(request.GET).narrowed(found, key_ids=True)
+    narrowed = Filters.of(request.GET).narrowed(found, private=True)
     return _file(organization, narrowed, request.GET.get("format", ""))
 
 
