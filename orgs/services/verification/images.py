@@ -14,7 +14,6 @@ from functools import partial
 from math import ceil
 from typing import TypeVar
 
-from django.conf import settings
 from django.db import connection
 
 from orgs.models import RegistryEntry
@@ -23,7 +22,7 @@ from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.private import whole
 from orgs.registries.problems import Failed, Problem, Refused
-from orgs.registries.types import MOST_LISTED, Ask, DockerLogin, Image, ImageLister, RegistryType
+from orgs.registries.types import MOST_LISTED, DockerLogin, Image, ImageLister, RegistryType
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
@@ -189,7 +188,7 @@ def _lister(
     deadline: float,
 ) -> ImageLister:
     """The provider's own listing where it has one, else the registry's."""
-    lister = kind.lister(entry.config, secrets, Ask(authority, deadline, settings.AWS_ENDPOINT_URL))
+    lister = kind.lister(entry.config, secrets, calls.asked(kind, authority, deadline))
     if lister is not None:
         return lister
     login = calls.ask_for_login(kind, entry.config, secrets, authority, deadline)

@@ -83,9 +83,10 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
     context |= {
         "entry": found,
         "on_workers": kind is not None and kind.completed_on_worker,
+        "role": kind.worker_role(found.config) if kind else "",
         "report": report,
         "broken": "" if told else broken_sentence(found, private=is_admin),
-        "policy": policy_of(found),
+        "policy": policy_of(found, private=is_admin),
         "details": _details(found, is_admin),
         "usage": usage_of(found, private=is_admin),
         "history": history_of(found) if is_admin else [],
@@ -109,12 +110,12 @@ def _awaited(request: SignedIn, found: RegistryEntry) -> str | None:
 
 
 def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
-    """(label, value) of what may be shown; members don't see key ids."""
+    """(label, value) of what may be shown; members don't see who it is that logs in."""
     registry_type = BY_SLUG.get(found.registry_type)
     if registry_type is None:
         return []
     return [
         (f.label, found.config.get(f.name, ""))
         for f in registry_type.config_fields
-        if is_admin or not f.name.endswith("key_id")
+        if is_admin or not f.hidden_from_members
     ]

@@ -47,7 +47,6 @@ STATUSES = {
     "on-workers": "Checked on workers",
     "disabled": "Disabled",
 }
-_ON_WORKERS = [kind.slug for kind in TYPES if not kind.secret_fields]
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Filters:
         return bool(self.type or self.status or self.environment or self.unused or self.old_key)
 
     def narrowed(self, found: QuerySet[RegistryEntry], *, private: bool) -> QuerySet[RegistryEntry]:
-        """Those that fit; admins may also look for a key ID."""
+        """Those that fit; `private` also by what members don't see."""
         before = timezone.now() - OLD
         if self.q:
             found = found.filter(pk__in=_searched(self.q, private))
@@ -110,13 +109,14 @@ class Filters:
 
     def _status(self) -> Q:
         """As lists show it: an entry that is disabled is nothing else."""
+        on_workers = [kind.slug for kind in TYPES if kind.completed_on_worker]
         if self.status == "disabled":
             return Q(enabled=False)
         unverified = RegistryEntry.Status.UNVERIFIED
         if self.status == "on-workers":
-            return Q(enabled=True, status=unverified, registry_type__in=_ON_WORKERS)
+            return Q(enabled=True, status=unverified, registry_type__in=on_workers)
         wanted = Q(enabled=True, status=self.status)
-        return wanted & ~Q(status=unverified, registry_type__in=_ON_WORKERS)
+        return wanted & ~Q(status=unverified, registry_type__in=on_workers)
 
     def sorted(self, found: QuerySet[RegistryEntry]) -> QuerySet[RegistryEntry]:
         name, down = self.sort.removeprefix("-"), self.sort.startswith("-")
@@ -137,7 +137,9 @@ class Filters:
 def _searched(words: str, private: bool) -> QuerySet[Any]:
     where = Q(patterns__text__icontains=words) | Q(note__icontains=words)
     if private:
-        where |= Q(config__access_key_id__icontains=words)
+        hidden = {f.name for kind in TYPES for f in kind.fields if f.hidden_from_members}
+        for name in sorted(hidden):
+            where |= Q(**{f"config__{name}__icontains": words})
     return RegistryEntry.objects.filter(where).values("pk")
 
 
