@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum, auto
+from functools import cached_property
 from typing import Protocol, final
 
 from .patterns import MatchPattern
@@ -215,11 +216,11 @@ class RegistryType(abc.ABC):
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
 
-    @property
+    @cached_property
     def config_fields(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if not f.secret)
 
-    @property
+    @cached_property
     def secret_fields(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if f.secret)
 
@@ -252,7 +253,8 @@ class RegistryType(abc.ABC):
             public, sealed = self.clean_own(public, sealed, patterns)
         except Refused as refused:
             own = refused.problems
-        declared = (f.problem({**public, **sealed}.get(f.name, "")) for f in self.fields)
+        cleaned = {**public, **sealed}
+        declared = [f.problem(cleaned.get(f.name, "")) for f in self.fields]
         # The type knows better what was meant.
         told = {problem.field for problem in own}
         problems = [p for p in declared if p is not None and p.field not in told] + [*own]

@@ -57,9 +57,13 @@ def _secret_columns(kinds: tuple[RegistryType, ...]) -> frozenset[str]:
 def _declared(column: str, slug: str) -> list[Field]:
     """The field that a cell of the column is for: that of the row's type; else all of this
     name, whose type isn't known."""
-    found = fields_named(column, slug)
-    own = BY_SLUG.get(slug)
-    return found[:1] if own and column in {f.name for f in own.fields} else found
+    return _declared_by(column, slug if slug in BY_SLUG else "", tuple(TYPES))
+
+
+@cache
+def _declared_by(column: str, slug: str, kinds: tuple[RegistryType, ...]) -> list[Field]:
+    own = [f for kind in kinds if kind.slug == slug for f in kind.fields if f.name == column]
+    return own or fields_named(column)
 
 
 # Which column a problem of the service belongs to, where the names differ.
@@ -105,14 +109,14 @@ class CellError:
 def longest(column: str, slug: str = "") -> int:
     """How many characters a cell of the column may have in a row of this type, before
     anything is made of it."""
-    if column == PATTERN:
-        return _LONGEST_PATTERNS
     return _longest(column, slug if slug in BY_SLUG else "", tuple(TYPES))
 
 
 @cache
 def _longest(column: str, slug: str, kinds: tuple[RegistryType, ...]) -> int:
-    declared = [f.max_length for f in _declared(column, slug)]
+    if column == PATTERN:
+        return _LONGEST_PATTERNS
+    declared = [f.max_length for f in _declared_by(column, slug, kinds)]
     return max(2_000, 2 * max(declared)) if declared else MAX_CELL
 
 
