@@ -32,6 +32,11 @@ def fields_named(name: str, slug: str = "") -> list[Field]:
     return [f for kind in (*own, *others) for f in kind.fields if f.name == name]
 
 
+def type_codes() -> dict[str, int]:
+    """The types' own codes and their HTTP statuses."""
+    return {code: status for kind in TYPES for code, status in kind.codes.items()}
+
+
 def prepare() -> None:
     """Load what logins need; for a server to do as it starts."""
     for registry_type in TYPES:

@@ -89,7 +89,7 @@ class Blanks(Enum):
 class Shape:
     """A regular expression that fits a value in full, and what to tell where it doesn't.
 
-    `{value}` in `what` stands for its beginning; never for a secret's.
+    `{value}` in `what` stands for its beginning, or for “This” where that may be a secret.
     """
 
     expression: str
@@ -148,7 +148,9 @@ class Field:
             what = f"{self.label} is empty."
             return Problem("required", what, self.missing, self.name) if needed else None
         if (shape := self.shape) and not re.fullmatch(shape.expression, value):
-            what = shape.what if self.secret else shape.what.replace("{value}", value[:80])
+            # A secret is often pasted where the identity beside it belongs.
+            untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
+            what = shape.what.replace("{value}", "This" if untold else value[:80])
             return Problem(shape.code, what, shape.fix, self.name)
         return text_problem(
             value, name=self.name, label=self.label, most=self.max_length, lines=self.lines
@@ -213,6 +215,8 @@ class RegistryType(abc.ABC):
     """None where nobody but the registry itself is asked."""
     private_addresses: bool = False
     """True where the registry's hosts may well lead to private addresses."""
+    codes: Mapping[str, int] = {}
+    """Codes that only its logins fail with, each with the HTTP status that workers get."""
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
 
