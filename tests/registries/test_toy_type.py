@@ -17,9 +17,11 @@ import pytest
 import yaml
 from django.conf import settings
 from django.core.management import call_command
+from django.http import QueryDict
 
 from orgs import checks
 from orgs.api import authentication, limits
+from orgs.forms.entry import entry_form
 from orgs.models import AuditEvent, ImportDraft, RegistryEntry
 from orgs.registries import catalogue
 from orgs.registries.private import private
@@ -97,9 +99,7 @@ class Toy(RegistryType):
     def clean_own(self, config, secrets, patterns):
         floors = {pattern.host.split(".")[1] for pattern in patterns}
         problems = [
-            Problem(
-                "no_toy_shop", f"{p.authority} isn't the toy shop.", "Write its own.", "patterns"
-            )
+            Problem("no_toy_shop", f"{p.host} isn't the toy shop.", "Write its own.", "patterns")
             for p in patterns
             if not p.host.endswith(".toys.example")
         ]
@@ -259,6 +259,13 @@ def test_what_is_wrong_is_told_at_its_field(changed, name, says, send, alice, ac
     assert page.wrong == {name} and says in page.error(name)
     assert CANARY not in page.html and not acme.entries.exists()
     assert changed.get("certificate") == "" or "Enter it again before saving." in page.text
+
+
+def test_its_several_lines_are_never_written_back(acme) -> None:
+    typed = QueryDict(mutable=True)
+    typed.update(TYPED)
+    form = entry_form(catalogue.BY_SLUG["toy"])(typed, organization=acme)
+    assert CANARY not in str(form["certificate"]) and "<textarea" in str(form["certificate"])
 
 
 def test_edit(look, send, alice, entry) -> None:
