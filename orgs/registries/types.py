@@ -165,7 +165,8 @@ class Field:
 class AccessPolicy:
     """What someone attaches at the provider so that a type's logins may pull.
 
-    `document` is JSON as text, indented; `command` does it in one shell command.
+    `document` is JSON as text, indented; `command` does it in one shell command, of the
+    `program`.
     `wider` holds a sentence for each pattern that the provider can't express, so
     that its part of the policy grants more; `notes` are sentences on what else there
     is to do for the policy to work.
@@ -175,6 +176,7 @@ class AccessPolicy:
     attach_to: str
     document: str
     command: str
+    program: str = ""
     wider: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -129,6 +129,13 @@ def step_word(step: Step) -> str:
     return _RESULTS.get(step.result, step.result)
 
 
+@register.filter
+def mended_by_policy(step: Step, entry: RegistryEntry) -> bool:
+    """Whether what to do about it is to attach the policy that the page shows."""
+    kind = BY_SLUG.get(entry.registry_type)
+    return kind is not None and step.code in kind.denied_fixes
+
+
 # --- states -------------------------------------------------------------------
 
 
