@@ -330,9 +330,10 @@ def _input(declared: Field) -> forms.Field:
             choices=choices, error_messages=_NOT_IN_LIST, widget=select, **common
         )
     widget = _widget(declared)
-    # What is too long is told by the type, which knows what it should be; this
-    # only keeps megabytes out.
-    field = forms.CharField(max_length=max(declared.max_length, 1000), widget=widget, **common)
+    # What is too long is told by the type, which knows what it should be; this only keeps
+    # megabytes out. Browsers end each line by two letters.
+    most = max(2 * declared.max_length, 1000)
+    field = forms.CharField(max_length=most, widget=widget, **common)
     field.example = declared.example  # type: ignore[attr-defined]
     field.strip = False  # the type cuts what may be cut
     return field

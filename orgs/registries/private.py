@@ -39,10 +39,11 @@ def marked(sentence: str) -> str:
 
 
 def stored(sentence: str, code: str, *, private: bool) -> str:
-    """A stored sentence for who sees private parts, or doesn't; "" where it can't be told.
+    """A stored sentence for who sees private parts, or doesn't; "" where it can't be told."""
+    return whole(sentence) if private else public(known(sentence, code))
 
-    What was stored before there were marks may name a key anywhere.
-    """
-    if private:
-        return whole(sentence)
-    return "" if _OPEN not in sentence and code in _NAMED_KEYS else public(sentence)
+
+def known(sentence: str, code: str) -> str:
+    """A stored sentence, or "" where it was stored before there were marks and may name a
+    key anywhere."""
+    return "" if _OPEN not in sentence and code in _NAMED_KEYS else sentence

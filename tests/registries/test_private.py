@@ -2,7 +2,7 @@
 
 import pytest
 
-from orgs.registries.private import marked, private, public, stored, whole
+from orgs.registries.private import known, marked, private, public, stored, whole
 from orgs.registries.problems import Failed
 
 pytestmark = pytest.mark.once
@@ -40,7 +40,7 @@ def test_sentences_of_before_there_were_marks(code) -> None:
     """They may name a key anywhere: members are told the code alone."""
     before = whole(SENTENCE)
     assert stored(before, code, private=True) == before
-    assert stored(before, code, private=False) == ""
+    assert stored(before, code, private=False) == known(before, code) == ""
     # of now, whether they name a key or not
     assert stored(SENTENCE, code, private=False) == public(SENTENCE)
     assert stored(marked("The registry says no."), code, private=False) == "The registry says no."

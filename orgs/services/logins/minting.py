@@ -25,6 +25,7 @@ from django.db.models.functions import Now
 from orgs import sealed
 from orgs.models import CachedLogin, RegistryEntry, cached_login_context
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.private import known
 from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit.clock import database_now
@@ -204,7 +205,8 @@ def _remembered(seen: _Seen) -> Failed:
     row = seen.row
     if not row.error_code:
         return _busy()
-    error = Failed(row.error_code, row.error_what, row.error_fix)
+    what = known(row.error_what, row.error_code) or "The registry refused the login."
+    error = Failed(row.error_code, what, row.error_fix)
     if error.transient and row.next_try_at is not None:
         error.retry_after = max(1, round((row.next_try_at - seen.now).total_seconds()))
     return error
