@@ -97,6 +97,10 @@ class Shape:
     what: str
     fix: str
 
+    @cached_property
+    def fits(self) -> Callable[[str], re.Match[str] | None]:
+        return re.compile(self.expression).fullmatch
+
 
 @dataclass(frozen=True)
 class Field:
@@ -147,7 +151,7 @@ class Field:
             needed = self.required and not self.secret
             what = f"{self.label} is empty."
             return Problem("required", what, self.missing, self.name) if needed else None
-        if (shape := self.shape) and not re.fullmatch(shape.expression, value):
+        if (shape := self.shape) and not shape.fits(value):
             # A secret is often pasted where the identity beside it belongs.
             untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
             what = shape.what.replace("{value}", "This" if untold else value[:80])

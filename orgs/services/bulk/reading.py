@@ -16,6 +16,7 @@ from orgs.services.entries.validating import MAX_PATTERNS, EntrySpec, Examined, 
 from .files.columns import (
     ENABLED,
     ENVIRONMENTS,
+    MAX_CELL,
     NOTE,
     PATTERN,
     TYPE,
@@ -94,7 +95,10 @@ class SpecReader:
         problems: list[Problem] = []
         named = row.cells.get(TYPE)
         slug = named.strip().lower() if isinstance(named, str) else ""
-        texts = {name: _text(name, value, slug, problems) for name, value in row.cells.items()}
+        most = longest(slug)
+        texts = {
+            n: _text(n, value, most.get(n, MAX_CELL), problems) for n, value in row.cells.items()
+        }
         slug = texts.get(TYPE, "").strip().lower()
         registry_type = BY_SLUG.get(slug)
         fields = registry_type.fields if registry_type else ()
@@ -158,15 +162,15 @@ def _patterns(cell: str, problems: list[Problem]) -> list[str]:
     return []
 
 
-def _text(column: str, value: Any, slug: str, problems: list[Problem]) -> str:
-    """A cell as text, in a row of this type; "" and a problem where it can't be one.
+def _text(column: str, value: Any, most: int, problems: list[Problem]) -> str:
+    """A cell as text, of `most` characters; "" and a problem where it can't be one.
 
     Nothing but a plain value is written as text: lists may hold each other.
     """
     if value is None:
         return ""
     if isinstance(value, str):
-        return _storable(column, value, slug, problems)
+        return _storable(column, value, most, problems)
     if isinstance(value, bool):
         if column == ENABLED:
             return str(value)
@@ -175,15 +179,15 @@ def _text(column: str, value: Any, slug: str, problems: list[Problem]) -> str:
         if column not in secret_columns() and abs(value) < MAX_NUMBER:
             return f"{value:.0f}" if value == int(value) else str(value)
     elif type(value) is list and column in _LISTS and all(type(v) is str for v in value):
-        return _storable(column, " ".join(value), slug, problems)
+        return _storable(column, " ".join(value), most, problems)
     what, fix = "This isn't text.", "Write it as text (in quotation marks, or a cell for text)."
     problems.append(Problem("not_text", what, fix, column))
     return ""
 
 
-def _storable(column: str, text: str, slug: str, problems: list[Problem]) -> str:
+def _storable(column: str, text: str, most: int, problems: list[Problem]) -> str:
     """The text, without NUL, which PostgreSQL refuses, or half a surrogate pair, which all do."""
-    if len(text) > longest(column, slug):
+    if len(text) > most:
         what = f"This cell has {len(text):,} characters, which is more than belong here."
         problems.append(Problem("too_long", what, "Shorten it.", column))
         return ""

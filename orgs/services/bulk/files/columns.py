@@ -106,18 +106,19 @@ class CellError:
         return f"{place}{column}{value}: {self.what} {self.fix} [{self.code}]"
 
 
-def longest(column: str, slug: str = "") -> int:
-    """How many characters a cell of the column may have in a row of this type, before
+def longest(slug: str) -> Mapping[str, int]:
+    """How many characters a cell of each column may have in a row of this type, before
     anything is made of it."""
-    return _longest(column, slug if slug in BY_SLUG else "", tuple(TYPES))
+    return _longest(slug if slug in BY_SLUG else "", tuple(TYPES))
 
 
 @cache
-def _longest(column: str, slug: str, kinds: tuple[RegistryType, ...]) -> int:
-    if column == PATTERN:
-        return _LONGEST_PATTERNS
-    declared = [f.max_length for f in _declared_by(column, slug, kinds)]
-    return max(2_000, 2 * max(declared)) if declared else MAX_CELL
+def _longest(slug: str, kinds: tuple[RegistryType, ...]) -> Mapping[str, int]:
+    found = dict.fromkeys(columns(), MAX_CELL) | {PATTERN: _LONGEST_PATTERNS}
+    for column in field_columns():
+        declared = [f.max_length for f in _declared_by(column, slug, kinds)]
+        found[column] = max(2_000, 2 * max(declared)) if declared else MAX_CELL
+    return found
 
 
 def shown(column: str, cell: str, slug: str = "") -> str:
@@ -153,7 +154,8 @@ def cell_errors(
     words = [f"{problem.what} {problem.fix}".lower() for problem in problems]
     columns = [column_of(problem) for problem in problems]
     # Of a longer cell nobody was told anything.
-    looked = {name: cell for name, cell in cells.items() if len(cell) <= longest(name, slug)}
+    most = longest(slug)
+    looked = {name: cell for name, cell in cells.items() if len(cell) <= most.get(name, MAX_CELL)}
     secret = {
         piece for name in secret_columns() for piece in _repeated(words, looked.get(name, ""), 12)
     }
