@@ -42,7 +42,7 @@ def test_no_room_knows_a_type_or_its_fields_by_name() -> None:
         for file in _sources()
         for name in NAMES
         if re.search(
-            rf"(?<![\w-]){re.escape(name)}(?![\w-])(?!\.us-east-1)",
+            rf"(?<![\w-])(config__)?{re.escape(name)}(?=__|\b)(?!-|\.us-east-1)",
             file.read_text().replace('role="region"', ""),
         )
     }
