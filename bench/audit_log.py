@@ -91,7 +91,7 @@ def main(count: int) -> None:
     print(f"{'a screen far back':<20}{(time.perf_counter() - began) * 1000:>9.1f} ms")
     assert page.older
     began = time.perf_counter()
-    usage.usage_of(entry, key_ids=True)
+    usage.usage_of(entry, private=True)
     print(f"{'usage of an entry':<20}{(time.perf_counter() - began) * 1000:>9.1f} ms")
     lines = log.export(log.events_of(acme, Filters()))
     began = time.perf_counter()

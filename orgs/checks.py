@@ -10,6 +10,16 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from orgs.registries.catalogue import TYPES, fields_named
+
+# What forms, files and the API call what all entries have.
+OF_ALL_TYPES = frozenset(
+    {
+        *("patterns", "image_pattern", "image_patterns", "registry_type", "type", "version"),
+        *("configuration", "owner", "organization", "environments", "enabled", "note"),
+        *("use_anyway", "show_fields", "verify", "image", "entry"),
+    }
+)
 _MAKE_KEY = (
     "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 )
@@ -92,6 +102,34 @@ def networks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                         id="orgs.E006",
                     )
                 )
+    return messages
+
+
+@register
+def registry_types(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.E007 a name that forms and files can't keep apart · E008 a type without a guide."""
+    messages: list[CheckMessage] = []
+    for kind in TYPES:
+        for field in kind.fields:
+            # A value typed for one type may be shown, or stored, as another's.
+            mixed = any(other.secret != field.secret for other in fields_named(field.name))
+            if mixed or field.name in OF_ALL_TYPES:
+                messages.append(
+                    Error(
+                        f"{kind.slug} can't have a field {field.name}.",
+                        hint="Another type's of this name is secret where this isn't, or all "
+                        "entries have one. Choose another name.",
+                        id="orgs.E007",
+                    )
+                )
+        if not (settings.BASE_DIR / "docs" / "guide" / f"{kind.slug}.md").is_file():
+            messages.append(
+                Error(
+                    f"There is no guide to {kind.slug}, and its form leads there.",
+                    hint=f"Write docs/guide/{kind.slug}.md.",
+                    id="orgs.E008",
+                )
+            )
     return messages
 
 

@@ -298,7 +298,7 @@ def _verified(entry: RegistryEntry, image: str) -> None:
 def _refused(entry: RegistryEntry, error: Failed) -> None:
     """As Verify would have left it after the same refusal."""
     steps = [
-        Step("login", Result.FAILED, error.code, error.what, error.fix),
+        Step("login", Result.FAILED, error.code, error.told, error.fix),
         Step("registry", Result.NOT_CHECKED, what="It needs the login."),
         Step("image", Result.NOT_CHECKED, what="It needs the login."),
     ]

@@ -40,7 +40,10 @@ _https = _base.scheme == "https"
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{_base.hostname or ''}")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", f"{_base.scheme}://{_base.netloc}")
 TRUSTED_PROXIES = words("TRUSTED_PROXIES")
+# What stands in for a provider in tests (registries.types.Provider).
 AWS_ENDPOINT_URL = text("AWS_ENDPOINT_URL")
+GOOGLE_ENDPOINT_URL = text("GOOGLE_ENDPOINT_URL")
+AZURE_ENDPOINT_URL = text("AZURE_ENDPOINT_URL")
 # Private networks with registries that verifying may reach; never those of ECR's hosts.
 OUTBOUND_ALLOWED_NETWORKS = words("OUTBOUND_ALLOWED_NETWORKS")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from django.contrib import admin
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
 from orgs.models import AuditEvent
-from orgs.services.audit import repeats
+from orgs.services.audit import log, repeats
 from orgs.templatetags.registries import exact
 
 from .base import BoundedList, words_of
@@ -38,7 +39,7 @@ class AuditEventAdmin(BoundedList):
     actions = None
     fields = [
         *("time", "who", "source_address", "action", "code", "organization", "project"),
-        *("subject", "subject_id", "properties"),
+        *("subject", "subject_id", "details"),
     ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -61,6 +62,10 @@ class AuditEventAdmin(BoundedList):
     @admin.display(ordering="actor")
     def who(self, event: AuditEvent) -> str:
         return f"{event.actor} (staff)" if event.staff else event.actor
+
+    @admin.display(description="Properties")
+    def details(self, event: AuditEvent) -> str:
+        return json.dumps(log.told(event), ensure_ascii=False)
 
     @admin.display(description="Times more")
     def more(self, event: AuditEvent) -> str:

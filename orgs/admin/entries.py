@@ -55,8 +55,6 @@ USAGE_DAYS = 7
 # Each is written, and told, by itself; and a form has at most a thousand fields.
 MOST_AT_ONCE = 500
 _LISTED = 20
-# What of an entry says who logs in: a key's id, a username, a role.
-_IDENTITIES = sorted({f.name for kind in TYPES for f in kind.config_fields if f.choices is None})
 
 
 class ChooseOrganization(forms.Form):
@@ -124,13 +122,15 @@ class EntryAdmin(ServiceAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Every word somewhere; the secrets are sealed, and not looked at."""
+        # What says who logs in: a key's id, a username, a role.
+        typed = {f.name for kind in TYPES for f in kind.config_fields if f.choices is None}
         for word in words_of(search_term):
             where = (
                 Q(patterns__text__icontains=word)
                 | Q(organization__name__icontains=word)
                 | Q(note__icontains=word)
             )
-            for name in _IDENTITIES:
+            for name in sorted(typed):
                 where |= Q(**{f"config__{name}__icontains": word})
             found = RegistryEntry.objects.filter(where).values("pk")
             queryset = queryset.filter(pk__in=found)
@@ -367,13 +367,13 @@ class EntryAdmin(ServiceAdmin):
         }
         if entry is not None:
             kind = BY_SLUG.get(entry.registry_type)
-            report, image = verifying.newest(entry, key_ids=True)
+            report, image = verifying.newest(entry, private=True)
             context |= {
-                "broken": broken_sentence(entry, key_ids=True),
+                "broken": broken_sentence(entry, private=True),
                 "report": report,
                 "verify": VerifyForm(entry=entry, initial={"image": image}, auto_id="verify_%s"),
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,
-                "policy": policy_of(entry),
+                "policy": policy_of(entry, private=True),
                 "usage": entry_usage(entry, USAGE_DAYS),
                 "days": USAGE_DAYS,
                 "history": history_of(entry),

@@ -184,7 +184,7 @@ def _many(count: int, one: str, more: str = "") -> str:
 
 def _inside(request: HttpRequest, organization: Organization) -> dict[str, Any]:
     """What an organization's page shows of it: some of each, and how many there are."""
-    needing = entries_needing_attention(organization, key_ids=True)
+    needing = entries_needing_attention(organization, private=True)
     newest = (
         RegistryEntry.objects.of(organization)
         .exclude(pk__in=[one.entry.pk for one in needing])

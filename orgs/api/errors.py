@@ -18,6 +18,7 @@ from ninja.errors import HttpError, ValidationError
 
 from orgs.access import AdminsOnly
 from orgs.models import RegistryEntry, WorkerToken
+from orgs.registries.catalogue import type_codes
 from orgs.registries.images import InvalidImage
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.text import storable
@@ -77,7 +78,7 @@ def answer(
     request: HttpRequest, code: str, detail: str, retry_after: int | None = None
 ) -> JsonResponse:
     """The error with this code, in its status and with the headers that belong to it."""
-    status = STATUS.get(code, 500)
+    status = STATUS.get(code) or type_codes().get(code, 500)
     response = JsonResponse(body(request, code, detail), status=status)
     if status == 401:
         response["WWW-Authenticate"] = "Token"

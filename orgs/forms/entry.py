@@ -16,7 +16,7 @@ from django import forms
 from django.http import HttpRequest, QueryDict
 
 from orgs.models import Environment, Organization, RegistryEntry
-from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.catalogue import BY_SLUG, TYPES, first
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
 from orgs.services.audit.events import Actor
@@ -25,6 +25,7 @@ from orgs.services.entries.new_keys import replacement_error
 from orgs.services.entries.validating import EntrySpec
 
 FROM_PATTERN = "From the pattern"
+NOTHING = "–"
 ANYWAY = "use_anyway"
 # What nobody's browser should fill in or correct.
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
@@ -33,10 +34,22 @@ _LIKE_A_SECRET = re.compile(r"^(?=.*[^A-Z0-9_\s]).{30,}", re.DOTALL)
 _NOT_IN_LIST = {"invalid_choice": "This isn't in the list. Choose one that is."}
 
 
+# Marks for the scripts: help while typing is asked with these, and takes no others along;
+# these never leave the page but by Save, and aren't filled in again.
+_HELPS, _SECRET = "data-helps", "data-secret"
+
+
+class SecretLines(forms.Textarea):
+    """A secret of several lines, which is as little given back as a password."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
 class PatternsField(forms.CharField):
     """Match patterns, one per line (blanks separate them too)."""
 
-    widget = forms.Textarea(attrs={"rows": 2, "class": "code", **_PLAIN})
+    widget = forms.Textarea(attrs={"rows": 2, "class": "code", _HELPS: True, **_PLAIN})
     example = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
 
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
@@ -67,7 +80,11 @@ class EntryForm(forms.ModelForm):
         required=False,
         help_text="Which images this entry serves. One pattern per line.",
     )
-    registry_type = forms.ChoiceField(label="Registry type", error_messages=_NOT_IN_LIST)
+    registry_type = forms.ChoiceField(
+        label="Registry type",
+        error_messages=_NOT_IN_LIST,
+        widget=forms.Select(attrs={_HELPS: True}),
+    )
 
     class Meta:
         model = RegistryEntry
@@ -99,7 +116,7 @@ class EntryForm(forms.ModelForm):
             self.fields["environments"] = forms.ModelMultipleChoiceField(
                 environments,
                 required=False,
-                widget=forms.CheckboxSelectMultiple,
+                widget=forms.CheckboxSelectMultiple(attrs={_HELPS: True}),
                 help_text="None chosen means all.",
             )
         if self.entry is not None:
@@ -250,7 +267,7 @@ class EntryForm(forms.ModelForm):
         if failed is None:
             return True
         what = "failed" if failed.refused else "couldn't be tested"
-        sentence = f"The new key {what}, so the old one stays in use. {failed.detail}"
+        sentence = f"The new key {what}, so the old one stays in use. {failed.in_full}"
         secret = self.type.secret_fields[0].name
         self.add_error(secret, forms.ValidationError(sentence, code=failed.code))
         self._drop_secrets()
@@ -281,18 +298,23 @@ class EntryForm(forms.ModelForm):
 
 
 def _secrets_in(typed: Mapping[str, Any]) -> list[str]:
-    """The fields that hold a secret: its own, and a key ID's where it looks like one."""
-    secret = [f for registry_type in TYPES for f in registry_type.secret_fields]
-    names = [f.name for f in secret if typed.get(f.name)]
-    for key_id in {f.paired_with for f in secret if (f.paired_with or "").endswith("key_id")}:
-        if key_id and _LIKE_A_SECRET.search(typed.get(key_id) or ""):
-            names.append(key_id)
-    return names
+    """The fields that hold a secret: its own, and what looks like one in an identity's."""
+    declared = [f for registry_type in TYPES for f in registry_type.fields]
+    names = {f.name for f in declared if f.secret and typed.get(f.name)}
+    names |= {
+        f.name
+        for f in declared
+        if f.hidden_from_members and _looks_like_a_secret(f, typed.get(f.name) or "")
+    }
+    return sorted(names)
+
+
+def _looks_like_a_secret(declared: Field, value: str) -> bool:
+    return not declared.may_repeat(value) and _LIKE_A_SECRET.search(value) is not None
 
 
 def _input(declared: Field) -> forms.Field:
     """The form field for a type's declared one."""
-    attrs: dict[str, Any] = {**_PLAIN, "class": "code"}
     common: dict[str, Any] = {
         "label": declared.label,
         "help_text": declared.help,
@@ -300,20 +322,34 @@ def _input(declared: Field) -> forms.Field:
         "required": False,
     }
     if declared.choices is not None:
-        choices = [("", FROM_PATTERN), *declared.choices()]
-        return forms.ChoiceField(choices=choices, error_messages=_NOT_IN_LIST, **common)
-    if declared.secret:
-        attrs["autocomplete"] = "new-password"
-        widget: forms.Widget = forms.PasswordInput(render_value=False, attrs=attrs)
-    else:
-        widget = forms.TextInput(attrs=attrs)
-    # What is too long is told by the type, which knows what it should be; this
-    # only keeps megabytes out.
-    field = forms.CharField(max_length=max(declared.max_length, 1000), widget=widget, **common)
+        choices = [("", FROM_PATTERN if declared.from_pattern else NOTHING), *declared.choices()]
+        select = forms.Select(attrs={_HELPS: True})
+        if declared.from_pattern:
+            select.attrs["data-from-pattern"] = declared.from_pattern
+        return forms.ChoiceField(
+            choices=choices, error_messages=_NOT_IN_LIST, widget=select, **common
+        )
+    widget = _widget(declared)
+    # What is too long is told by the type, which knows what it should be; this only keeps
+    # megabytes out. Browsers end each line by two letters.
+    most = max(2 * declared.max_length, 1000)
+    field = forms.CharField(max_length=most, widget=widget, **common)
     field.example = declared.example  # type: ignore[attr-defined]
-    if declared.secret:
-        field.strip = False
+    field.strip = False  # the type cuts what may be cut
     return field
+
+
+def _widget(declared: Field) -> forms.Widget:
+    """A line or several, given back or not."""
+    attrs: dict[str, Any] = {**_PLAIN, "class": "code"}
+    if declared.secret:
+        attrs |= {"autocomplete": "new-password", _SECRET: True}
+    if declared.lines:
+        lines = SecretLines if declared.secret else forms.Textarea
+        return lines(attrs=attrs | {"rows": 4})
+    if declared.secret:
+        return forms.PasswordInput(render_value=False, attrs=attrs)
+    return forms.TextInput(attrs=attrs)
 
 
 @cache
@@ -329,7 +365,7 @@ def entry_form(registry_type: RegistryType) -> type[EntryForm]:
 
 def form_for(slug: str | None, otherwise: str | None = None) -> type[EntryForm]:
     """The form class for a type's slug; where it isn't one, `otherwise`'s or the first's."""
-    return entry_form(BY_SLUG.get(slug or "") or BY_SLUG.get(otherwise or "") or TYPES[0])
+    return entry_form(BY_SLUG.get(slug or "") or BY_SLUG.get(otherwise or "") or first())
 
 
 def requested_form(

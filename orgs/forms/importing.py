@@ -20,12 +20,11 @@ from django.core.paginator import Paginator
 from django.http import StreamingHttpResponse
 
 from orgs.models import ImportDraft, Organization, User
-from orgs.registries.catalogue import TYPES
 from orgs.registries.turns import turns
 from orgs.services.audit.cells import escape
 from orgs.services.bulk import drafts, files, importing
 from orgs.services.bulk.files import apart
-from orgs.services.bulk.files.columns import COLUMNS, FIELDS, CellError
+from orgs.services.bulk.files.columns import CellError, columns
 from orgs.services.bulk.files.rows import MAX_BYTES, MAX_ROWS, Row
 from orgs.services.bulk.importing import Outcome, Report
 
@@ -182,9 +181,8 @@ def _error_lines(found: list[CellError]) -> Iterator[str]:
 
 def template_csv() -> StreamingHttpResponse:
     """A header to begin with, as a file."""
-    own = {declared.name for registry_type in TYPES for declared in registry_type.fields}
-    columns = [name for name in COLUMNS if name in own or name not in FIELDS]
-    return _csv(iter([",".join(columns) + "\r\n"]), "registries-template.csv")
+    header = ",".join(columns(to_come=False))
+    return _csv(iter([f"{header}\r\n"]), "registries-template.csv")
 
 
 def _csv(lines: Iterator[str], name: str) -> StreamingHttpResponse:

@@ -49,7 +49,7 @@ class VerifyForm(forms.Form):
         try:
             verifying.entry_verify(entry=self.entry, actor=actor, image=self.cleaned_data["image"])
         except Failed as error:
-            self.add_error(None, error.detail)
+            self.add_error(None, error.in_full)
         except Refused as refused:
             self.add_error(None, str(refused.problem))
         return not self.errors
@@ -60,7 +60,7 @@ def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[str, list
     works, failed = 0, []
     for entry, outcome in verifying.verify_each(found, actor, WITHIN):
         if not isinstance(outcome, verifying.Report):
-            told = outcome.detail if isinstance(outcome, Failed) else str(outcome)
+            told = outcome.in_full if isinstance(outcome, Failed) else str(outcome)
             failed.append(f"{entry}: {told}")
         elif outcome.holds:
             works += 1

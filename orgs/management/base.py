@@ -25,7 +25,7 @@ class Command(BaseCommand):
         try:
             return super().execute(*args, **options)
         except Failed as error:
-            self.fail(f"{error.code}: {error.detail}")
+            self.fail(f"{error.code}: {error.in_full}")
         except Refused as refused:
             self.fail("\n".join(f"{p.code}: {p}" for p in refused.problems))
 

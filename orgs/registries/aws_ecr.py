@@ -18,14 +18,29 @@ from .ecr_hosts import (
 from .ecr_policy import role_policy, user_policy
 from .patterns import MatchPattern
 from .problems import Failed, Problem, Refused
-from .types import AccessPolicy, Ask, Config, DockerLogin, Field, InstanceRoleLogin, RegistryType
+from .types import (
+    AccessPolicy,
+    Ask,
+    Blanks,
+    Config,
+    DockerLogin,
+    Field,
+    InstanceRoleLogin,
+    Provider,
+    RegistryType,
+    Shape,
+    Travel,
+)
 
-_KEY_ID = re.compile(r"[A-Za-z0-9_]{16,128}")
 _SECRET_LOOK = re.compile(r"(?=.*[/+a-z])[A-Za-z0-9/+]{40}")
-_SECRET = re.compile(r"[!-~]{16,128}")
-_ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/(?:[!-~]+/)?([^/]+)")
 
+_NO_SECRET = Shape(
+    r"[!-~]{16,128}",
+    "secret_shape",
+    "This isn't a Secret Access Key.",
+    "Copy the 40 characters that AWS showed when the key was made.",
+)
 REGION_FIELD = Field(
     name="region",
     label="Region",
@@ -33,6 +48,7 @@ REGION_FIELD = Field(
     required=False,
     max_length=40,
     choices=region_choices,
+    from_pattern=r"^(?:[0-9]{12}|\*)\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.",
     echo=r"[a-z]{2,5}(-[a-z]{2,10}){1,3}-[0-9]{1,2}",
 )
 
@@ -59,12 +75,18 @@ class _Ecr(RegistryType):
         return " ".join(name for name, flag in flags if flag)
 
     def example_host(self, pattern: MatchPattern) -> str:
-        return pattern.authority.replace("*", "000000000000", 1)
+        return pattern.authority.replace("*", "123456789012", 1)
 
-    def _clean_region(self, region: str, patterns: Sequence[MatchPattern]) -> str:
-        """The entry's region, from the field or the patterns; raises `Refused`."""
-        problems: list[Problem] = []
-        given = region = region.strip()
+    def _with_region(
+        self,
+        config: dict[str, str],
+        patterns: Sequence[MatchPattern],
+        problems: Sequence[Problem] = (),
+    ) -> dict[str, str]:
+        """The config with the entry's region, from its field or the patterns; raises
+        `Refused` for what is wrong with that, and for `problems`."""
+        problems = list(problems)
+        given = region = config["region"]
         for pattern in patterns:
             host = parse_ecr_pattern_host(pattern.host) if pattern.port is None else None
             if host is None:
@@ -84,7 +106,7 @@ class _Ecr(RegistryType):
             problems.append(Problem(code, what, fix, "region" if given else "patterns"))
         if problems:
             raise Refused(*problems)
-        return region
+        return {**config, "region": region}
 
     def _refuse_login_elsewhere(self, config: Config, host: str) -> None:
         """The rule of save time, held again when the login is about to leave."""
@@ -103,15 +125,24 @@ class AwsEcr(_Ecr):
     slug = "aws-ecr"
     label = "AWS ECR (IAM credentials)"
     summary = "An IAM user's access key. Works on workers anywhere, in any cloud."
-    minted = True
+    travel = Travel.MINTED
+    provider = Provider.AWS
     fields = (
         Field(
             name="access_key_id",
             label="Access Key ID",
             help="Of an IAM user who may read the repositories; begins with AKIA.",
             example="AKIAIOSFODNN7EXAMPLE",
+            hidden_from_members=True,
+            missing="Enter the IAM user's key ID.",
+            shape=Shape(
+                r"[A-Za-z0-9_]{16,128}",
+                "key_id_shape",
+                "An Access Key ID has 16 to 128 letters, digits or underscores.",
+                "Copy it from the IAM user's Security credentials; it begins with AKIA.",
+            ),
             max_length=128,
-            strips_all_blanks=True,
+            blanks=Blanks.DROPPED,
             echo=r"A[A-Z]{3}[A-Z0-9]{12,28}",
         ),
         Field(
@@ -119,38 +150,23 @@ class AwsEcr(_Ecr):
             label="Secret Access Key",
             help="Shown by AWS once, when the key is made. It's stored sealed and never shown.",
             secret=True,
+            shape=_NO_SECRET,
             max_length=200,
             paired_with="access_key_id",
-            strips_all_blanks=True,
+            blanks=Blanks.DROPPED,
         ),
         REGION_FIELD,
     )
 
     def clean_own(
-        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+        self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        problems: list[Problem] = []
-        key_id = _without_blanks(config.get("access_key_id", ""))
-        problems += _key_id_problems(key_id)
-        secret = _without_blanks(secrets.get("secret_access_key", ""))
-        if secret and (secret == key_id or not _SECRET.fullmatch(secret)):
-            problems.append(
-                Problem(
-                    "secret_shape",
-                    "This isn't a Secret Access Key.",
-                    "Copy the 40 characters that AWS showed when the key was made.",
-                    "secret_access_key",
-                )
-            )
-        region = ""
-        try:
-            region = self._clean_region(config.get("region", ""), patterns)
-        except Refused as refused:
-            problems += refused.problems
-        if problems:
-            raise Refused(*problems)
-        kept = {"secret_access_key": secret} if secret else {}
-        return {"access_key_id": key_id, "region": region}, kept
+        key_id, secret = config["access_key_id"], secrets.get("secret_access_key")
+        problems = _key_id_problems(key_id)
+        if secret and secret == key_id:
+            shape = _NO_SECRET
+            problems.append(Problem(shape.code, shape.what, shape.fix, "secret_access_key"))
+        return self._with_region(config, patterns, problems), secrets
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return user_policy(patterns, config.get("region", ""))
@@ -186,48 +202,37 @@ class AwsEcrRole(_Ecr):
     slug = "aws-ecr-role"
     label = "AWS ECR (Instance Role)"
     summary = "The role attached to your EC2 workers. No key to keep; for AWS-only workers."
-    completed_on_worker = True
+    travel = Travel.ON_WORKER
     fields = (
         Field(
             name="role_name",
             label="Role name",
             help="The role attached to the workers, not its instance profile.",
             example="ValohaiWorkerRole",
+            missing="Enter the worker role.",
+            shape=Shape(
+                r"[A-Za-z0-9_+=,.@-]{1,64}",
+                "role_name_shape",
+                "{value} isn't the name of a role.",
+                "Write the role's name or its ARN (arn:aws:iam::…:role/ValohaiWorkerRole), "
+                "not that of an instance profile, a session or a user.",
+            ),
             max_length=200,
-            strips_all_blanks=True,
+            blanks=Blanks.DROPPED,
             echo=r"arn:aws[a-z-]*:[a-z]+::[0-9]{12}:[!-~]{1,100}",
         ),
         REGION_FIELD,
     )
 
     def clean_own(
-        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+        self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        problems: list[Problem] = []
-        role, region = _without_blanks(config.get("role_name", "")), ""
-        if not role:
-            problems.append(
-                Problem("required", "Role name is empty.", "Enter the worker role.", "role_name")
-            )
-        elif arn := _ROLE_ARN.fullmatch(role):
-            role = arn[1]
-        if role and not _ROLE_NAME.fullmatch(role):
-            problems.append(
-                Problem(
-                    "role_name_shape",
-                    f"{role[:80]} isn't the name of a role.",
-                    "Write the role's name or its ARN (arn:aws:iam::…:role/ValohaiWorkerRole), "
-                    "not that of an instance profile, a session or a user.",
-                    "role_name",
-                )
-            )
-        try:
-            region = self._clean_region(config.get("region", ""), patterns)
-        except Refused as refused:
-            problems += refused.problems
-        if problems:
-            raise Refused(*problems)
-        return {"role_name": role, "region": region}, {}
+        if arn := _ROLE_ARN.fullmatch(config["role_name"]):
+            config = {**config, "role_name": arn[1]}
+        return self._with_region(config, patterns), secrets
+
+    def worker_role(self, config: Config) -> str:
+        return config.get("role_name", "")
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return role_policy(patterns, config.get("role_name", ""), config.get("region", ""))
@@ -235,10 +240,6 @@ class AwsEcrRole(_Ecr):
     def login(self, config: Config, secrets: Config, ask: Ask) -> InstanceRoleLogin:
         self._refuse_login_elsewhere(config, ask.host)
         return InstanceRoleLogin(role_name=config["role_name"], region=config["region"])
-
-
-def _without_blanks(text: str) -> str:
-    return "".join(text.split())
 
 
 def _not_ecr(pattern: MatchPattern) -> Problem:
@@ -263,11 +264,11 @@ def _not_ecr(pattern: MatchPattern) -> Problem:
 
 
 def _key_id_problems(key_id: str) -> list[Problem]:
+    """What it was meant to be, where that is no key ID."""
+
     def problem(code: str, what: str, fix: str) -> list[Problem]:
         return [Problem(code, what, fix, "access_key_id")]
 
-    if not key_id:
-        return problem("required", "Access Key ID is empty.", "Enter the IAM user's key ID.")
     if _SECRET_LOOK.fullmatch(key_id):
         return problem(
             "key_id_shape",
@@ -279,11 +280,5 @@ def _key_id_problems(key_id: str) -> list[Problem]:
             "temporary_key",
             "This key is temporary and will expire.",
             "Use one that begins with AKIA.",
-        )
-    if not _KEY_ID.fullmatch(key_id):
-        return problem(
-            "key_id_shape",
-            "An Access Key ID has 16 to 128 letters, digits or underscores.",
-            "Copy it from the IAM user's Security credentials; it begins with AKIA.",
         )
     return []

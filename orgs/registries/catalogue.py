@@ -1,12 +1,40 @@
-"""The registry types, in the order that people see. A new type is one line here."""
+"""The registry types, in the order that people see. A new type is one line here.
+
+Whoever needs to know of all types asks here, when they need it, and keeps no list.
+"""
+
+from collections.abc import ValuesView
 
 from .aws_ecr import AwsEcr, AwsEcrRole
 from .docker import DockerRegistry
-from .types import RegistryType
+from .types import Field, RegistryType
 
-TYPES: tuple[RegistryType, ...] = (AwsEcr(), AwsEcrRole(), DockerRegistry())
+BY_SLUG: dict[str, RegistryType] = {
+    kind.slug: kind
+    for kind in (
+        AwsEcr(),
+        AwsEcrRole(),
+        DockerRegistry(),
+    )
+}
+TYPES: ValuesView[RegistryType] = BY_SLUG.values()
 
-BY_SLUG = {registry_type.slug: registry_type for registry_type in TYPES}
+
+def first() -> RegistryType:
+    """The one that a new entry begins with."""
+    return next(iter(TYPES))
+
+
+def fields_named(name: str, slug: str = "") -> list[Field]:
+    """What types declare by this name: the one of `slug` first, if it does."""
+    own = [kind for kind in TYPES if kind.slug == slug]
+    others = [kind for kind in TYPES if kind.slug != slug]
+    return [f for kind in (*own, *others) for f in kind.fields if f.name == name]
+
+
+def type_codes() -> dict[str, int]:
+    """The types' own codes and their HTTP statuses."""
+    return {code: status for kind in TYPES for code, status in kind.codes.items()}
 
 
 def prepare() -> None:

@@ -6,19 +6,13 @@ host. So each host is written in full, and a kept password stays with its hosts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
 from .images import HUB
 from .patterns import MatchPattern
 from .problems import Failed, Problem, Refused
-from .types import Ask, Config, DockerLogin, Field, RegistryType
-
-# A colon would end it: the two travel as `username:password` (RFC 7617, section 2).
-_USERNAME = re.compile(r"[^:\x00-\x1f\x7f]+")
-# RFC 7617 again, and `docker login --password-stdin` ends at a line break.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+from .types import Ask, Blanks, Config, DockerLogin, Field, RegistryType, Shape, Travel
 
 # Docker Hub's images are named after one host and served by another
 # (distribution/reference, normalize.go; moby, registry/config.go).
@@ -46,13 +40,20 @@ class DockerRegistry(RegistryType):
         "Docker Hub, Azure, JFrog, Harbor and others. Workers get the password itself, "
         "so use a token that may only read."
     )
-    secret_goes_to_host = True
+    travel = Travel.STATIC
     fields = (
         Field(
             name="username",
             label="Username",
             help="As in docker login; a token's name, where the registry has tokens.",
             example="valohai-pull",
+            # A colon would end it: the two travel as `username:password` (RFC 7617, section 2).
+            shape=Shape(
+                r"[^:\x00-\x1f\x7f]{1,255}",
+                "username_shape",
+                "A username has at most 255 characters, no colon and no line break.",
+                "Enter the username alone, and the password below it.",
+            ),
             max_length=255,
         ),
         Field(
@@ -61,23 +62,26 @@ class DockerRegistry(RegistryType):
             help="Better an access token that may only read: workers get it as it is. "
             "It's stored sealed and never shown here.",
             secret=True,
+            # RFC 7617 again, and `docker login --password-stdin` ends at a line break.
+            shape=Shape(
+                r"[^\x00-\x1f\x7f]*",
+                "secret_shape",
+                "The password has a line break or another control character in it.",
+                "Enter it without; for Google's JSON key use the username _json_key_base64 and "
+                "the key in base64, on one line.",
+            ),
             max_length=8192,
             paired_with="username",
+            blanks=Blanks.KEPT,
         ),
     )
 
     def clean_own(
-        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+        self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        username, password = config.get("username", "").strip(), secrets.get("password", "")
-        problems = [
-            *_host_problems(patterns),
-            *_username_problems(username),
-            *_password_problems(password),
-        ]
-        if problems:
+        if problems := list(_host_problems(patterns)):
             raise Refused(*problems)
-        return {"username": username}, {"password": password} if password else {}
+        return config, secrets
 
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
         return frozenset(pattern.authority for pattern in patterns)
@@ -138,34 +142,3 @@ def _host_problems(patterns: Sequence[MatchPattern]) -> Iterator[Problem]:
                 "Write each host in full, as one pattern each.",
                 "patterns",
             )
-
-
-def _username_problems(username: str) -> Iterator[Problem]:
-    if not username:
-        yield Problem("required", "Username is empty.", "Enter it.", "username")
-    elif len(username) > 255 or not _USERNAME.fullmatch(username):
-        yield Problem(
-            "username_shape",
-            "A username has at most 255 characters, no colon and no line break.",
-            "Enter the username alone, and the password below it.",
-            "username",
-        )
-
-
-def _password_problems(password: str) -> Iterator[Problem]:
-    """Blanks are part of a password, at its ends too; only what can't travel is refused."""
-    if _CONTROL.search(password):
-        yield Problem(
-            "secret_shape",
-            "The password has a line break or another control character in it.",
-            "Enter it without; for Google's JSON key use the username _json_key_base64 and "
-            "the key in base64, on one line.",
-            "password",
-        )
-    elif len(password) > 8192:
-        yield Problem(
-            "too_long",
-            "The password is longer than 8,192 characters.",
-            "No registry takes such a one: enter the password or token alone.",
-            "password",
-        )

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import aws
 from .outbound import Unreachable
+from .private import private
 from .problems import NO_LOGIN, Failed
 from .types import MOST_LISTED, DockerLogin, Image
 
@@ -186,11 +187,12 @@ class EcrApi:
     def _told(self, fault: aws.Fault) -> Failed:
         """AWS's error in our words. Its own text never travels: only the action's name."""
         code, text = fault.code, fault.text
+        whose = private(f" {self._key.id}")
         if code in {"AccessDeniedException", "AccessDenied"}:
             action = _ACTION.search(text)
             return Failed(
                 "access_denied",
-                f"AWS accepts the key {self._key.id}, but its user may not call "
+                f"AWS accepts the key{whose}, but its user may not call "
                 f"{action[1] if action else 'ecr:GetAuthorizationToken'}.",
                 "Attach the policy valohai-ecr-policy to that user, wait a few seconds, and try "
                 "again.",
@@ -208,7 +210,7 @@ class EcrApi:
         if code in {"InvalidSignatureException", "SignatureDoesNotMatch"}:
             return Failed(
                 "signature_mismatch",
-                f"AWS knows the key {self._key.id}, but this secret isn't its own.",
+                f"AWS knows the key{whose}, but this secret isn't its own.",
                 "Replace the secret; if it's lost, create a new key in IAM, since AWS shows "
                 "a secret only once.",
             )
@@ -222,7 +224,7 @@ class EcrApi:
         }:
             return Failed(
                 "invalid_key",
-                f"AWS doesn't know the key {self._key.id}, or it's inactive.",
+                f"AWS doesn't know the key{whose}, or it's inactive.",
                 "Check it under the IAM user's Security credentials, then enter it again; "
                 f"if it is right, check that the account has the region {self.region} enabled.",
             )

@@ -108,6 +108,7 @@ def _policy(attach_to: str, rights: _Rights, command: str, notes: list[str]) -> 
         attach_to=attach_to,
         document=rights.document(2),
         command=command,
+        program="AWS CLI",
         wider=rights.wider,
         notes=tuple(notes),
     )

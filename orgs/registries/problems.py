@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import private
 from .text import has_control
 
 
@@ -75,16 +76,22 @@ NO_LOGIN = "workers can't pull until it answers"
 class Failed(Exception):
     """Why there is no login: a stable code, what happened, what to do.
 
-    `detail` is for the person, already cleaned of secrets and control
-    characters. `retry_after` is in seconds, or None where waiting doesn't help.
+    `what`, `fix` and `detail` are for everyone, already cleaned of secrets and control
+    characters; what is private in them (`registries.private`) is only in `told`, which is
+    what to store, and in `in_full`. `retry_after` is in seconds, or None where waiting
+    doesn't help.
     """
 
     def __init__(self, code: str, what: str, fix: str = "", retry_after: int | None = None) -> None:
-        super().__init__(f"{code}: {what} {fix}".strip())
+        super().__init__(f"{code}: {private.public(f'{what} {fix}')}".strip())
         self.code = code
-        self.what = what
+        self.told = private.marked(what)
         self.fix = fix
         self.retry_after = retry_after
+
+    @property
+    def what(self) -> str:
+        return private.public(self.told)
 
     @property
     def transient(self) -> bool:
@@ -97,3 +104,8 @@ class Failed(Exception):
     @property
     def detail(self) -> str:
         return f"{self.what} {self.fix}".strip()
+
+    @property
+    def in_full(self) -> str:
+        """`detail` for who sees private parts."""
+        return private.whole(f"{self.told} {self.fix}").strip()

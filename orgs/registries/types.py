@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, StrEnum, auto
+from functools import cached_property
 from typing import Protocol, final
 
 from .patterns import MatchPattern
@@ -51,7 +54,7 @@ class Image:
 @dataclass(frozen=True)
 class Ask:
     """What a login is asked for: a normalized host, until when in `time.monotonic()` seconds,
-    and what stands in for the provider (CONTRACT, AWS_ENDPOINT_URL), "" for nothing."""
+    and what stands in for the type's provider, "" for nothing."""
 
     host: str
     deadline: float
@@ -74,14 +77,44 @@ class ImageLister(Protocol):
 MOST_LISTED = 1000
 
 
+class Blanks(Enum):
+    """What becomes of blanks and line breaks in what was typed."""
+
+    CUT = auto()  # those at its ends
+    DROPPED = auto()  # all of them, as copying from a page brings them along
+    KEPT = auto()  # none: they may be part of it
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A regular expression that fits a value in full, and what to tell where it doesn't.
+
+    `{value}` in `what` stands for its beginning, or for “This” where that may be a secret.
+    """
+
+    expression: str
+    code: str
+    what: str
+    fix: str
+
+    @cached_property
+    def fits(self) -> Callable[[str], re.Match[str] | None]:
+        return re.compile(self.expression).fullmatch
+
+
 @dataclass(frozen=True)
 class Field:
-    """One input of a registry type, declared once for form, API and import.
+    """One input of a registry type, declared once for forms, API, import and pages; what it
+    says is held by `RegistryType.clean`.
 
-    `secret` fields are sealed and never shown again; `paired_with` names the
-    public field that identifies the same key: changing that needs the secret
-    anew (DESIGN, rule 6). `choices` gives (value, label) pairs when called.
-    `max_length` is in characters; only with `lines` it may have line breaks.
+    `secret` fields are sealed and never shown again; `paired_with` names the public field
+    that identifies the same key: changing that needs the secret anew (DESIGN, rule 6).
+    `hidden_from_members` is an identity that only org admins and staff see. `missing` is
+    what to do where a required one is empty. `max_length` is in characters; only with
+    `lines` it may have line breaks, which are kept as \\n. `choices` gives (value, label)
+    pairs when called, as an offer: what else is right is the type's to say.
+    `from_pattern` is a regular expression, for Python and JavaScript alike and in any case
+    of letters, whose group is the value that an empty field takes from a match pattern.
     `echo` is a regular expression of what an import's error may repeat of it: so
     narrow that no secret in the wrong column fits; empty for nothing at all.
     """
@@ -91,20 +124,53 @@ class Field:
     help: str = ""
     example: str = ""
     secret: bool = False
+    hidden_from_members: bool = False
     required: bool = True
+    missing: str = "Enter it."
+    shape: Shape | None = None
     max_length: int = 200
     lines: bool = False
+    blanks: Blanks = Blanks.CUT
     paired_with: str | None = None
     choices: Callable[[], Sequence[tuple[str, str]]] | None = None
-    strips_all_blanks: bool = False
+    from_pattern: str = ""
     echo: str = ""
+
+    def typed(self, value: str) -> str:
+        """What was meant by what was typed."""
+        if self.lines:  # as browsers, editors and spreadsheets end lines, each in its way
+            value = value.replace("\r\n", "\n").replace("\r", "\n")
+        if self.blanks is Blanks.DROPPED:
+            return "".join(value.split())
+        return value.strip() if self.blanks is Blanks.CUT else value
+
+    def problem(self, value: str) -> Problem | None:
+        """What is wrong with a value by what is declared; None where nothing is. That a
+        secret is absent is its caller's to judge."""
+        if not value:
+            needed = self.required and not self.secret
+            what = f"{self.label} is empty."
+            return Problem("required", what, self.missing, self.name) if needed else None
+        if (shape := self.shape) and not shape.fits(value):
+            # A secret is often pasted where the identity beside it belongs.
+            untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
+            what = shape.what.replace("{value}", "This" if untold else value[:80])
+            return Problem(shape.code, what, shape.fix, self.name)
+        return text_problem(
+            value, name=self.name, label=self.label, most=self.max_length, lines=self.lines
+        )
+
+    def may_repeat(self, value: str) -> bool:
+        """Whether an error may repeat what was typed here: no secret looks like this."""
+        return bool(self.echo and not self.secret and re.fullmatch(self.echo, value))
 
 
 @dataclass(frozen=True)
 class AccessPolicy:
     """What someone attaches at the provider so that a type's logins may pull.
 
-    `document` is JSON as text, indented; `command` does it in one shell command.
+    `document` is JSON as text, indented; `command` does it in one shell command, of the
+    `program`.
     `wider` holds a sentence for each pattern that the provider can't express, so
     that its part of the policy grants more; `notes` are sentences on what else there
     is to do for the policy to work.
@@ -114,8 +180,25 @@ class AccessPolicy:
     attach_to: str
     document: str
     command: str
+    program: str = ""
     wider: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class Travel(Enum):
+    """How a type's login gets to the worker."""
+
+    MINTED = auto()  # the server obtains one that expires; it's cached and refreshed
+    STATIC = auto()  # the stored secret itself, so that it goes to the pattern's host
+    ON_WORKER = auto()  # an `InstanceRoleLogin`, which only workers complete and see work
+
+
+class Provider(StrEnum):
+    """Whose API a type's logins come from; a setting NAME_ENDPOINT_URL stands in for it."""
+
+    AWS = "AWS"
+    GOOGLE = "GOOGLE"
+    AZURE = "AZURE"
 
 
 Config = Mapping[str, str]
@@ -133,24 +216,31 @@ class RegistryType(abc.ABC):
     summary: str
     """One line on when this type fits, shown under the select."""
     fields: tuple[Field, ...]
-    minted: bool = False
-    """True where logins expire and are cached and refreshed (`CachedLogin`)."""
-    completed_on_worker: bool = False
-    """True where the login is an `InstanceRoleLogin`, so that only workers see it work."""
-    secret_goes_to_host: bool = False
-    """True where the stored secret itself is sent to the pattern's host."""
+    travel: Travel
+    provider: Provider | None = None
+    """None where nobody but the registry itself is asked."""
     private_addresses: bool = False
     """True where the registry's hosts may well lead to private addresses."""
+    codes: Mapping[str, int] = {}
+    """Codes that only its logins fail with, each with the HTTP status that workers get."""
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
 
-    @property
+    @cached_property
     def config_fields(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if not f.secret)
 
-    @property
+    @cached_property
     def secret_fields(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if f.secret)
+
+    @property
+    def minted(self) -> bool:
+        return self.travel is Travel.MINTED
+
+    @property
+    def completed_on_worker(self) -> bool:
+        return self.travel is Travel.ON_WORKER
 
     @final
     def clean(
@@ -165,19 +255,36 @@ class RegistryType(abc.ABC):
         given: dict[str, object] = {**config, **secrets}
         if unreadable := list(self._unreadable(given)):
             raise Refused(*unreadable)
-        cleaned = self.clean_own(config, secrets, patterns)
-        if wrong := list(self._beyond_declared({**cleaned[0], **cleaned[1]})):
-            raise Refused(*wrong)
-        return cleaned
+        typed = {f.name: f.typed(str(given.get(f.name, ""))) for f in self.fields}
+        public = {f.name: typed[f.name] for f in self.config_fields}
+        sealed = {f.name: typed[f.name] for f in self.secret_fields if typed[f.name]}
+        own: tuple[Problem, ...] = ()
+        try:
+            public, sealed = self.clean_own(public, sealed, patterns)
+        except Refused as refused:
+            own = refused.problems
+        cleaned = {**public, **sealed}
+        declared = [f.problem(cleaned.get(f.name, "")) for f in self.fields]
+        # The type knows better what was meant.
+        told = {problem.field for problem in own}
+        problems = [p for p in declared if p is not None and p.field not in told] + [*own]
+        if problems:
+            raise Refused(*sorted(problems, key=self._place))
+        return public, sealed
 
-    @abc.abstractmethod
     def clean_own(
-        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+        self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """A type's own part of `clean`; every value given is text that can be stored.
+        """A type's own part of `clean`: what its fields can't declare. Gives what to store.
 
-        Problems of patterns carry field "patterns".
+        Every value given is as typed, its blanks cut; one may be empty, or of another
+        shape than is declared. Problems of patterns carry field "patterns".
         """
+        return config, secrets
+
+    def _place(self, problem: Problem) -> int:
+        names = [f.name for f in self.fields]
+        return names.index(problem.field) if problem.field in names else len(names)
 
     @final
     def unusable(self, config: Config, secrets: Config) -> Problem | None:
@@ -206,18 +313,6 @@ class RegistryType(abc.ABC):
                 what = f"{label} has a character in it that can't be read."
                 yield Problem(code, what, "Write it again by hand.", declared.name)
 
-    def _beyond_declared(self, cleaned: Mapping[str, str]) -> Iterator[Problem]:
-        for f in self.fields:
-            problem = text_problem(
-                cleaned.get(f.name, ""),
-                name=f.name,
-                label=f.label,
-                most=f.max_length,
-                lines=f.lines,
-            )
-            if problem is not None:
-                yield problem
-
     @abc.abstractmethod
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
         """Where a kept secret may still go (rule 6).
@@ -232,7 +327,7 @@ class RegistryType(abc.ABC):
         return ""
 
     def example_host(self, pattern: MatchPattern) -> str:
-        """A host that the pattern covers, to try a login with."""
+        """A host that the pattern covers: to try a login with, and for examples."""
         return pattern.authority.replace("*", "registry", 1)
 
     def api_host(self, authority: str) -> str:
@@ -242,6 +337,10 @@ class RegistryType(abc.ABC):
     def sign_in_hosts(self, authority: str) -> frozenset[str]:
         """Hosts besides its own that a registry may send logins to for a bearer token."""
         return frozenset()
+
+    def worker_role(self, config: Config) -> str:
+        """What workers must have to complete the login, where that is theirs to do."""
+        return ""
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy | None:
         """What to attach at the provider for these patterns; None where it has none."""
@@ -260,5 +359,5 @@ class RegistryType(abc.ABC):
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin | InstanceRoleLogin:
         """Obtain the login; blocking, raises `Failed`.
 
-        Only types with `minted` call a network here: the provider's own API.
+        Only `MINTED` ones call a network here: the provider's own API.
         """

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from orgs.models import RegistryEntry, Token, User
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
+from orgs.registries.patterns import readable
 from orgs.services.audit.log import ACTIONS
 from orgs.services.entries.attention import OLD, has_old_key, is_unused
 from orgs.services.verification.verifying import Result, Step
@@ -58,8 +59,16 @@ def _starred(text: str) -> SafeString:
 
 
 @register.filter
-def example_image(pattern: str) -> str:
-    """An image that the pattern serves, for `valohai.yaml`."""
+def entry_image(entry: RegistryEntry) -> str:
+    """An image that the entry's first pattern serves, for `valohai.yaml`."""
+    text = next(iter(entry.pattern_texts), "")
+    kind, parsed = BY_SLUG.get(entry.registry_type), readable([text])
+    return example_image(text, kind.example_host(parsed[0]) if kind and parsed else "")
+
+
+@register.filter
+def example_image(pattern: str, example_host: str = "") -> str:
+    """An image that the pattern serves; on `example_host` where it leaves its own open."""
     host, slash, path = pattern.removesuffix(":*").partition("/")
     if not slash:
         host, path = "", host
@@ -69,7 +78,8 @@ def example_image(pattern: str) -> str:
     named = "/".join(
         "my-ml-image" if segment == "*" else segment.replace("*", "image") for segment in segments
     )
-    host = host.replace("*", "123456789012" if ".ecr" in host else "registry")
+    if "*" in host:
+        host = example_host or host.replace("*", "registry")
     return f"{host}{slash}{named}:v1.0"
 
 
@@ -119,6 +129,13 @@ def step_word(step: Step) -> str:
     return _RESULTS.get(step.result, step.result)
 
 
+@register.filter
+def mended_by_policy(step: Step, entry: RegistryEntry) -> bool:
+    """Whether what to do about it is to attach the policy that the page shows."""
+    kind = BY_SLUG.get(entry.registry_type)
+    return kind is not None and step.code in kind.denied_fixes
+
+
 # --- states -------------------------------------------------------------------
 
 
@@ -140,11 +157,11 @@ _ON_WORKERS = State("open", "◇", "Checked on workers")
 
 
 def state_of(entry: RegistryEntry) -> State:
-    """What to say of an entry; only workers can check a type that holds no secret."""
+    """What to say of an entry; some can only be checked on workers."""
     found = BY_SLUG.get(entry.registry_type)
     if not entry.enabled:
         return _DISABLED
-    if entry.status == RegistryEntry.Status.UNVERIFIED and found and not found.secret_fields:
+    if entry.status == RegistryEntry.Status.UNVERIFIED and found and found.completed_on_worker:
         return _ON_WORKERS
     return _STATES.get(entry.status, _STATES[RegistryEntry.Status.UNVERIFIED])
 

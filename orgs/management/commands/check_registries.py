@@ -67,7 +67,7 @@ def _document(entry: RegistryEntry, outcome: Outcome) -> dict[str, Any]:
         document |= {
             "result": "failed",
             "code": outcome.code,
-            "detail": outcome.detail,
+            "detail": outcome.in_full,
             "steps": [],
         }
     return document

@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from orgs.models import AuditEvent, Organization
+from orgs.registries.private import whole
 from orgs.registries.text import storable
 
 from . import asked
@@ -137,8 +138,18 @@ def page_of(events: QuerySet[AuditEvent], before: str = "", size: int = 0) -> Pa
         at, pk = position
         events = events.filter(Q(at__lt=at) | Q(at=at, id__lt=pk), at__lte=at)
     found = list(events[: size + 1])
+    for event in found:
+        event.properties = told(event)
     last = found[size - 1] if len(found) > size else None
     return Page(found[:size], f"{last.at.isoformat()}_{last.pk}" if last else "")
+
+
+def told(event: AuditEvent) -> dict[str, Any]:
+    """Its properties as the log tells them: who reads it sees private parts."""
+    properties = dict(event.properties)
+    if isinstance(reason := properties.get("reason"), str):
+        properties["reason"] = whole(reason)
+    return properties
 
 
 def export(events: QuerySet[AuditEvent]) -> Iterator[str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orgs.models import AuditEvent, AuditEventQuerySet, Organization, RegistryEntry, WorkerToken
-
-from .key_ids import without_key_ids
+from orgs.registries.private import stored
 
 SHOWN = 5
 
@@ -39,27 +38,27 @@ def first_login(token: WorkerToken) -> LoginEvent | None:
     if token.last_used_at is None:
         return None
     event = _with(token, "login.issued").order_by("at", "pk").first()
-    return _told(event, key_ids=False) if event else None
+    return _told(event, private=False) if event else None
 
 
 def last_refused(token: WorkerToken) -> LoginEvent | None:
     """The last login that workers with this token were refused."""
     event = _with(token, "login.refused").order_by("-at", "-pk").first()
-    return _told(event, key_ids=False) if event else None
+    return _told(event, private=False) if event else None
 
 
-def refused_logins(organization: Organization, *, key_ids: bool) -> list[LoginEvent]:
-    """The last refused of all its workers and commands; reasons with key ids or without."""
+def refused_logins(organization: Organization, *, private: bool) -> list[LoginEvent]:
+    """The last refused of all its workers and commands; reasons with private parts or not."""
     events = AuditEvent.objects.filter(
         organization_id=organization.pk, action="login.refused"
     ).order_by("-at", "-pk")[:SHOWN]
-    return [_told(event, key_ids) for event in events]
+    return [_told(event, private) for event in events]
 
 
-def last_of(entry: RegistryEntry, action: str, *, key_ids: bool) -> LoginEvent | None:
-    """The entry's last `login.issued` or `login.refused`; its reason with key ids or without."""
+def last_of(entry: RegistryEntry, action: str, *, private: bool) -> LoginEvent | None:
+    """The entry's last `login.issued` or `login.refused`; `private` as in `refused_logins`."""
     event = of_entry(entry).filter(action=action).order_by("-at", "-pk").first()
-    return _told(event, key_ids) if event else None
+    return _told(event, private) if event else None
 
 
 def of_entry(entry: RegistryEntry) -> AuditEventQuerySet:
@@ -79,7 +78,7 @@ def _with(token: WorkerToken, action: str):
     )
 
 
-def _told(event: AuditEvent, key_ids: bool) -> LoginEvent:
+def _told(event: AuditEvent, private: bool) -> LoginEvent:
     reason = str(event.properties.get("reason", ""))
     return LoginEvent(
         at=event.at,
@@ -89,6 +88,6 @@ def _told(event: AuditEvent, key_ids: bool) -> LoginEvent:
         project=event.project,
         environment=str(event.properties.get("environment", "")),
         code=event.code,
-        reason=reason if key_ids else without_key_ids(reason),
+        reason=stored(reason, event.code, private=private),
         times=event.properties.get("times", 0),
     )

@@ -18,7 +18,7 @@ from orgs.registries.places import Places
 from orgs.services.audit.cells import escape
 from orgs.services.entries.attention import OLD
 
-from .files.columns import COLUMNS, ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE
+from .files.columns import ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, columns
 
 log = logging.getLogger(__name__)
 _NOT_TOLD = "Not exported, since it is broken; tell staff of"
@@ -81,7 +81,8 @@ def _csv(entries: Iterable[RegistryEntry]) -> Iterator[str]:
         buffer.truncate()
         return text
 
-    writer.writerow([*COLUMNS, *TOLD])
+    header = (*columns(), *TOLD)
+    writer.writerow(header)
     yield taken()
     for entry in _documents(entries):
         cells = {
@@ -93,7 +94,7 @@ def _csv(entries: Iterable[RegistryEntry]) -> Iterator[str]:
             NOTE: entry["note"],
             **{name: entry[name] for name in TOLD},
         }
-        writer.writerow([escape(str(cells.get(column, ""))) for column in (*COLUMNS, *TOLD)])
+        writer.writerow([escape(str(cells.get(column, ""))) for column in header])
         yield taken()
 
 

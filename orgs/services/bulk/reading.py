@@ -16,15 +16,16 @@ from orgs.services.entries.validating import MAX_PATTERNS, EntrySpec, Examined, 
 from .files.columns import (
     ENABLED,
     ENVIRONMENTS,
-    FIELDS,
+    MAX_CELL,
     NOTE,
     PATTERN,
-    SECRETS,
     TYPE,
     CellError,
     cell_errors,
     column_of,
+    field_columns,
     longest,
+    secret_columns,
     shown,
 )
 from .files.rows import NearMisses, Row, broken
@@ -72,7 +73,7 @@ class RowSpec:
         """What to tell of the row: the first `MOST_TOLD` of what is wrong."""
         told = self.refusals[:MOST_TOLD]
         problems = [refusal for refusal in told if isinstance(refusal, Problem)]
-        safe = iter(cell_errors(self.row, problems, self.cells))
+        safe = iter(cell_errors(self.row, problems, self.cells, self.spec.registry_type))
         return [next(safe) if isinstance(refusal, Problem) else refusal for refusal in told]
 
 
@@ -92,7 +93,12 @@ class SpecReader:
     def read(self, row: Row) -> RowSpec:
         """The row's spec; raises `BrokenFile` where this and earlier rows are too many."""
         problems: list[Problem] = []
-        texts = {name: _text(name, value, problems) for name, value in row.cells.items()}
+        named = row.cells.get(TYPE)
+        slug = named.strip().lower() if isinstance(named, str) else ""
+        most = longest(slug)
+        texts = {
+            n: _text(n, value, most.get(n, MAX_CELL), problems) for n, value in row.cells.items()
+        }
         slug = texts.get(TYPE, "").strip().lower()
         registry_type = BY_SLUG.get(slug)
         fields = registry_type.fields if registry_type else ()
@@ -156,32 +162,32 @@ def _patterns(cell: str, problems: list[Problem]) -> list[str]:
     return []
 
 
-def _text(column: str, value: Any, problems: list[Problem]) -> str:
-    """A cell as text; "" and a problem where it can't be one.
+def _text(column: str, value: Any, most: int, problems: list[Problem]) -> str:
+    """A cell as text, of `most` characters; "" and a problem where it can't be one.
 
     Nothing but a plain value is written as text: lists may hold each other.
     """
     if value is None:
         return ""
     if isinstance(value, str):
-        return _storable(column, value, problems)
+        return _storable(column, value, most, problems)
     if isinstance(value, bool):
         if column == ENABLED:
             return str(value)
     elif isinstance(value, int | float):
         # A spreadsheet drops a number's leading zeros, and digits of a long one.
-        if column not in SECRETS and abs(value) < MAX_NUMBER:
+        if column not in secret_columns() and abs(value) < MAX_NUMBER:
             return f"{value:.0f}" if value == int(value) else str(value)
     elif type(value) is list and column in _LISTS and all(type(v) is str for v in value):
-        return _storable(column, " ".join(value), problems)
+        return _storable(column, " ".join(value), most, problems)
     what, fix = "This isn't text.", "Write it as text (in quotation marks, or a cell for text)."
     problems.append(Problem("not_text", what, fix, column))
     return ""
 
 
-def _storable(column: str, text: str, problems: list[Problem]) -> str:
+def _storable(column: str, text: str, most: int, problems: list[Problem]) -> str:
     """The text, without NUL, which PostgreSQL refuses, or half a surrogate pair, which all do."""
-    if len(text) > longest(column):
+    if len(text) > most:
         what = f"This cell has {len(text):,} characters, which is more than belong here."
         problems.append(Problem("too_long", what, "Shorten it.", column))
         return ""
@@ -209,6 +215,6 @@ def _of_other_types(registry_type: RegistryType, texts: Mapping[str, str]) -> li
             "Empty this cell, or write the type that it belongs to.",
             column,
         )
-        for column in FIELDS
+        for column in field_columns()
         if column not in own and texts.get(column, "").strip()
     ]

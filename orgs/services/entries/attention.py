@@ -10,7 +10,7 @@ from django.db.models import Case, Q, When
 from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry, WorkerToken
-from orgs.services.audit.key_ids import without_key_ids
+from orgs.registries.private import stored
 
 from .status import BROKEN
 
@@ -28,10 +28,10 @@ class Attention:
     since: datetime | None
 
 
-def entries_needing_attention(organization: Organization, *, key_ids: bool) -> list[Attention]:
+def entries_needing_attention(organization: Organization, *, private: bool) -> list[Attention]:
     """Broken entries first, then those with old keys or long unused; at most 20.
 
-    `key_ids` as in `broken_sentence`.
+    `private` as in `broken_sentence`.
     """
     before = timezone.now() - OLD
     needing = Q(status__in=BROKEN) | old_key(before) | unused(before)
@@ -43,7 +43,7 @@ def entries_needing_attention(organization: Organization, *, key_ids: bool) -> l
     return [
         Attention(
             entry,
-            list(_sentences(entry, before, key_ids)),
+            list(_sentences(entry, before, private)),
             entry.status_at if _broken(entry) else None,
         )
         for entry in found[:MOST]
@@ -79,21 +79,22 @@ def has_old_key(entry: RegistryEntry, before: datetime) -> bool:
     return entry.secrets_changed_at is not None and entry.secrets_changed_at < before
 
 
-def broken_sentence(entry: RegistryEntry, *, key_ids: bool) -> str:
-    """What is wrong and how to mend it; "" where nothing is. Members don't see key ids."""
+def broken_sentence(entry: RegistryEntry, *, private: bool) -> str:
+    """What is wrong and how to mend it; "" where nothing is. With `private` parts for
+    org admins and staff only."""
     if not _broken(entry):
         return ""
-    told = entry.status_detail or "Its last login failed."
-    return told if key_ids else without_key_ids(told)
+    told = stored(entry.status_detail, entry.status_code, private=private)
+    return told or "Its last login failed."
 
 
 def _broken(entry: RegistryEntry) -> bool:
     return entry.status in BROKEN
 
 
-def _sentences(entry: RegistryEntry, before: datetime, key_ids: bool) -> Iterator[str]:
+def _sentences(entry: RegistryEntry, before: datetime, private: bool) -> Iterator[str]:
     if _broken(entry):
-        yield broken_sentence(entry, key_ids=key_ids)
+        yield broken_sentence(entry, private=private)
     if has_old_key(entry, before):
         yield "Its key is more than 90 days old."
     if is_unused(entry, before):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgs.models import AuditEvent, RegistryEntry
-from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.catalogue import BY_SLUG, fields_named
 
 NEWEST = 20
 _DONE = {
@@ -20,7 +20,6 @@ _LABELS = {
     "type": "Registry type",
     "patterns": "Match pattern",
     "secret": "Secret",
-    **{f.name: f.label for registry_type in TYPES for f in registry_type.fields},
 }
 
 
@@ -48,16 +47,23 @@ def history_of(entry: RegistryEntry) -> list[Happening]:
         action__in=_DONE,
     ).order_by("-at", "-pk")[:NEWEST]
     return [
-        Happening(event, _DONE.get(event.action, event.action), list(changes_of(event)))
+        Happening(
+            event,
+            _DONE.get(event.action, event.action),
+            list(changes_of(event, entry.registry_type)),
+        )
         for event in events
     ]
 
 
-def changes_of(event: AuditEvent) -> Iterator[Change]:
-    """What a changed entry's event tells, value by value."""
+def changes_of(event: AuditEvent, slug: str = "") -> Iterator[Change]:
+    """What a changed entry's event tells, value by value; `slug` is the entry's type, where
+    that is known."""
     if event.action in {"entry.enabled", "entry.disabled"}:
         return
     told = event.properties.get("changes")
+    if isinstance(told, dict) and isinstance(kinds := told.get("type"), list) and kinds:
+        slug = str(kinds[-1])
     for name, pair in told.items() if isinstance(told, dict) else ():
         if not (isinstance(pair, list) and len(pair) == 2):
             yield Change(_label(name))
@@ -66,13 +72,19 @@ def changes_of(event: AuditEvent) -> Iterator[Change]:
         if isinstance(before, dict) and isinstance(after, dict):
             for key in {**before, **after}:
                 if before.get(key) != after.get(key):
-                    yield Change(_label(key), _said(key, before), _said(key, after))
+                    label = _label_of_field(key, slug)
+                    yield Change(label, _said(key, before), _said(key, after))
         else:
             yield Change(_label(name), _said(name, {name: before}), _said(name, {name: after}))
 
 
 def _label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _label_of_field(name: str, slug: str) -> str:
+    declared = fields_named(name, slug)
+    return declared[0].label if declared else _label(name)
 
 
 def _said(name: str, values: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from django.core.mail import EmailMessage
 from django.urls import reverse
 
 from orgs.models import Membership, Organization, RegistryEntry, User
+from orgs.registries.private import whole
 from orgs.registries.problems import Failed
 from orgs.services.tenancy import tallies
 
@@ -29,7 +30,7 @@ _sending: set[Future[None]] = set()
 
 def entry_stopped(entry: RegistryEntry, error: Failed) -> None:
     """Tell the org admins that an entry turned failing, why, and what to do."""
-    _tell(entry, f"{entry} stopped working", [error.what, error.fix])
+    _tell(entry, f"{entry} stopped working", [whole(error.told), error.fix])
 
 
 def entry_works(entry: RegistryEntry) -> None:

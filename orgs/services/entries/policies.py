@@ -9,8 +9,13 @@ from orgs.registries.types import AccessPolicy
 from .validating import patterns_of
 
 
-def policy_of(entry: RegistryEntry) -> AccessPolicy | None:
-    """The policy for the entry's patterns; None where its type has none."""
+def policy_of(entry: RegistryEntry, *, private: bool) -> AccessPolicy | None:
+    """The policy for the entry's patterns; None where its type has none. Who doesn't see
+    `private` parts gets one without them."""
     kind = BY_SLUG.get(entry.registry_type)
     patterns = patterns_of(entry)
-    return kind.policy(entry.config, patterns) if kind and patterns else None
+    if kind is None or not patterns:
+        return None
+    hidden = {f.name for f in kind.fields if f.hidden_from_members and not private}
+    config = {name: value for name, value in entry.config.items() if name not in hidden}
+    return kind.policy(config, patterns)

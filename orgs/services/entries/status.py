@@ -46,7 +46,7 @@ def status_mark(
         "status": status,
         "status_at": Now(),
         "status_code": error.code if error else "",
-        "status_detail": error.detail[:1000] if error else "",
+        "status_detail": f"{error.told} {error.fix}".strip() if error else "",
         "status_reporter": reporter,
     }
     if status in BROKEN and error is not None:

@@ -48,8 +48,8 @@ class EntryUsage:
     last_refused: LoginEvent | None
 
 
-def usage_of(entry: RegistryEntry, *, key_ids: bool) -> EntryUsage:
-    """From the audit events, in three queries; `key_ids` as in `refused_logins`.
+def usage_of(entry: RegistryEntry, *, private: bool) -> EntryUsage:
+    """From the audit events, in three queries; `private` as in `refused_logins`.
 
     Refusals are those of the last 30 days that the entry itself came to (its key was
     refused, its secret unreadable), not of images that no entry serves.
@@ -74,9 +74,9 @@ def usage_of(entry: RegistryEntry, *, key_ids: bool) -> EntryUsage:
         more=len(rest),
         rest=sum((logins for _, logins in rest), Counted()),
         refused=refused,
-        last_login=last_of(entry, "login.issued", key_ids=key_ids),
+        last_login=last_of(entry, "login.issued", private=private),
         # Of an entry without any, every event would be read in search of one.
-        last_refused=last_of(entry, "login.refused", key_ids=key_ids) if refused.month else None,
+        last_refused=last_of(entry, "login.refused", private=private) if refused.month else None,
     )
 
 

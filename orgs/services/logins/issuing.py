@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries.problems import Failed, Refused
-from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin
+from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, Travel
 from orgs.services.audit import events, repeats
 from orgs.services.entries.validating import type_of
 
@@ -127,7 +127,7 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
         raise Failed("entry_unusable", told.what, told.fix) from None
     if registry_type.minted:
         return minting.minted_login(entry, image.host)
-    if registry_type.secret_goes_to_host:
+    if registry_type.travel is Travel.STATIC:
         _require_own_host(served, image)
     # Nothing is called for these: the login is stored, or the worker's to complete.
     return registry_type.login(entry.config, minting.revealed(entry), Ask(image.host, 0.0)), False
@@ -217,7 +217,7 @@ def record_refusal(
         code=error.code,
         properties={
             **_properties(served.pattern if served else "", environment),
-            "reason": error.what[:500],
+            "reason": error.told[:500],
         },
     )
     same = (actor.name, actor.token, event.organization_id, event.project_id, event.subject_id)

@@ -25,6 +25,7 @@ from django.db.models.functions import Now
 from orgs import sealed
 from orgs.models import CachedLogin, RegistryEntry, cached_login_context
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.private import known
 from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit.clock import database_now
@@ -204,7 +205,8 @@ def _remembered(seen: _Seen) -> Failed:
     row = seen.row
     if not row.error_code:
         return _busy()
-    error = Failed(row.error_code, row.error_what, row.error_fix)
+    what = known(row.error_what, row.error_code) or "The registry refused the login."
+    error = Failed(row.error_code, what, row.error_fix)
     if error.transient and row.next_try_at is not None:
         error.retry_after = max(1, round((row.next_try_at - seen.now).total_seconds()))
     return error
@@ -356,7 +358,7 @@ def _store_failure(entry: RegistryEntry, row: CachedLogin, lease: _Lease, error:
         credentials_version=entry.credentials_version,
         next_try_at=Now() + pause * random.uniform(1.0, 1.2),  # noqa: S311
         error_code=error.code,
-        error_what=error.what[:600],
+        error_what=error.told[:600],
         error_fix=error.fix[:600],
         outcomes=F("outcomes") + 1,
         lease_id=None,

@@ -78,7 +78,13 @@ def ask_for_login(
 ) -> DockerLogin | InstanceRoleLogin:
     """One login of these credentials, by `deadline` (monotonic); raises `Failed`."""
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    return kind.login(config, secrets, Ask(host, deadline, settings.AWS_ENDPOINT_URL))
+    return kind.login(config, secrets, asked(kind, host, deadline))
+
+
+def asked(kind: RegistryType, host: str, deadline: float) -> Ask:
+    """What a type is asked with: the stand-in, if there is one, of its own provider only."""
+    stand_in = f"{kind.provider}_ENDPOINT_URL"
+    return Ask(host, deadline, getattr(settings, stand_in) if kind.provider else "")
 
 
 def obtain(

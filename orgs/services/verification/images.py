@@ -14,16 +14,15 @@ from functools import partial
 from math import ceil
 from typing import TypeVar
 
-from django.conf import settings
 from django.db import connection
 
 from orgs.models import RegistryEntry
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.patterns import MatchPattern
+from orgs.registries.private import whole
 from orgs.registries.problems import Failed, Problem, Refused
-from orgs.registries.types import MOST_LISTED, Ask, DockerLogin, Image, ImageLister, RegistryType
-from orgs.services.audit.key_ids import without_key_ids
+from orgs.registries.types import MOST_LISTED, DockerLogin, Image, ImageLister, RegistryType
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
@@ -106,7 +105,7 @@ def images_of(
     page: int = 1,
     *,
     host: str = "",
-    key_ids: bool = False,
+    private: bool = False,
 ) -> Listing:
     """The images on one of the entry's hosts, 10 repositories a page, or of one repository.
 
@@ -114,7 +113,7 @@ def images_of(
     `host` is the host[:port] to look at, else the first that the patterns name in full.
     Raises `Refused` where there is nothing to ask (`disabled`, `checked_on_workers`,
     `unknown_type`) or the name is none of the entry's (field "repository"), and
-    `Failed` busy. With `key_ids` False, no sentence holds one.
+    `Failed` busy. Sentences have their `private` parts, or not.
     """
     kind = _listable(entry)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
@@ -130,7 +129,7 @@ def images_of(
     wild = [p for p in _on(authority, patterns) if p.has_wildcard_path]
     suggested = next((p.literal_prefix for p in wild if p.literal_prefix), "")
     empty = Listing(authority, hosts, bool(wild), chosen=chosen, suggested=suggested)
-    look = _Look(patterns, authority, key_ids)
+    look = _Look(patterns, authority, private)
     with calls.looking(entry, listing=True):
         try:
             lister = _lister(kind, entry, minting.revealed(entry), authority, look.end)
@@ -189,7 +188,7 @@ def _lister(
     deadline: float,
 ) -> ImageLister:
     """The provider's own listing where it has one, else the registry's."""
-    lister = kind.lister(entry.config, secrets, Ask(authority, deadline, settings.AWS_ENDPOINT_URL))
+    lister = kind.lister(entry.config, secrets, calls.asked(kind, authority, deadline))
     if lister is not None:
         return lister
     login = calls.ask_for_login(kind, entry.config, secrets, authority, deadline)
@@ -215,15 +214,15 @@ class _OfRegistry:
 class _Look:
     """One look at a host: what the entry serves there, until when to ask, how to tell."""
 
-    def __init__(self, patterns: Sequence[MatchPattern], authority: str, key_ids: bool) -> None:
+    def __init__(self, patterns: Sequence[MatchPattern], authority: str, private: bool) -> None:
         self.end = time.monotonic() + SECONDS
         self._patterns = patterns
         self._authority = authority
-        self._key_ids = key_ids
+        self._private = private
 
     def told(self, error: Failed) -> Problem:
         """The error as whoever looks may read it."""
-        what = error.what if self._key_ids else without_key_ids(error.what)
+        what = whole(error.told) if self._private else error.what
         return Problem(error.code, what, _FIXES.get(error.code, error.fix))
 
     def through(self, lister: ImageLister, empty: Listing, page: int) -> Listing:

@@ -17,6 +17,7 @@ from orgs.services.audit import repeats
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event
 from orgs.services.entries.status import status_mark
+from orgs.services.entries.validating import type_of
 
 WRITTEN_EVERY = timedelta(minutes=5)
 OK = "ok"
@@ -75,7 +76,7 @@ def outcome_report(
         same = entry.status_code == ("" if code == OK else code) and entry.status_reporter
         if same and entry.status_at and abs(database_now() - entry.status_at) < WRITTEN_EVERY:
             return
-        error = _error(code, entry.config.get("role_name", ""))
+        error = _error(code, type_of(entry).worker_role(entry.config))
         status = RegistryEntry.Status.FAILING if error else RegistryEntry.Status.VERIFIED
         status_mark(entry, status, error, reporter=token.name)
 

@@ -28,12 +28,12 @@ from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
+from orgs.registries.private import stored
 from orgs.registries.problems import NO_LOGIN, REFUSALS, Failed, Problem, Refused
 from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
-from orgs.services.audit.key_ids import without_key_ids
 from orgs.services.entries.status import BEYOND_LOGIN, status_mark
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
@@ -88,6 +88,11 @@ class Report:
         """Whether the entry works, as far as this server can tell."""
         return self.status == Status.VERIFIED
 
+    def shown(self, *, private: bool) -> Report:
+        """The same, its stored sentences as they are told to someone (`registries.private`)."""
+        steps = [replace(s, what=stored(s.what, s.code, private=private)) for s in self.steps]
+        return replace(self, steps=steps)
+
 
 def entry_verify(
     *,
@@ -115,24 +120,22 @@ def entry_verify(
             raise
         report = Report(steps, str(image or ""), database_now(), _status(entry, kind, steps))
         _store(entry, claim, report, actor)
-    return report
+    return report.shown(private=True)
 
 
-def newest(entry: RegistryEntry, *, key_ids: bool) -> tuple[Report | None, str]:
+def newest(entry: RegistryEntry, *, private: bool) -> tuple[Report | None, str]:
     """What the newest verification found, None where there was none since the entry
     changed; and the image named for it, which stays so, "" for none. One query.
 
-    Members don't see key ids.
+    Sentences have their `private` parts, or not.
     """
     found = Verification.objects.filter(entry=entry).first()
     if found is None:
         return None, ""
     if found.at is None:
         return None, found.image
-    steps = list(_stored_steps(found.steps))
-    if not key_ids:
-        steps = [replace(step, what=without_key_ids(step.what)) for step in steps]
-    return Report(steps, found.image, found.at), found.image
+    told = Report(list(_stored_steps(found.steps)), found.image, found.at)
+    return told.shown(private=private), found.image
 
 
 def _stored_steps(told: list[Any]) -> Iterator[Step]:
@@ -179,7 +182,7 @@ def verify_each(
         try:
             if end is not None and time.monotonic() > end:
                 raise Failed("busy", "It wasn't its turn in time.", "Verify it by itself.")
-            image = _still_served(entry, newest(entry, key_ids=False)[1])
+            image = _still_served(entry, newest(entry, private=False)[1])
             return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
         except (Failed, Refused) as error:
             return error
@@ -292,7 +295,7 @@ def _registry_steps(
         apis[0].read_manifest(image.path, image.digest or image.tag or "latest")
     except Failed as error:
         if error.code == "image_denied" and not kind.minted:
-            error = Failed("image_not_readable", error.what, error.fix)
+            error = Failed("image_not_readable", error.told, error.fix)
         yield _failed("image", error, kind)
         return
     yield Step("image", Result.OK, what=f"{image} can be pulled.")
@@ -323,7 +326,7 @@ def outbound_rules(entry: RegistryEntry, kind: RegistryType) -> Rules:
 
 def _failed(name: str, error: Failed, kind: RegistryType) -> Step:
     fix = kind.denied_fixes.get(error.code, error.fix)
-    return Step(name, Result.FAILED, error.code, error.what, fix)
+    return Step(name, Result.FAILED, error.code, error.told, fix)
 
 
 def _not_checked(name: str, why: str) -> Step:

@@ -38,38 +38,44 @@
 
   const copyButtons = (root) => root.querySelectorAll("[data-copy]").forEach(copyButton);
 
-  // Region follows the match pattern until the person chooses one.
-  const ECR_HOST = /^(?:[0-9]{12}|\*)\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\./i;
-
-  function regionOf(patterns) {
-    const regions = new Set(
-      patterns.split(/\s+/).filter(Boolean).map((text) => (ECR_HOST.exec(text) || [])[1]),
+  // A list that says how its value stands in a match pattern follows what is typed there
+  // until the person chooses one.
+  function fromPatterns(list, patterns) {
+    const place = new RegExp(list.dataset.fromPattern, "i");
+    const values = new Set(
+      patterns.split(/\s+/).filter(Boolean).map((text) => (place.exec(text) || [])[1]),
     );
-    const [only] = regions;
-    return regions.size === 1 && only ? only.toLowerCase() : "";
+    const [only] = values;
+    return values.size === 1 && only ? only.toLowerCase() : "";
   }
 
   function followPattern(form) {
     const patterns = find("[name=patterns]", form);
-    const select = () => find("select[name=region]", form);
-    const unlike = (region) => region !== "" && region !== regionOf(patterns.value);
-    let chosen = Boolean(select()) && unlike(select().value);
+    const lists = () => form.querySelectorAll("select[data-from-pattern]");
+    const chosen = new Set();
+    for (const list of lists()) {
+      if (list.value !== "" && list.value !== fromPatterns(list, patterns.value)) {
+        chosen.add(list.name);
+      }
+    }
 
     function follow() {
-      const field = select();
-      if (!field) return;
-      const region = regionOf(patterns.value);
-      const first = field.options[0];
-      first.dataset.words = first.dataset.words || first.text;
-      first.text = region ? `${first.dataset.words} (${region})` : first.dataset.words;
-      if (chosen) return;
-      const known = [...field.options].some((option) => option.value === region);
-      field.value = known ? region : "";
+      for (const list of lists()) {
+        const value = fromPatterns(list, patterns.value);
+        const first = list.options[0];
+        first.dataset.words = first.dataset.words || first.text;
+        first.text = value ? `${first.dataset.words} (${value})` : first.dataset.words;
+        if (chosen.has(list.name)) continue;
+        const known = [...list.options].some((option) => option.value === value);
+        list.value = known ? value : "";
+      }
     }
 
     patterns.addEventListener("input", follow);
-    form.addEventListener("change", (event) => {
-      if (event.target.name === "region") chosen = event.target.value !== "";
+    form.addEventListener("change", ({ target }) => {
+      if (!("fromPattern" in target.dataset)) return;
+      if (target.value === "") chosen.delete(target.name);
+      else chosen.add(target.name);
     });
     follow();
     return follow;
@@ -85,7 +91,7 @@
 
     const shown = () => find("[data-type]", place).dataset.type;
     const plain = () => [...place.querySelectorAll("input, select, textarea")].filter(
-      (field) => field.name && field.type !== "password",
+      (field) => field.name && !("secret" in field.dataset),
     );
 
     function address() {

@@ -27,9 +27,9 @@ def organization(request: SignedIn, slug: str) -> HttpResponse:
     context = inside(request, found, "overview")
     context |= {
         "steps": _steps(found),
-        "attention": entries_needing_attention(found, key_ids=context["is_admin"]),
+        "attention": entries_needing_attention(found, private=context["is_admin"]),
         "ending": tokens_ending(found),
-        "refused": refused_logins(found, key_ids=context["is_admin"]),
+        "refused": refused_logins(found, private=context["is_admin"]),
         "projects": projects[:MOST_PROJECTS],
         "more_projects": len(projects) > MOST_PROJECTS,
     }

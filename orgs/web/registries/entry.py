@@ -77,17 +77,18 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
     kind = BY_SLUG.get(found.registry_type)
     context = inside(request, found.organization, "registries")
     is_admin = context["is_admin"]
-    report, image = verifying.newest(found, key_ids=is_admin)
+    report, image = verifying.newest(found, private=is_admin)
     # The steps say it already, beside what did work.
     told = report is not None and report.failed and report.failed.code == found.status_code
     context |= {
         "entry": found,
         "on_workers": kind is not None and kind.completed_on_worker,
+        "role": kind.worker_role(found.config) if kind else "",
         "report": report,
-        "broken": "" if told else broken_sentence(found, key_ids=is_admin),
-        "policy": policy_of(found),
+        "broken": "" if told else broken_sentence(found, private=is_admin),
+        "policy": policy_of(found, private=is_admin),
         "details": _details(found, is_admin),
-        "usage": usage_of(found, key_ids=is_admin),
+        "usage": usage_of(found, private=is_admin),
         "history": history_of(found) if is_admin else [],
     }
     if is_admin:
@@ -109,12 +110,12 @@ def _awaited(request: SignedIn, found: RegistryEntry) -> str | None:
 
 
 def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
-    """(label, value) of what may be shown; members don't see key ids."""
+    """(label, value) of what may be shown; members don't see who it is that logs in."""
     registry_type = BY_SLUG.get(found.registry_type)
     if registry_type is None:
         return []
     return [
         (f.label, found.config.get(f.name, ""))
         for f in registry_type.config_fields
-        if is_admin or not f.name.endswith("key_id")
+        if is_admin or not f.hidden_from_members
     ]

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from orgs import access
 from orgs.forms.entry import EntryForm
 from orgs.models import Environment, Organization
-from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.registries.catalogue import BY_SLUG, first
 from orgs.registries.pattern_help import Covers, covers
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Problem, Refused
@@ -92,7 +92,7 @@ def help_for(
     with_problems: bool = True,
 ) -> Help:
     """`given` is looked at only for fields that are chosen from a list, such as Region."""
-    kind = BY_SLUG.get(type_slug, TYPES[0])
+    kind = BY_SLUG.get(type_slug) or first()
     config = {
         field.name: given.get(field.name, "")
         for field in kind.config_fields
@@ -116,11 +116,12 @@ def help_for(
 def _problems_of_type(
     kind: RegistryType, config: Mapping[str, str], patterns: Sequence[MatchPattern]
 ) -> list[Problem]:
-    """What the type has against the patterns; of other fields nothing is known yet."""
+    """What the type has against the patterns, and what is chosen; of other fields nothing is
+    known yet."""
     try:
         kind.clean(config, {}, patterns)
     except Refused as refused:
-        return [p for p in refused.problems if p.field in {"patterns", "region"}]
+        return [p for p in refused.problems if p.field in {"patterns", *config}]
     return []
 
 

@@ -33,7 +33,7 @@ class LookForm(forms.Form):
     host = forms.CharField(required=False, max_length=300, widget=forms.HiddenInput)
     page = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def look(self, entry: RegistryEntry, *, key_ids: bool) -> Listing | Problem | None:
+    def look(self, entry: RegistryEntry, *, private: bool) -> Listing | Problem | None:
         """The images, or why there are none to see; None, with errors, for a bad name."""
         self.is_valid()
         if self.errors.get("repository"):
@@ -45,7 +45,7 @@ class LookForm(forms.Form):
                 asked["repository"] or "",
                 asked["page"] or 1,
                 host=asked["host"] or "",
-                key_ids=key_ids,
+                private=private,
             )
         except Failed as error:
             return Problem(error.code, error.what, error.fix)
@@ -64,7 +64,7 @@ def images(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     found = access.entry_in(organization, entry_id)
     context: dict[str, Any] = inside(request, organization, "registries")
     form = LookForm(request.GET)
-    seen = form.look(found, key_ids=context["is_admin"])
+    seen = form.look(found, private=context["is_admin"])
     context |= {"entry": found, "form": form, "looked": True}
     if isinstance(seen, Problem):
         context["refused"] = seen

@@ -47,7 +47,6 @@ STATUSES = {
     "on-workers": "Checked on workers",
     "disabled": "Disabled",
 }
-_ON_WORKERS = [kind.slug for kind in TYPES if not kind.secret_fields]
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,11 @@ class Filters:
     def _chosen(self) -> bool:
         return bool(self.type or self.status or self.environment or self.unused or self.old_key)
 
-    def narrowed(self, found: QuerySet[RegistryEntry], *, key_ids: bool) -> QuerySet[RegistryEntry]:
-        """Those that fit; admins may also look for a key ID."""
+    def narrowed(self, found: QuerySet[RegistryEntry], *, private: bool) -> QuerySet[RegistryEntry]:
+        """Those that fit; `private` also by what members don't see."""
         before = timezone.now() - OLD
         if self.q:
-            found = found.filter(pk__in=_searched(self.q, key_ids))
+            found = found.filter(pk__in=_searched(self.q, private))
         if self.type:
             found = found.filter(registry_type=self.type)
         if self.status:
@@ -110,13 +109,14 @@ class Filters:
 
     def _status(self) -> Q:
         """As lists show it: an entry that is disabled is nothing else."""
+        on_workers = [kind.slug for kind in TYPES if kind.completed_on_worker]
         if self.status == "disabled":
             return Q(enabled=False)
         unverified = RegistryEntry.Status.UNVERIFIED
         if self.status == "on-workers":
-            return Q(enabled=True, status=unverified, registry_type__in=_ON_WORKERS)
+            return Q(enabled=True, status=unverified, registry_type__in=on_workers)
         wanted = Q(enabled=True, status=self.status)
-        return wanted & ~Q(status=unverified, registry_type__in=_ON_WORKERS)
+        return wanted & ~Q(status=unverified, registry_type__in=on_workers)
 
     def sorted(self, found: QuerySet[RegistryEntry]) -> QuerySet[RegistryEntry]:
         name, down = self.sort.removeprefix("-"), self.sort.startswith("-")
@@ -134,10 +134,12 @@ class Filters:
         return found.order_by(by, "-created_at", "id")
 
 
-def _searched(words: str, key_ids: bool) -> QuerySet[Any]:
+def _searched(words: str, private: bool) -> QuerySet[Any]:
     where = Q(patterns__text__icontains=words) | Q(note__icontains=words)
-    if key_ids:
-        where |= Q(config__access_key_id__icontains=words)
+    if private:
+        hidden = {f.name for kind in TYPES for f in kind.fields if f.hidden_from_members}
+        for name in sorted(hidden):
+            where |= Q(**{f"config__{name}__icontains": words})
     return RegistryEntry.objects.filter(where).values("pk")
 
 
@@ -146,7 +148,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     context = inside(request, organization, "registries")
     filters = Filters.of(request.GET)
-    found = filters.narrowed(RegistryEntry.objects.of(organization), key_ids=context["is_admin"])
+    found = filters.narrowed(RegistryEntry.objects.of(organization), private=context["is_admin"])
     context |= {
         "page": Paginator(filters.sorted(found), PAGE_SIZE).get_page(request.GET.get("page")),
         "filters": filters,
@@ -187,7 +189,7 @@ def _columns(sort: str) -> dict[str, Column]:
 def export(request: SignedIn, slug: str) -> HttpResponseBase:
     organization = access.organization_for_admin(request.user, slug)
     found = RegistryEntry.objects.of(organization)
-    narrowed = Filters.of(request.GET).narrowed(found, key_ids=True)
+    narrowed = Filters.of(request.GET).narrowed(found, private=True)
     return _file(organization, narrowed, request.GET.get("format", ""))
 
 

@@ -177,7 +177,7 @@ def test_an_entrys_usage_counts_them_all(make_entry, project):
             code="access_denied",
             properties=times,
         )
-    found = usage.usage_of(entry, key_ids=True)
+    found = usage.usage_of(entry, private=True)
     assert (found.refused.week, found.refused.month) == (412, 412)
 
 

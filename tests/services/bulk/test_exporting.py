@@ -15,7 +15,7 @@ from orgs.models import RegistryEntry
 from orgs.services.bulk import importing
 from orgs.services.bulk.exporting import entries_of, export
 from orgs.services.bulk.files import Rows
-from orgs.services.bulk.files.columns import COLUMNS, SECRETS, TOLD
+from orgs.services.bulk.files.columns import TOLD, columns, secret_columns
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST
 
@@ -89,7 +89,7 @@ def test_elsewhere_only_the_secrets_are_missing(full, acme, umbrella, actor, for
             cells["secret_access_key"] = CANARY
     if format == "csv":
         buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, [*COLUMNS, *TOLD])
+        writer = csv.DictWriter(buffer, [*columns(), *TOLD])
         writer.writeheader()
         writer.writerows(filled)
         text = buffer.getvalue()
@@ -109,10 +109,10 @@ def test_elsewhere_only_the_secrets_are_missing(full, acme, umbrella, actor, for
 
 def test_no_cell_is_a_formula_and_secret_columns_are_empty(full, acme):
     found = documents(exported(acme, "csv"), "csv")
-    assert list(found[0]) == [*COLUMNS, *TOLD]
+    assert list(found[0]) == [*columns(), *TOLD]
     for row in found:
         assert not any(cell.startswith(tuple("=+-@\t\r\n")) for cell in row.values())
-        assert not any(row[secret] for secret in SECRETS)
+        assert not any(row[secret] for secret in secret_columns())
 
 
 def test_a_spreadsheet_that_separates_by_semicolons_finds_no_formula(full, acme):

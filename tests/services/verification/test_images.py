@@ -311,7 +311,7 @@ def test_key_ids_are_for_admins(aws, entry_for):
     entry = entry_for()
     key_id = entry.config["access_key_id"]
     aws.remove_key(key_id)
-    assert key_id in images_of(entry, key_ids=True).problem.what
+    assert key_id in images_of(entry, private=True).problem.what
     hidden = images_of(entry).problem
     assert hidden.code == "invalid_key" and key_id not in str(hidden)
     assert "the key, or" in hidden.what

@@ -351,7 +351,7 @@ def test_an_edit_forgets_the_steps_but_not_the_image(ecr, entry, verify, actor):
     verify(entry, IMAGE)
     spec = EntrySpec("aws-ecr", [f"{HOST}/my-ml-image"], dict(entry.config))
     door.entry_update(entry=entry, actor=actor, spec=spec)
-    assert verifying.newest(entry, key_ids=True) == (None, IMAGE)
+    assert verifying.newest(entry, private=True) == (None, IMAGE)
 
 
 def test_an_entry_that_is_gone(aws, entry, actor):
@@ -383,8 +383,8 @@ def test_members_see_no_key_id(aws, entry, verify):
     aws.remove_policy("valohai")
     verify(entry)
     key_id = entry.config["access_key_id"]
-    assert key_id in verifying.newest(entry, key_ids=True)[0].failed.what
-    assert key_id not in str(verifying.newest(entry, key_ids=False))
+    assert key_id in verifying.newest(entry, private=True)[0].failed.what
+    assert key_id not in str(verifying.newest(entry, private=False))
 
 
 def test_many_at_once(ecr, aws, entry, make_entry, actor, monkeypatch, caplog):

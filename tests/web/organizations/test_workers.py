@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orgs.models import AuditEvent, Project, WorkerToken
+from orgs.registries.private import private
 from orgs.services.audit.events import Actor, record
 from orgs.services.tenancy import tokens
 from tests.conftest import HOST
@@ -242,7 +243,9 @@ def test_first_login(look, alice, acme, project, issue) -> None:
     token, other = issue(), issue()  # of one name
     where = {"worker": str(token.pk), "first_login": "1"}
     assert look(alice, SETUP, **where).html.count("data-waiting") == 1
-    refusal = {"reason": "AWS doesn't know the key AKIAIOSFODNN7EXAMPLE, or it's inactive."}
+    refusal = {
+        "reason": f"AWS doesn't know the key{private(' AKIAIOSFODNN7EXAMPLE')}, or it's inactive."
+    }
     record(
         actor=as_worker(token),
         action="login.refused",

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from orgs.api.errors import _help
 from orgs.models import AuditEvent, RegistryEntry
+from orgs.registries.private import private, whole
 from orgs.services.audit.events import Actor, record
 from orgs.services.bulk.files.valohai_yaml import MAX_BYTES
 from tests.conftest import HOST
@@ -189,7 +190,7 @@ def test_what_is_pasted_is_bounded(client, alice, acme) -> None:
 
 def test_refused_logins_lead_here(look, alice, bob, acme, project, gpu, make_entry) -> None:
     make_entry(environments=[gpu])
-    told = "AWS doesn't know the key AKIAIOSFODNN7EXAMPLE, or it's inactive."
+    told = f"AWS doesn't know the key{private(' AKIAIOSFODNN7EXAMPLE')}, or it's inactive."
     for number in range(7):
         record(
             actor=Actor("worker w"),
@@ -204,7 +205,7 @@ def test_refused_logins_lead_here(look, alice, bob, acme, project, gpu, make_ent
     overview = "/organizations/acme/"
     page = look(alice, overview)
     assert "Last refused logins" in page.texts["h2"]
-    assert f"{told} (first-project, just now)" in page.text
+    assert f"{whole(told)} (first-project, just now)" in page.text
     assert f"{HOST}/image-6:v1" in page.text and f"{HOST}/image-2:v1" not in page.text
     link = page.links[f"Explain {HOST}/image-6:v1"]
     assert f"{HOST}/image-6:v1 is served by {HOST}/*" in look(alice, link).text

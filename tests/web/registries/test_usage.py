@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orgs.models import AuditEvent, Project, RegistryEntry
+from orgs.registries.private import private, whole
 from orgs.services.audit import events
 from orgs.services.audit.events import Actor
 from orgs.services.entries.usage import SHOWN, Counted, usage_of
@@ -100,9 +101,10 @@ def test_a_login_older_than_the_log(look, alice, entry):
 
 
 def test_last_refusal(look, alice, bob, entry, gpu, happened):
-    said = f"AWS accepts the key {KEY}, but its user may not call ecr:GetAuthorizationToken."
+    told = f"AWS accepts the key{private(f' {KEY}')}, but its user may not call ecr:X."
+    said = whole(told)
     happened(entry, 8, "access_denied", reason="Older.")
-    happened(entry, 1, "access_denied", reason=said, environment="gpu")
+    happened(entry, 1, "access_denied", reason=told, environment="gpu")
     page = look(alice, url("entry", entry))
     assert rows(page) == [("Refused", "1", "2")]
     assert "access_denied" in page.texts["code"] and said in page.texts["p"]
@@ -152,6 +154,6 @@ def test_as_many_queries_for_more(client, alice, acme, entry, happened):
             assert client.get(url("entry", entry)).status_code == 200
         counts.append(len(found))
         with CaptureQueriesContext(connection) as found:
-            assert usage_of(entry, key_ids=True).refused == Counted(*[5 * len(counts)] * 2)
+            assert usage_of(entry, private=True).refused == Counted(*[5 * len(counts)] * 2)
         assert len(found) == 3
     assert counts[0] == counts[1]

@@ -8,26 +8,63 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from orgs.registries.catalogue import TYPES
+from orgs.registries.catalogue import BY_SLUG, TYPES, fields_named
 from orgs.registries.problems import Problem
-from orgs.registries.types import Field
+from orgs.registries.types import Field, RegistryType
 
 PATTERN, TYPE = "image_pattern", "type"
 ENVIRONMENTS, ENABLED, NOTE = "environments", "enabled", "note"
 REQUIRED = (PATTERN, TYPE)
 
-# Of a type to come (CONTRACT «Types»): files that have it can be read already.
-_TO_COME = Field(name="service_account_json", label="Service account key", secret=True)
-FIELDS: dict[str, Field] = {f.name: f for registry_type in TYPES for f in registry_type.fields}
-FIELDS.setdefault(_TO_COME.name, _TO_COME)
-SECRETS = frozenset(name for name, declared in FIELDS.items() if declared.secret)
-
-COLUMNS = (PATTERN, TYPE, *FIELDS, ENVIRONMENTS, ENABLED, NOTE)
 # What an export tells beside these. Import takes and ignores it, as it does what
 # the API's answers have beside.
 TOLD = ("status", "last_used", "secret_set", "key_age_days", "attention")
 IGNORED = frozenset({*TOLD, "id", "owner"})
+
+# Of a type to come (CONTRACT «Types»): files that have it can be read already.
+_TO_COME = Field(name="service_account_json", label="Service account key", secret=True)
+
+
+def columns(*, to_come: bool = True) -> tuple[str, ...]:
+    """All columns that a file may have, in the order of an export; with `to_come` also
+    those of types that there aren't yet."""
+    return (PATTERN, TYPE, *field_columns(to_come=to_come), ENVIRONMENTS, ENABLED, NOTE)
+
+
+def field_columns(*, to_come: bool = True) -> tuple[str, ...]:
+    """Those of the types' own fields; one for all that have the same name."""
+    found = _field_columns(tuple(TYPES))
+    return found if to_come or fields_named(_TO_COME.name) else found[:-1]
+
+
+@cache
+def _field_columns(kinds: tuple[RegistryType, ...]) -> tuple[str, ...]:
+    names = [f.name for kind in kinds for f in kind.fields]
+    return tuple(dict.fromkeys([*names, _TO_COME.name]))
+
+
+def secret_columns() -> frozenset[str]:
+    return _secret_columns(tuple(TYPES))
+
+
+@cache
+def _secret_columns(kinds: tuple[RegistryType, ...]) -> frozenset[str]:
+    return frozenset({_TO_COME.name, *(f.name for kind in kinds for f in kind.secret_fields)})
+
+
+def _declared(column: str, slug: str) -> list[Field]:
+    """The field that a cell of the column is for: that of the row's type; else all of this
+    name, whose type isn't known."""
+    return _declared_by(column, slug if slug in BY_SLUG else "", tuple(TYPES))
+
+
+@cache
+def _declared_by(column: str, slug: str, kinds: tuple[RegistryType, ...]) -> list[Field]:
+    own = [f for kind in kinds if kind.slug == slug for f in kind.fields if f.name == column]
+    return own or fields_named(column)
+
 
 # Which column a problem of the service belongs to, where the names differ.
 _COLUMN_OF = {"patterns": PATTERN, "registry_type": TYPE}
@@ -36,20 +73,14 @@ _COLUMN_OF = {"patterns": PATTERN, "registry_type": TYPE}
 # secrets have, and a host's dot or a path's slash in it.
 _PATTERN_ECHO = r"(?=.*[./])[a-z0-9._/:*@ -]{1,300}"
 _ECHO = {
-    name: re.compile(expression)
-    for name, expression in {
-        PATTERN: _PATTERN_ECHO,
-        TYPE: r"[a-z]{2,}(-[a-z]{2,})*",
-        **{name: declared.echo for name, declared in FIELDS.items() if not declared.secret},
-    }.items()
-    if expression
+    PATTERN: re.compile(_PATTERN_ECHO),
+    TYPE: re.compile(r"[a-z]{2,}(-[a-z]{2,})*"),
 }
 _MAX_ECHO = 300
 # Characters of the longest cell; a spreadsheet's own bound. What belongs into a field of
 # its own is shorter; a little more is let through, for its type to tell of.
 MAX_CELL = 32_767
-_LONGEST = {name: max(2_000, 2 * declared.max_length) for name, declared in FIELDS.items()}
-_LONGEST[PATTERN] = 60_000  # a hundred of the longest
+_LONGEST_PATTERNS = 60_000  # a hundred of the longest
 
 
 @dataclass(frozen=True)
@@ -75,23 +106,36 @@ class CellError:
         return f"{place}{column}{value}: {self.what} {self.fix} [{self.code}]"
 
 
-def longest(column: str) -> int:
-    """How many characters a cell of the column may have, before anything is made of it."""
-    return _LONGEST.get(column, MAX_CELL)
+def longest(slug: str) -> Mapping[str, int]:
+    """How many characters a cell of each column may have in a row of this type, before
+    anything is made of it."""
+    return _longest(slug if slug in BY_SLUG else "", tuple(TYPES))
 
 
-def shown(column: str, cell: str) -> str:
+@cache
+def _longest(slug: str, kinds: tuple[RegistryType, ...]) -> Mapping[str, int]:
+    found = dict.fromkeys(columns(), MAX_CELL) | {PATTERN: _LONGEST_PATTERNS}
+    for column in field_columns():
+        declared = [f.max_length for f in _declared_by(column, slug, kinds)]
+        found[column] = max(2_000, 2 * max(declared)) if declared else MAX_CELL
+    return found
+
+
+def shown(column: str, cell: str, slug: str = "") -> str:
     """What an error may repeat of a cell: it whole, its length, or only that it's there."""
     if not cell:
         return ""
-    if column in SECRETS:
+    if column in secret_columns():
         return "••••"
-    return cell if _may_be_shown(column, cell) else f"‹{len(cell)} characters›"
+    return cell if _may_be_shown(column, cell, slug) else f"‹{len(cell)} characters›"
 
 
-def _may_be_shown(column: str, cell: str) -> bool:
-    echo = _ECHO.get(column)
-    return echo is not None and len(cell) <= _MAX_ECHO and bool(echo.fullmatch(cell))
+def _may_be_shown(column: str, cell: str, slug: str) -> bool:
+    if len(cell) > _MAX_ECHO:
+        return False
+    if echo := _ECHO.get(column):
+        return bool(echo.fullmatch(cell))
+    return any(f.may_repeat(cell) for f in _declared(column, slug))
 
 
 def column_of(problem: Problem) -> str:
@@ -99,7 +143,9 @@ def column_of(problem: Problem) -> str:
     return _COLUMN_OF.get(problem.field or "", problem.field or "")
 
 
-def cell_errors(row: int, problems: Sequence[Problem], cells: Mapping[str, str]) -> list[CellError]:
+def cell_errors(
+    row: int, problems: Sequence[Problem], cells: Mapping[str, str], slug: str = ""
+) -> list[CellError]:
     """A service's problems at their cells, in the problems' own words where they are safe.
 
     They aren't where they repeat a cell that mustn't be: it may be a secret in the
@@ -108,31 +154,37 @@ def cell_errors(row: int, problems: Sequence[Problem], cells: Mapping[str, str])
     words = [f"{problem.what} {problem.fix}".lower() for problem in problems]
     columns = [column_of(problem) for problem in problems]
     # Of a longer cell nobody was told anything.
-    looked = {name: cell for name, cell in cells.items() if len(cell) <= longest(name)}
-    secret = {piece for name in SECRETS for piece in _repeated(words, looked.get(name, ""), 12)}
+    most = longest(slug)
+    looked = {name: cell for name, cell in cells.items() if len(cell) <= most.get(name, MAX_CELL)}
+    secret = {
+        piece for name in secret_columns() for piece in _repeated(words, looked.get(name, ""), 12)
+    }
     hidden = {
         name: _repeated(words, looked.get(name, ""), 6)
         for name in set(columns)
-        if not _may_be_shown(name, cells.get(name, ""))
+        if not _may_be_shown(name, cells.get(name, ""), slug)
     }
     return [
         _cell_error(
-            row, problem, cells, any(piece in told for piece in secret | hidden.get(at, set()))
+            row, problem, cells, slug, any(p in told for p in secret | hidden.get(at, set()))
         )
         for problem, told, at in zip(problems, words, columns, strict=True)
     ]
 
 
-def _cell_error(row: int, problem: Problem, cells: Mapping[str, str], unsafe: bool) -> CellError:
+def _cell_error(
+    row: int, problem: Problem, cells: Mapping[str, str], slug: str, unsafe: bool
+) -> CellError:
     column = column_of(problem)
     what, fix = problem.what, problem.fix
     if unsafe:
         what = "This isn't what belongs here."
         fix = "Check that each cell of the row stands under its own header."
-        example = FIELDS[column].example if column in FIELDS else ""
+        example = next((f.example for f in _declared(column, slug)), "")
         example = "registry.example.com/my-repo/*" if column == PATTERN else example
         fix += f" An example is {example}." if example else ""
-    return CellError(row, column, shown(column, cells.get(column, "")), problem.code, what, fix)
+    value = shown(column, cells.get(column, ""), slug)
+    return CellError(row, column, value, problem.code, what, fix)
 
 
 def _repeated(words: Sequence[str], cell: str, length: int) -> set[str]:

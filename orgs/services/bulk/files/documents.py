@@ -13,7 +13,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from .columns import COLUMNS, IGNORED, CellError
+from orgs.registries.catalogue import first
+
+from .columns import IGNORED, CellError, columns
 from .rows import (
     MAX_BYTES,
     MAX_COLUMNS,
@@ -274,7 +276,8 @@ def _flat(number: int, entry: Any, near: NearMisses) -> Row:
 
     if type(entry) is not dict or len(entry) > MAX_COLUMNS:
         what = "This isn't an entry with keys and values."
-        wrong("", "not_an_entry", what, "Write it like {type: aws-ecr, image_pattern: …}.")
+        fix = f"Write it like {{type: {first().slug}, image_pattern: …}}."
+        wrong("", "not_an_entry", what, fix)
         return Row(number, {}, errors)
     cells = {name: value for name, value in entry.items() if name not in IGNORED}
     nested = cells.pop("configuration", None) or {}
@@ -289,7 +292,8 @@ def _flat(number: int, entry: Any, near: NearMisses) -> Row:
             what = "A value stands beside the configuration and in it, and differs."
             wrong("configuration", "duplicate_column", what, "Keep one.")
     _join_patterns(cells, wrong)
-    unknown = [name for name in cells if name not in COLUMNS]
+    known = columns()
+    unknown = [name for name in cells if name not in known]
     for name in unknown:
         del cells[name]
     errors += [unknown_column(number, name, near) for name in unknown[:MOST_UNKNOWN]]

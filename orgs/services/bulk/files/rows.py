@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-from .columns import COLUMNS, CellError
+from .columns import CellError, columns
 
 # For what is read whole; CSV has no such end, since it streams.
 MAX_ROWS = 10_000
@@ -114,7 +114,7 @@ class NearMisses:
 
 
 def near_columns() -> NearMisses:
-    return NearMisses(COLUMNS)
+    return NearMisses(columns())
 
 
 def unknown_column(row: int, name: str, near: NearMisses, place: str = "") -> CellError:

@@ -6,12 +6,12 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from orgs.services.audit.cells import unescape
 
-from .columns import COLUMNS, IGNORED, REQUIRED, SECRETS, CellError
+from .columns import IGNORED, REQUIRED, CellError, columns, secret_columns
 from .rows import (
     MAX_BLANK_ROWS,
     MAX_COLUMNS,
@@ -28,7 +28,6 @@ from .rows import (
 MAX_RECORD = 500_000
 _DELIMITERS = ",;\t"
 _LONGEST_NAME = 100
-_HEADER_FIX = f"Begin it with a row of column names: {', '.join(COLUMNS)}."
 
 
 def read_csv(file: BinaryIO) -> Iterator[Row]:
@@ -91,7 +90,7 @@ def _delimiter(text: io.TextIOBase) -> str:
 
     def known(delimiter: str) -> int:
         cells = line.replace('"', "").split(delimiter)
-        return sum(_column(cell) in COLUMNS for cell in cells)
+        return sum(_column(cell) in columns() for cell in cells)
 
     return max(_DELIMITERS, key=known)
 
@@ -108,7 +107,8 @@ def table(records: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[Row]:
 
     Cells are texts, true, false, numbers, None or `OddCell`. Raises `BrokenFile`.
     """
-    columns: list[str] | None = None
+    header: list[str] | None = None
+    secrets = secret_columns()
     last = 0
     for number, record in records:
         if _blank(record):
@@ -116,63 +116,70 @@ def table(records: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[Row]:
                 raise too_many_blank_rows(last)
             continue
         last = number
-        if columns is None:
-            columns = _header(number, record)
-        elif not _blank(record[len(columns) :]):
-            yield Row(number, {}, [_too_many_cells(number, len(columns))])
+        if header is None:
+            header = _header(number, record)
+        elif not _blank(record[len(header) :]):
+            yield Row(number, {}, [_too_many_cells(number, len(header))])
         else:
-            yield _row(number, columns, record)
-    if columns is None:
-        raise broken("no_header", "The file is empty.", _HEADER_FIX)
+            yield _row(number, header, record, secrets)
+    if header is None:
+        raise broken("no_header", "The file is empty.", _header_fix())
 
 
-def _row(number: int, columns: Sequence[str], record: Sequence[Any]) -> Row:
+def _row(
+    number: int, header: Sequence[str], record: Sequence[Any], secrets: Collection[str]
+) -> Row:
     cells: dict[str, Any] = {}
     errors = []
-    for column, cell in zip(columns, record, strict=False):
+    for column, cell in zip(header, record, strict=False):
         if column in IGNORED:
             continue
         if isinstance(cell, OddCell):
             errors.append(cell.at(number, column))
         else:
-            as_is = column in SECRETS or not isinstance(cell, str)
+            as_is = column in secrets or not isinstance(cell, str)
             cells[column] = cell if as_is else unescape(cell)
     return Row(number, cells, tuple(errors))
 
 
 def _header(number: int, record: Sequence[Any]) -> list[str]:
     """The columns that the cells below stand in; raises `BrokenFile` with all problems."""
-    columns = [_column(cell) for cell in record[: MAX_COLUMNS + 1]]
-    while columns and not columns[-1]:
-        columns.pop()
-    if not any(column in COLUMNS for column in columns):
+    known = columns()
+    header = [_column(cell) for cell in record[: MAX_COLUMNS + 1]]
+    while header and not header[-1]:
+        header.pop()
+    if not any(column in known for column in header):
         raise broken(
-            "no_header", "The first row has no column name that is known.", _HEADER_FIX, number
+            "no_header", "The first row has no column name that is known.", _header_fix(), number
         )
-    if len(columns) > MAX_COLUMNS or not _blank(record[MAX_COLUMNS:]):
+    if len(header) > MAX_COLUMNS or not _blank(record[MAX_COLUMNS:]):
         what = f"The first row has more than {MAX_COLUMNS} columns."
         raise broken("too_many_columns", what, "Delete those that aren't needed.", number)
     near = near_columns()
     errors = [
         unknown_column(number, name, near, f"column {place}")
-        for place, name in enumerate(columns, 1)
-        if name not in COLUMNS and name not in IGNORED
+        for place, name in enumerate(header, 1)
+        if name not in known and name not in IGNORED
     ]
     errors += [
         CellError(
             number, name, "", "duplicate_column", "This column stands here twice.", "Keep one."
         )
-        for name in COLUMNS
-        if columns.count(name) > 1
+        for name in known
+        if header.count(name) > 1
     ]
     errors += [
         CellError(number, name, "", "missing_column", f"There is no column {name}.", "Add it.")
         for name in REQUIRED
-        if name not in columns
+        if name not in header
     ]
     if errors:
         raise BrokenFile(*errors)
-    return columns
+    return header
+
+
+def _header_fix() -> str:
+    return f"Begin it with a row of column names: {', '.join(columns())}."
 
 
 def _column(cell: Any) -> str:

@@ -1,0 +1,49 @@
+"""What a type declares is asked of it, by nobody who knows its name or its fields'."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orgs.registries.catalogue import TYPES
+from tests.support import PROJECT_ROOT
+
+pytestmark = pytest.mark.once
+
+ROOMS = ("templates", *(f"orgs/{room}" for room in
+         ("models", "services", "forms", "templatetags", "web", "api", "admin", "management",
+          "static")))  # fmt: skip
+# Names that only a type's own can be; username and password are anybody's.
+NAMES = {
+    *(kind.slug for kind in TYPES if "-" in kind.slug),
+    *(f.name for kind in TYPES for f in kind.fields if "_" in f.name),
+    "region",
+    ".ecr",
+}
+# The login that workers complete, as CONTRACT has it; a header's spelling, in a comment.
+KNOWN = {
+    ("orgs/services/logins/formats.py", "role_name"),
+    ("orgs/services/logins/formats.py", "region"),
+    ("orgs/api/schemas.py", "role_name"),
+    ("orgs/api/schemas.py", "region"),
+    ("orgs/services/bulk/files/tables.py", "access_key_id"),
+}
+
+
+def _sources() -> list[Path]:
+    files = [file for room in ROOMS for file in (PROJECT_ROOT / room).rglob("*")]
+    return [file for file in files if file.suffix in {".py", ".html", ".js"}]
+
+
+def test_no_room_knows_a_type_or_its_fields_by_name() -> None:
+    assert len(_sources()) > 150
+    found = {
+        (str(file.relative_to(PROJECT_ROOT)), name)
+        for file in _sources()
+        for name in NAMES
+        if re.search(
+            rf"(?<![\w-])(config__)?{re.escape(name)}(?=__|\b)(?!-|\.us-east-1)",
+            file.read_text().replace('role="region"', ""),
+        )
+    }
+    assert found == KNOWN
