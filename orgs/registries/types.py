@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, final
 
+from .codes import Code
 from .patterns import MatchPattern
 from .problems import Problem, Refused, text_problem
 from .text import REPLACEMENT, has_control
@@ -141,6 +142,8 @@ class RegistryType(abc.ABC):
     """True where the stored secret itself is sent to the pattern's host."""
     private_addresses: bool = False
     """True where the registry's hosts may well lead to private addresses."""
+    codes: Mapping[str, Code] = {}
+    """Codes that only this type raises, which `catalogue` adds to the table of `codes`."""
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orgs.registries import codes
 from orgs.registries.catalogue import TYPES
 from orgs.registries.problems import Problem
 from orgs.registries.types import Field
@@ -67,6 +68,9 @@ class CellError:
     code: str
     what: str
     fix: str
+
+    def __post_init__(self) -> None:
+        codes.of(self.code)
 
     def __str__(self) -> str:
         place = f"row {self.row}" if self.row is not None else "the file"
