@@ -14,6 +14,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from orgs.registries import codes
 from orgs.registries.problems import Problem, Refused, text_problem
 
 from .registries.text import storable, storable_value
@@ -133,7 +134,9 @@ def problems(model: type[models.Model], **values: Any) -> Iterator[Problem]:
             try:
                 column.run_validators(value)
             except ValidationError as error:
-                yield Problem(error.code or "invalid", " ".join(error.messages), "", name)
+                # Django's validators have codes of their own, which aren't all in the table.
+                code = error.code if error.code and codes.known(error.code) else "invalid"
+                yield Problem(code, " ".join(error.messages), "", name)
 
 
 def require(model: type[models.Model], **values: Any) -> None:

@@ -212,4 +212,5 @@ class FixedOnceMade(ServiceAdmin):
 def refuse(form: ModelForm, refused: Refused) -> None:
     """A service's problems at the form's fields."""
     for problem in refused.problems:
-        form.add_error(problem.field if problem.field in form.fields else None, str(problem))
+        error = ValidationError(str(problem), code=problem.code)
+        form.add_error(problem.field if problem.field in form.fields else None, error)

@@ -1,4 +1,4 @@
-"""Every error of the API as JSON, and the one table from codes to statuses.
+"""Every error of the API as JSON, in the status that the table of codes gives it.
 
 CONTRACT «HTTP API»: `{"detail", "code"}`, and of a Docker login also `help`, the
 address of *Check an image*, filled in.
@@ -18,7 +18,7 @@ from ninja.errors import HttpError, ValidationError
 
 from orgs.access import AdminsOnly
 from orgs.models import RegistryEntry, WorkerToken
-from orgs.registries.catalogue import type_codes
+from orgs.registries import codes
 from orgs.registries.images import InvalidImage
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.text import storable
@@ -28,37 +28,6 @@ from .bodies import Unacceptable
 # Stands for the codes of fields, which come by field and not as one `code`.
 FIELDS = "one or more per field"
 
-STATUS: dict[str, int] = {
-    FIELDS: 400,
-    "invalid_request": 400,
-    "invalid_image": 400,
-    "not_authenticated": 401,
-    "token_expired": 401,
-    "token_revoked": 401,
-    "personal_project": 403,
-    "environment_not_allowed": 403,
-    "admins_only": 403,
-    "project_not_found": 404,
-    "environment_not_found": 404,
-    "entry_not_found": 404,
-    "no_match": 404,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "entry_unusable": 409,
-    "ambiguous_server": 409,
-    "instance_role_format": 409,
-    "too_large": 413,
-    "access_denied": 422,
-    "invalid_key": 422,
-    "signature_mismatch": 422,
-    "rate_limited": 429,
-    "server_error": 500,
-    "registry_unreachable": 503,
-    "throttled": 503,
-    "clock_skew": 503,
-    "busy": 503,
-    "audit_unavailable": 503,
-}
 # What every address may answer that needs a token.
 ANYWHERE = (
     *("not_authenticated", "token_expired", "token_revoked", "method_not_allowed"),
@@ -78,13 +47,22 @@ def answer(
     request: HttpRequest, code: str, detail: str, retry_after: int | None = None
 ) -> JsonResponse:
     """The error with this code, in its status and with the headers that belong to it."""
-    status = STATUS.get(code) or type_codes().get(code, 500)
+    status = status_of(code)
     response = JsonResponse(body(request, code, detail), status=status)
     if status == 401:
         response["WWW-Authenticate"] = "Token"
     if status in RETRY_AFTER:
         response["Retry-After"] = str(retry_after or RETRY_AFTER[status])
     return response
+
+
+def status_of(code: str) -> int:
+    """The status of a code, or of `FIELDS`; raises `UnknownCode`."""
+    if code == FIELDS:
+        return 400
+    status = codes.of(code).status
+    assert status is not None, f"the API has no status for {code}"
+    return status
 
 
 def body(request: HttpRequest, code: str, detail: str) -> dict[str, str]:
@@ -134,7 +112,7 @@ def field_errors(problems: Iterable[tuple[str, str, str]]) -> JsonResponse:
     told: dict[str, list[dict[str, str]]] = {}
     for field, code, message in problems:
         told.setdefault(field, []).append({"message": message, "code": code})
-    return JsonResponse(told, status=STATUS[FIELDS])
+    return JsonResponse(told, status=status_of(FIELDS))
 
 
 def _admins_only(request: HttpRequest, refused: Any) -> JsonResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
@@ -9,9 +10,10 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import BaseModel, Field, RootModel
 
+from orgs.registries import codes
 from orgs.services.verification.outcomes import CODES
 
-from .errors import FIELDS, STATUS
+from .errors import FIELDS, status_of
 
 Format: TypeAlias = Literal["json", "docker-config", "helper", "k8s-secret"]
 # As far as databases count.
@@ -19,9 +21,22 @@ OwnerId: TypeAlias = Annotated[int, Field(ge=1, lt=2**63, description="The organ
 Outcome: TypeAlias = Literal[CODES]  # type: ignore[valid-type]
 
 
+def _listed(*, fields: bool) -> Callable[[dict[str, Any]], None]:
+    """Tell what a code means, one by one; further ones may come, so it's no enum."""
+
+    def listed(schema: dict[str, Any]) -> None:
+        rows = codes.table().items()
+        told = {code: row for code, row in rows if (row.field if fields else row.answered)}
+        schema["x-extensible-enum"] = list(told)
+        lines = (f"- `{code}`: {row.says}" for code, row in told.items())
+        schema["description"] = "\n".join(lines)
+
+    return listed
+
+
 class Error(Schema):
     detail: Annotated[str, Field(description="What happened and what to do.")]
-    code: str
+    code: Annotated[str, Field(json_schema_extra=_listed(fields=False))]
 
 
 class LoginRefused(Error):
@@ -30,7 +45,7 @@ class LoginRefused(Error):
 
 class FieldError(Schema):
     message: str
-    code: str
+    code: Annotated[str, Field(json_schema_extra=_listed(fields=True))]
 
 
 class FieldErrors(RootModel[dict[str, list[FieldError]]]):
@@ -44,10 +59,10 @@ def answers(success: dict[int, Any], refused: type[Error], *codes: str) -> dict[
     """
     by_status: dict[int, list[str]] = {}
     for code in codes:
-        by_status.setdefault(STATUS[code], []).append(code)
+        by_status.setdefault(status_of(code), []).append(code)
     told: dict[int, Any] = dict.fromkeys(by_status, refused)
     if FIELDS in codes:
-        told[STATUS[FIELDS]] = FieldErrors | refused
+        told[status_of(FIELDS)] = FieldErrors | refused
     described = {status: {"description": ", ".join(c)} for status, c in by_status.items()}
     return {"response": success | told, "openapi_extra": {"responses": described}}
 

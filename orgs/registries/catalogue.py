@@ -5,6 +5,7 @@ Whoever needs to know of all types asks here, when they need it, and keeps no li
 
 from collections.abc import ValuesView
 
+from . import codes
 from .aws_ecr import AwsEcr, AwsEcrRole
 from .docker import DockerRegistry
 from .types import Field, RegistryType
@@ -32,9 +33,12 @@ def fields_named(name: str, slug: str = "") -> list[Field]:
     return [f for kind in (*own, *others) for f in kind.fields if f.name == name]
 
 
-def type_codes() -> dict[str, int]:
-    """The types' own codes and their HTTP statuses."""
-    return {code: status for kind in TYPES for code, status in kind.codes.items()}
+def type_codes() -> dict[str, codes.Code]:
+    """The types' own codes."""
+    return {code: row for kind in TYPES for code, row in kind.codes.items()}
+
+
+codes.also(type_codes)
 
 
 def prepare() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from . import private
+from . import codes, private
 from .text import has_control
 
 
@@ -12,8 +12,8 @@ from .text import has_control
 class Problem:
     """Something a person can mend: what happened, and what to do about it.
 
-    `code` is stable (CONTRACT «Field codes» and the status table), `what` and
-    `fix` are one sentence each and never hold a secret. `field` names the form
+    `code` is one of `codes`, `what` and `fix` are one sentence each and never hold a
+    secret; raises `UnknownCode` for any other code. `field` names the form
     field it belongs to, or is None for the whole. `suggestion` is the corrected
     value alone, where there is one.
     """
@@ -23,6 +23,9 @@ class Problem:
     fix: str = ""
     field: str | None = None
     suggestion: str | None = None
+
+    def __post_init__(self) -> None:
+        codes.of(self.code)
 
     def __str__(self) -> str:
         return f"{self.what} {self.fix}".strip()
@@ -62,50 +65,58 @@ def text_problem(
     return None
 
 
-# What the transient half of the taxonomy is: asking again later may help.
-TRANSIENT = frozenset({"registry_unreachable", "throttled", "clock_skew"})
-# What the registry itself decided: asking again without a change won't help.
-REFUSALS = frozenset({"access_denied", "invalid_key", "signature_mismatch"})
-
-
 # What an outage means to workers that have no login yet; whoever knows of one says so
 # instead.
 NO_LOGIN = "workers can't pull until it answers"
 
 
 class Failed(Exception):
-    """Why there is no login: a stable code, what happened, what to do.
+    """Why there is no login: a problem, and when to ask again.
 
-    `what`, `fix` and `detail` are for everyone, already cleaned of secrets and control
-    characters; what is private in them (`registries.private`) is only in `told`, which is
-    what to store, and in `in_full`. `retry_after` is in seconds, or None where waiting
-    doesn't help.
+    `problem`, `what`, `fix` and `detail` are for everyone, already cleaned of secrets and
+    control characters; what is private in them (`registries.private`) is only in `told`,
+    which is what to store, and in `in_full`. `retry_after` is in seconds, or None where
+    waiting doesn't help.
     """
 
     def __init__(self, code: str, what: str, fix: str = "", retry_after: int | None = None) -> None:
-        super().__init__(f"{code}: {private.public(f'{what} {fix}')}".strip())
-        self.code = code
-        self.told = private.marked(what)
-        self.fix = fix
+        self._marked = Problem(code, private.marked(what), fix)
         self.retry_after = retry_after
+        super().__init__(f"{code}: {self.problem}")
+
+    @property
+    def problem(self) -> Problem:
+        return replace(self._marked, what=private.public(self.told))
+
+    @property
+    def code(self) -> str:
+        return self._marked.code
+
+    @property
+    def told(self) -> str:
+        return self._marked.what
 
     @property
     def what(self) -> str:
-        return private.public(self.told)
+        return self.problem.what
 
     @property
-    def transient(self) -> bool:
-        return self.code in TRANSIENT
-
-    @property
-    def refused(self) -> bool:
-        return self.code in REFUSALS
+    def fix(self) -> str:
+        return self._marked.fix
 
     @property
     def detail(self) -> str:
-        return f"{self.what} {self.fix}".strip()
+        return str(self.problem)
 
     @property
     def in_full(self) -> str:
         """`detail` for who sees private parts."""
-        return private.whole(f"{self.told} {self.fix}").strip()
+        return private.whole(str(self._marked)).strip()
+
+    @property
+    def transient(self) -> bool:
+        return codes.of(self.code).kind is codes.Kind.TRANSIENT
+
+    @property
+    def refused(self) -> bool:
+        return codes.of(self.code).kind is codes.Kind.REFUSED

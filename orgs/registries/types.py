@@ -11,6 +11,7 @@ from enum import Enum, StrEnum, auto
 from functools import cached_property
 from typing import Protocol, final
 
+from .codes import Code
 from .patterns import MatchPattern
 from .problems import Problem, Refused, text_problem
 from .text import REPLACEMENT, has_control
@@ -221,8 +222,8 @@ class RegistryType(abc.ABC):
     """None where nobody but the registry itself is asked."""
     private_addresses: bool = False
     """True where the registry's hosts may well lead to private addresses."""
-    codes: Mapping[str, int] = {}
-    """Codes that only its logins fail with, each with the HTTP status that workers get."""
+    codes: Mapping[str, Code] = {}
+    """Codes that only this type raises, which `catalogue` adds to the table of `codes`."""
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
 

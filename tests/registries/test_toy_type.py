@@ -23,7 +23,7 @@ from orgs import checks
 from orgs.api import authentication, limits
 from orgs.forms.entry import entry_form
 from orgs.models import AuditEvent, ImportDraft, RegistryEntry
-from orgs.registries import catalogue
+from orgs.registries import catalogue, codes
 from orgs.registries.private import private
 from orgs.registries.problems import Failed, Problem, Refused
 from orgs.registries.types import (
@@ -60,7 +60,13 @@ class Toy(RegistryType):
     label = "Toy shop"
     summary = "For robots with a certificate."
     travel = Travel.MINTED
-    codes = {"shop_closed": 422}
+    codes = {
+        "shop_closed": codes.login(422, "The toy shop is closed.", codes.Kind.REFUSED),
+        "robot_shape": codes.field("This isn't a robot."),
+        "certificate_shape": codes.field("This isn't a certificate."),
+        "no_toy_shop": codes.field("The host isn't the toy shop."),
+        "floor_mismatch": codes.field("The pattern is on another floor."),
+    }
     denied_fixes = {"shop_closed": "Give the robot the paper below."}
     fields = (
         Field(

@@ -12,12 +12,10 @@ from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.urls import reverse
 
-from orgs.api import errors
 from orgs.forms.entry import FROM_PATTERN, entry_form
 from orgs.models import RegistryEntry
-from orgs.registries import ecr_policy
+from orgs.registries import codes, ecr_policy
 from orgs.registries.catalogue import TYPES
-from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from orgs.templatetags import registries as tags
 from orgs.web import guide
@@ -266,14 +264,24 @@ def test_verification_is_told_as_it_shows():
     assert f"*{RegistryEntry.Status.UNREADABLE.label}*" in SOURCES["operations"]
 
 
-def test_error_codes_are_the_apis():
-    table = SOURCES["operations"].partition("## Error codes")[2]
-    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
-    codes = [code for row in rows for code in re.findall(r"`([a-z0-9_]+)`", row[1])]
-    managing = {"admins_only", "entry_not_found", "not_found", "method_not_allowed"}
-    told = set(errors.STATUS) - managing - {errors.FIELDS}
-    assert sorted(codes) == sorted(told | set(outcomes.CODES) - {outcomes.OK})
-    assert all(len(row) == 5 and row[2].strip() and row[3].strip() for row in rows)
+def test_error_codes_are_those_of_the_table():
+    """Every one that a worker meets, in the table's own words."""
+    section = SOURCES["operations"].partition("## Error codes")[2]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in section.splitlines()
+        if line.startswith("| `")
+    ]
+    told = {}
+    for names, status, what, fix, worker in rows:
+        assert fix.endswith(".")
+        for code in re.findall(r"`([a-z0-9_]+)`", names):
+            told[code] = (status, what, worker)
+    assert told == {
+        code: (str(row.status or "–"), row.says, row.worker.value)
+        for code, row in codes.table().items()
+        if row.worker is not codes.Worker.NEVER
+    }
 
 
 @pytest.mark.django_db

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orgs.registries import codes
+from orgs.registries.codes import REPORT
+from orgs.registries.codes import Worker as Does
+from orgs.services.verification.outcomes import CODES as OUTCOMES
 from tests.conftest import CANARY, HOST
 from tests.support.fake_aws import FakeAws
 
@@ -230,6 +234,44 @@ def test_ec2_may_not_assume_the_role(worker: Worker, server: FakeServer, ec2: Fa
     code, what = failure(worker)
     assert code == "role_access_denied" and what.endswith("AssumeRoleUnauthorizedAccess.")
     assert outcomes(server) == ["role_access_denied"]
+
+
+def _another_role(ec2: FakeEc2) -> None:
+    ec2.roles = {"AnotherRole": ec2.roles[ROLE]}
+
+
+def _far_away(ec2: FakeEc2) -> None:
+    ec2.hop_limit = 1
+
+
+def _not_assumed(ec2: FakeEc2) -> None:
+    ec2.roles = {ROLE: {"Code": "AssumeRoleUnauthorizedAccess", "Message": "…"}}
+
+
+@pytest.mark.parametrize(
+    ("code", "break_it"),
+    [
+        ("role_not_attached", _another_role),
+        ("role_access_denied", _not_assumed),
+        ("not_on_ec2", FakeEc2.close),
+        ("metadata_hop_limit", _far_away),
+    ],
+)
+def test_an_older_copy_is_treated_as_the_table_of_codes_says(
+    worker: Worker, server: FakeServer, ec2: FakeEc2, code: str, break_it: Callable[[FakeEc2], None]
+) -> None:
+    assert set(OUTCOMES) == {"ok", *(c for c, row in codes.OURS.items() if row.event == REPORT)}
+    kept = worker.password(IMAGE)
+    worker.age(fresh_until=time.time() - 1, half_life=time.time() - 1)
+    break_it(ec2)
+    done = worker.get(IMAGE)
+    if codes.of(code).worker is Does.OLDER_COPY:
+        assert json.loads(done.stdout)["Secret"] == kept
+    else:
+        assert codes.of(code).worker is Does.FAILS
+        assert done.returncode == 1 and done.stdout.startswith(f"{code}: ")
+    assert len(worker.kept()) == 1
+    assert outcomes(server)[-1] == code
 
 
 @pytest.mark.parametrize(

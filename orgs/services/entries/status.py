@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
+from orgs.registries import codes
 from orgs.registries.problems import Failed
 
 from . import notices
@@ -23,7 +24,7 @@ BROKEN = (Status.FAILING, Status.UNREADABLE)
 MAILED_EVERY = timedelta(minutes=30)
 # Found out by verifying only, after the login: that a login was obtained proves nothing
 # against them.
-BEYOND_LOGIN = frozenset({"login_refused", "image_denied", "not_a_registry", "redirected"})
+BEYOND_LOGIN = frozenset(codes.of_kind(codes.Kind.BEYOND_LOGIN))
 
 
 def status_mark(

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
+from orgs.registries import codes
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, Travel
 from orgs.services.audit import events, repeats
@@ -26,8 +27,6 @@ from .resolve import Served, Wanted, require
 
 REFRESH_AT_MOST = timedelta(minutes=10)
 USED_EVERY = timedelta(minutes=5)
-# Not worth an event each: they say «ask again», not that access was refused.
-_UNTOLD = frozenset({"busy", "audit_unavailable"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def login_for(
         if isinstance(login, Failed):
             raise login
     except Failed as error:
-        if error.code not in _UNTOLD:
+        if codes.of(error.code).event:
             record_refusal(
                 actor=actor,
                 organization=project.organization,

@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 
 from orgs import sealed
 from orgs.models import CachedLogin, RegistryEntry, cached_login_context
+from orgs.registries import codes
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.private import known
 from orgs.registries.problems import Failed
@@ -203,7 +204,7 @@ def _opened(row: CachedLogin) -> DockerLogin:
 
 def _remembered(seen: _Seen) -> Failed:
     row = seen.row
-    if not row.error_code:
+    if not codes.known(row.error_code):  # none yet, or of a type that is gone
         return _busy()
     what = known(row.error_what, row.error_code) or "The registry refused the login."
     error = Failed(row.error_code, what, row.error_fix)

@@ -24,17 +24,18 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry, Verification
+from orgs.registries import codes
 from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.private import stored
-from orgs.registries.problems import NO_LOGIN, REFUSALS, Failed, Problem, Refused
+from orgs.registries.problems import NO_LOGIN, Failed, Problem, Refused
 from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
-from orgs.services.entries.status import BEYOND_LOGIN, status_mark
+from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
@@ -256,7 +257,7 @@ def _steps(
     except Failed as error:
         if until := minting.valid_until(entry):
             kept = f"workers keep the login valid until {until:%H:%M} UTC"
-            error.fix = error.fix.replace(NO_LOGIN, kept)
+            error = Failed(error.code, error.told, error.fix.replace(NO_LOGIN, kept))
         yield _failed("login", error, kind)
         yield _not_checked("registry", "It needs the login.")
         yield _not_checked("image", "It needs the login.")
@@ -401,7 +402,7 @@ def _status(
     failed = Report(steps).failed
     if failed is None:
         return Status.VERIFIED
-    if failed.code in REFUSALS or failed.code in BEYOND_LOGIN:
+    if codes.of(failed.code).kind in {codes.Kind.REFUSED, codes.Kind.BEYOND_LOGIN}:
         return Status.FAILING
     if failed.code == "entry_unusable":
         readable = entry.secrets is None or minting.opens(entry)

@@ -48,7 +48,7 @@ class LookForm(forms.Form):
                 private=private,
             )
         except Failed as error:
-            return Problem(error.code, error.what, error.fix)
+            return error.problem
         except Refused as refused:
             if refused.problem.field is None:
                 return refused.problem

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from orgs.registries import codes
 from orgs.registries.catalogue import BY_SLUG, TYPES, fields_named
 from orgs.registries.problems import Problem
 from orgs.registries.types import Field, RegistryType
@@ -98,6 +99,9 @@ class CellError:
     code: str
     what: str
     fix: str
+
+    def __post_init__(self) -> None:
+        codes.of(self.code)
 
     def __str__(self) -> str:
         place = f"row {self.row}" if self.row is not None else "the file"

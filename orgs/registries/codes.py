@@ -1,0 +1,319 @@
+"""Every code that a person, the API, a worker or the audit log is told, in one table.
+
+What isn't here can't be raised: `Problem` and `Failed` ask for it as they are made. A
+registry type may bring codes of its own (`RegistryType.codes`), which `catalogue` adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+
+class Kind(Enum):
+    """Whose doing it is, and so whether asking again may help."""
+
+    TRANSIENT = "passes by itself: asking again later may help"
+    REFUSED = "the provider refuses the login: asking again without a change won't help"
+    BEYOND_LOGIN = "the registry refuses what comes after the login"
+    NEITHER = "neither"
+
+
+class Worker(Enum):
+    """What a worker's programs do with it (CONTRACT «On a worker»); each value ends the
+    sentence «The worker …»."""
+
+    OLDER_COPY = "uses an older copy that hasn't expired"
+    DELETES = "deletes its copy and fails"
+    ANONYMOUS = "deletes its copy and pulls anonymously"
+    FAILS = "fails, its copy stays"
+    NEVER = "is never told"
+
+
+LOGIN, TOKEN, REPORT = "login.refused", "token.refused", "login.reported"
+"""The audit log's actions that have a code's event; a verification's stands by every code."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """`says` is one short sentence for people. `status` is the API's, None where no API
+    tells it. `event` is the action of the event that a worker's asking leaves, "" for none.
+    `field` codes come by the field they belong to, in forms, files and the API alike."""
+
+    says: str
+    status: int | None
+    kind: Kind = Kind.NEITHER
+    event: str = ""
+    worker: Worker = Worker.NEVER
+    field: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether it may be the API's whole answer, and not only be told by field."""
+        return self.status is not None and (not self.field or self.worker is not Worker.NEVER)
+
+
+class UnknownCode(LookupError):
+    """A code that isn't in the table."""
+
+
+def field(says: str) -> Code:
+    """What is wrong with something that was given, told where it was given."""
+    return Code(says, 400, field=True)
+
+
+def login(
+    status: int, says: str, kind: Kind = Kind.NEITHER, worker: Worker = Worker.DELETES
+) -> Code:
+    """Why a worker gets no login."""
+    return Code(says, status, kind, LOGIN, worker)
+
+
+def passing(says: str) -> Code:
+    """Why the provider gives no login right now."""
+    return login(503, says, Kind.TRANSIENT, Worker.OLDER_COPY)
+
+
+def checking(says: str, status: int = 422, kind: Kind = Kind.NEITHER) -> Code:
+    """What only verifying an entry or looking at its images meets."""
+    return Code(says, status, kind)
+
+
+def on_worker(says: str, worker: Worker = Worker.FAILS) -> Code:
+    """What a worker meets that completes an instance role, and reports."""
+    return Code(says, None, event=REPORT, worker=worker)
+
+
+OURS: Mapping[str, Code] = MappingProxyType(
+    {
+        # --- no login: CONTRACT's table of statuses, by status -------------------------
+        "invalid_request": Code("The request isn't what the API takes.", 400, worker=Worker.FAILS),
+        "invalid_image": Code(
+            "This isn't an image reference.", 400, worker=Worker.FAILS, field=True
+        ),
+        # Its event: where the token is deleted while its worker waits. Else nobody is known.
+        "not_authenticated": login(401, "There is no valid token in the request."),
+        "token_expired": Code("The token has ended.", 401, event=TOKEN, worker=Worker.DELETES),
+        "token_revoked": Code("The token has ended.", 401, event=TOKEN, worker=Worker.DELETES),
+        "personal_project": login(
+            403, "The project is personal, and personal projects can't use private registries."
+        ),
+        "environment_not_allowed": login(
+            403, "The token is bound to another environment, or may not name one."
+        ),
+        "project_not_found": login(
+            404, "There is no such project, or it's another organization's."
+        ),
+        "environment_not_found": Code(
+            "The organization has no such environment.",
+            404,
+            Kind.NEITHER,
+            LOGIN,
+            Worker.DELETES,
+            field=True,
+        ),
+        "no_match": login(
+            404,
+            "No enabled entry of the organization serves the image.",
+            worker=Worker.ANONYMOUS,
+        ),
+        "entry_unusable": login(
+            409,
+            "The stored secret can't be opened with this server's keys, or the entry is "
+            "incomplete.",
+        ),
+        "ambiguous_server": login(409, "Asked with a host only, and several entries stand on it."),
+        # The login was given, and its event is that of one.
+        "instance_role_format": Code(
+            "The login is an instance role's, which only a worker can complete.",
+            409,
+            event="login.issued",
+            worker=Worker.DELETES,
+        ),
+        "too_large": Code("The request is larger than any of its kind.", 413, worker=Worker.FAILS),
+        "access_denied": login(
+            422,
+            "AWS accepts the key, but its user may not call the action it names.",
+            Kind.REFUSED,
+        ),
+        "invalid_key": login(
+            422,
+            "AWS doesn't know the key, or it's inactive; or the account hasn't enabled the region.",
+            Kind.REFUSED,
+        ),
+        "signature_mismatch": login(
+            422, "AWS knows the key, but this secret isn't its own.", Kind.REFUSED
+        ),
+        "rate_limited": Code("The token asks too often.", 429, worker=Worker.OLDER_COPY),
+        "server_error": Code(
+            "The server met an error of its own, and has logged it.",
+            500,
+            worker=Worker.OLDER_COPY,
+        ),
+        "registry_unreachable": passing("The registry didn't answer in time."),
+        "throttled": passing("AWS ECR answers too many requests of this account already."),
+        "clock_skew": passing(
+            "This server's clock differs from AWS's by minutes, so AWS refuses its requests."
+        ),
+        # These two have no event: one says «ask again», the other that none can be written.
+        "busy": Code(
+            "Many workers ask for this login at once, and it is being obtained.",
+            503,
+            worker=Worker.OLDER_COPY,
+        ),
+        "audit_unavailable": Code(
+            "The event couldn't be written, so no login was given.",
+            503,
+            worker=Worker.OLDER_COPY,
+        ),
+        # --- the API's other answers ------------------------------------------------------
+        "admins_only": Code("Only org admins may do this.", 403),
+        "not_found": Code(
+            "There is nothing at this address, or the token doesn't reach it.",
+            404,
+            worker=Worker.DELETES,
+        ),
+        "entry_not_found": Code("No such entry serves the token's workers.", 404),
+        "method_not_allowed": Code(
+            "The address doesn't answer to this method.", 405, worker=Worker.FAILS
+        ),
+        # --- on a worker ------------------------------------------------------------------
+        "role_not_attached": on_worker("This instance doesn't have the role."),
+        "role_access_denied": on_worker("The role may not obtain a login."),
+        "not_on_ec2": on_worker(
+            "This machine can't reach EC2 instance metadata.", Worker.OLDER_COPY
+        ),
+        "metadata_hop_limit": on_worker(
+            "The metadata's answer doesn't get into the container.", Worker.OLDER_COPY
+        ),
+        # --- verifying, and an entry's images --------------------------------------------
+        "login_refused": checking("The registry doesn't accept the login.", kind=Kind.BEYOND_LOGIN),
+        "image_denied": checking("The login may not read the image.", kind=Kind.BEYOND_LOGIN),
+        "not_a_registry": checking(
+            "The host answers, but not as a registry does.", kind=Kind.BEYOND_LOGIN
+        ),
+        "redirected": checking(
+            "The host leads elsewhere, and credentials aren't taken along.",
+            kind=Kind.BEYOND_LOGIN,
+        ),
+        "hostile_realm": checking("The host wants the login sent to one not known as its own."),
+        "unsafe_address": checking("The host leads to an address that isn't asked."),
+        "image_not_found": checking("The registry has no such image."),
+        "image_not_readable": checking("The registry says that the image isn't there, or barred."),
+        "listing_denied": checking("The login may pull, but not list."),
+        "entry_changed": checking("The entry was changed while it was checked.", 409),
+        "checked_on_workers": checking("Only workers see whether this entry works.", 409),
+        "disabled": checking("The entry is disabled.", 409),
+        "image_elsewhere": field("The entry doesn't serve this image."),
+        "repository_shape": field("This isn't the name of a repository."),
+        # --- fields of an entry: CONTRACT's field codes, then ours ------------------------
+        "bare_host": field("The pattern names a registry, but no images."),
+        "scheme_in_pattern": field("Patterns have no scheme."),
+        "tag_in_pattern": field("Patterns match repositories, not tags."),
+        "lookalike_host": field("The host resembles the registry's, but isn't one."),
+        "region_mismatch": field("The pattern's host is in another region."),
+        "partition_mismatch": field("The pattern's host is in another AWS partition."),
+        "duplicate_pattern": field("Another enabled entry has this pattern already."),
+        "key_id_shape": field("This isn't an Access Key ID."),
+        "temporary_key": field("The key is temporary and will expire."),
+        "secret_shape": field("The secret isn't of the right form."),
+        "secret_required": field("The secret has to be entered again."),
+        "wildcard_host": field("This type's patterns name their host in full."),
+        "unknown_type": field("There is no such registry type."),
+        "unknown_version": field("There is no such version of the configuration."),
+        "invalid_pattern": field("This isn't a match pattern."),
+        "ecr_host": field("The host is Amazon ECR's, which has types of its own."),
+        "username_shape": field("The username isn't of the right form."),
+        "role_name_shape": field("This isn't the name of a role."),
+        "too_many_wildcards": field("Too many patterns with a wildcard begin like this."),
+        "owner_fixed": field("An entry's organization never changes."),
+        "patterns_disagree": field("image_pattern and image_patterns disagree."),
+        "unknown_field": field("The type has no such field."),
+        # --- any text ---------------------------------------------------------------------
+        "required": field("This is required."),
+        "invalid": field("This isn't of the right form."),
+        "not_text": field("This isn't text."),
+        "control_character": field("A character in it can't be stored."),
+        "too_long": field("This is too long."),
+        "too_many": field("There are too many."),
+        "not_sealed": field("A secret came here unsealed."),
+        # --- files ------------------------------------------------------------------------
+        "ambiguous_entry": field("Several entries may be meant."),
+        "duplicate_row": field("Another row is for the same entry."),
+        "needs_update": field("The entry stands already, and differs."),
+        "not_a_boolean": field("This is neither true nor false."),
+        "field_of_other_type": field("The field belongs to another type."),
+        "duplicate_column": field("The column stands twice."),
+        "unknown_column": field("There is no such column."),
+        "not_an_entry": field("This isn't an entry."),
+        "too_deep": field("The file is nested too deep."),
+        "too_many_blank_rows": field("The file has too many blank rows."),
+        "unknown_format": field("The file is of no known format."),
+        "invalid_yaml": field("The file isn't a valohai.yaml."),
+        "no_header": field("No row names the columns."),
+        "missing_column": field("A column is missing."),
+        "too_many_columns": field("The file has too many columns."),
+        "too_many_rows": field("The file has too many rows."),
+        "too_many_cells": field("The file has too many cells."),
+        "too_many_places": field("The file's patterns and environments are too many together."),
+        "too_many_errors": field("The file has more errors than are told."),
+        "too_much_work": field("The file takes too long to read."),
+        "unreadable_file": field("The file can't be read."),
+        "wrong_encoding": field("The file isn't UTF-8."),
+        "broken_quotes": field("A quote in the file isn't closed."),
+        "not_a_list": field("The file doesn't hold a list of entries."),
+        "yaml_alias": field("The file has aliases, which aren't read."),
+        "yaml_tag": field("The file has tags, which aren't read."),
+        "changed_meanwhile": Code("It was changed meanwhile.", 409),
+        # --- organizations, people and their tokens ----------------------------------------
+        "already_a_member": field("This person is a member already."),
+        "not_a_member": field("This person is no member."),
+        "last_admin": field("An organization keeps at least one admin."),
+        "unknown_person": field("There is nobody with this e-mail."),
+        "duplicate_slug": field("The short name is taken."),
+        "invalid_slug": field("This can't be a short name."),
+        "environment_in_use": field("Entries or tokens still use the environment."),
+        "one_owner": field("A project has one owner."),
+        "invalid_name": field("This can't be a name."),
+        "invalid_expiry": field("A token can't expire then."),
+        "two_reaches": field("A token has one reach."),
+        # --- signing in: its page has statuses of its own ---------------------------------
+        "wrong_password": Code("No account has this e-mail and password.", None),
+        "account_paused": Code("Too many wrong passwords for this account.", None),
+        "address_paused": Code("Too many wrong passwords from this address.", None),
+    }
+)
+
+_FURTHER: list[Callable[[], Mapping[str, Code]]] = []
+
+
+def also(further: Callable[[], Mapping[str, Code]]) -> None:
+    """Add codes to the table: those that `further` gives whenever it is asked."""
+    _FURTHER.append(further)
+
+
+def table() -> dict[str, Code]:
+    """All of them; where a type's own has the name of one of ours, ours counts."""
+    return {code: row for further in _FURTHER for code, row in further().items()} | dict(OURS)
+
+
+def of(code: str) -> Code:
+    """What the table says of a code; raises `UnknownCode`."""
+    row = OURS.get(code) or next(
+        (own[code] for further in _FURTHER if code in (own := further())), None
+    )
+    if row is None:
+        raise UnknownCode(f"{code!r} isn't in the table of codes.")
+    return row
+
+
+def known(code: str | None) -> bool:
+    """Whether it is in the table: what was stored may be of a former version, or of a type
+    that is gone."""
+    return code in OURS or any(code in further() for further in _FURTHER)
+
+
+def of_kind(kind: Kind) -> Iterator[str]:
+    return (code for code, row in table().items() if row.kind is kind)
