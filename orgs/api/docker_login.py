@@ -9,6 +9,7 @@ from ninja import Router, Status
 
 from orgs import access
 from orgs.models import WorkerToken
+from orgs.registries import codes
 from orgs.registries.images import ImageReference, Server
 from orgs.registries.problems import Failed
 from orgs.services.logins import formats, issuing
@@ -24,11 +25,13 @@ router = Router(auth=WorkerTokenAuth(), tags=["Docker login"])
 
 _IMAGE = ("invalid_request", "invalid_image")
 _PROJECT = ("personal_project", "project_not_found")
-_login_codes = (
-    *(*_IMAGE, *_PROJECT, "environment_not_allowed", "environment_not_found", "no_match"),
-    *("entry_unusable", "ambiguous_server", "instance_role_format"),
-    *("access_denied", "invalid_key", "signature_mismatch"),
-    *("registry_unreachable", "throttled", "clock_skew", "busy", *ANYWHERE),
+# Of the types in the catalogue too.
+_login_codes = dict.fromkeys(
+    (
+        *_IMAGE,
+        *(code for code, row in codes.table().items() if row.event in {codes.LOGIN, codes.ISSUED}),
+        *("busy", *ANYWHERE),
+    )
 )
 _outcome_codes = (*_IMAGE, *_PROJECT, "entry_not_found", *ANYWHERE)
 

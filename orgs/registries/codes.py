@@ -32,7 +32,18 @@ class Worker(Enum):
     NEVER = "is never told"
 
 
-LOGIN, TOKEN, REPORT = "login.refused", "token.refused", "login.reported"
+class Page(Enum):
+    """Where a person sees it."""
+
+    FIELD = "at its field, in the form or the file's report"
+    OVERVIEW = "among the organization's last refused logins"
+    AUDIT = "in the audit log"
+    ENTRY = "on the entry's page"
+    NONE = "nowhere but in the answer"
+
+
+ISSUED, LOGIN = "login.issued", "login.refused"
+TOKEN, REPORT = "token.refused", "login.reported"
 """The audit log's actions that have a code's event; a verification's stands by every code."""
 
 
@@ -40,7 +51,8 @@ LOGIN, TOKEN, REPORT = "login.refused", "token.refused", "login.reported"
 class Code:
     """`says` is one short sentence for people. `status` is the API's, None where no API
     tells it. `event` is the action of the event that a worker's asking leaves, "" for none.
-    `field` codes come by the field they belong to, in forms, files and the API alike."""
+    `field` codes come by the field they belong to, in forms, files and the API alike;
+    `verifying` ones only of verifying an entry or looking at its images."""
 
     says: str
     status: int | None
@@ -48,11 +60,23 @@ class Code:
     event: str = ""
     worker: Worker = Worker.NEVER
     field: bool = False
+    verifying: bool = False
 
     @property
     def answered(self) -> bool:
         """Whether it may be the API's whole answer, and not only be told by field."""
         return self.status is not None and (not self.field or self.worker is not Worker.NEVER)
+
+    @property
+    def page(self) -> Page:
+        if self.event in _PAGES:
+            return _PAGES[self.event]
+        if self.worker is Worker.NEVER and self.field:
+            return Page.FIELD
+        return Page.ENTRY if self.verifying else Page.NONE
+
+
+_PAGES = {LOGIN: Page.OVERVIEW, TOKEN: Page.AUDIT, REPORT: Page.ENTRY}
 
 
 class UnknownCode(LookupError):
@@ -78,7 +102,7 @@ def passing(says: str) -> Code:
 
 def checking(says: str, status: int = 422, kind: Kind = Kind.NEITHER) -> Code:
     """What only verifying an entry or looking at its images meets."""
-    return Code(says, status, kind)
+    return Code(says, status, kind, verifying=True)
 
 
 def on_worker(says: str, worker: Worker = Worker.FAILS) -> Code:
@@ -129,7 +153,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "instance_role_format": Code(
             "The login is an instance role's, which only a worker can complete.",
             409,
-            event="login.issued",
+            event=ISSUED,
             worker=Worker.DELETES,
         ),
         "too_large": Code("The request is larger than any of its kind.", 413, worker=Worker.FAILS),

@@ -89,3 +89,31 @@ def test_one_error_value() -> None:
     assert (failed.detail, failed.retry_after) == ("Too many. Wait.", 60)
     assert str(failed) == "throttled: Too many. Wait."
     assert failed.transient and not failed.refused
+
+
+# CONTRACT «Docker login» and its other statuses: the table may not drift from them.
+STATUSES = {
+    400: "invalid_image invalid_request",
+    401: "not_authenticated token_expired token_revoked",
+    403: "personal_project environment_not_allowed admins_only",
+    404: "project_not_found environment_not_found no_match entry_not_found not_found",
+    405: "method_not_allowed",
+    409: "entry_unusable ambiguous_server instance_role_format",
+    413: "too_large",
+    422: "access_denied invalid_key signature_mismatch",
+    429: "rate_limited",
+    500: "server_error",
+    503: "registry_unreachable throttled clock_skew busy audit_unavailable",
+}
+
+
+def test_the_contracts_statuses() -> None:
+    answers = {c: row for c, row in codes.OURS.items() if row.answered and not row.verifying}
+    told = {code: status for status, several in STATUSES.items() for code in several.split()}
+    assert {code: row.status for code, row in answers.items()} == told | {"changed_meanwhile": 409}
+
+
+def test_what_leaves_no_event_is_what_says_ask_again() -> None:
+    """Of all that keeps a worker from a login that it may have."""
+    untold = {c for c, row in codes.OURS.items() if row.status == 503 and not row.event}
+    assert untold == {"busy", "audit_unavailable"}
