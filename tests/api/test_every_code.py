@@ -28,6 +28,7 @@ from orgs.forms.importing import UploadForm
 from orgs.models import AuditEvent, Organization, Project, WorkerToken
 from orgs.registries import codes
 from orgs.registries.codes import Page
+from orgs.registries.private import whole
 from orgs.registries.problems import Failed, Refused
 from orgs.sealed import SealedField
 from orgs.services.audit import events
@@ -231,7 +232,7 @@ def test_answered_in_its_status_with_its_event(code: str, door: Door) -> None:
     door.patch.undo()  # what was broken on purpose isn't the page's
     address = {Page.OVERVIEW: "/organizations/acme/", Page.AUDIT: "/organizations/acme/audit/"}
     shown = door.fixture("look")(door.admin, address[row.page]).text
-    assert actions.get().properties.get("reason", code) in shown
+    assert whole(actions.get().properties.get("reason", code)) in shown
 
 
 LEFT_BY_ASKING = ("login.issued", codes.LOGIN, codes.REPORT)
@@ -249,7 +250,7 @@ def test_reported_with_its_event_and_shown(code: str, door: Door) -> None:
     assert (entry.status, entry.status_code) == ("failing", code)
     assert codes.of(code).page is Page.ENTRY
     page = door.fixture("look")(door.admin, f"/organizations/acme/registries/{entry.pk}/")
-    assert entry.status_detail in page.text
+    assert whole(entry.status_detail) in page.text
 
 
 # --- by field ---------------------------------------------------------------------------
