@@ -57,11 +57,13 @@ def answer(
 
 
 def status_of(code: str) -> int:
-    """The status of a code, or of `FIELDS`; raises `UnknownCode`."""
+    """The status of a code, or of `FIELDS`; raises `UnknownCode`, also where the API may
+    not answer it."""
     if code == FIELDS:
         return 400
     status = codes.of(code).status
-    assert status is not None, f"the API has no status for {code}"
+    if status is None:
+        raise codes.UnknownCode(f"The API has no status for {code!r}.")
     return status
 
 

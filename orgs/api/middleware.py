@@ -8,6 +8,8 @@ from collections.abc import Callable
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase, JsonResponse
 
+from orgs.registries import codes
+
 from .errors import CREDENTIALS_PATH, PREFIX, RETRY_AFTER, answer, body
 
 # Bytes. A login is asked for in some hundreds; an entry may have a hundred patterns.
@@ -15,11 +17,15 @@ MOST = 16 * 1024
 MOST_OF_ENTRIES = 128 * 1024
 
 log = logging.getLogger("django.request")
+# What Django answers by itself, by the status that the code has.
 _TOLD = {
-    400: ("invalid_request", "The request isn't well formed."),
-    404: ("not_found", "There is nothing at this address; /api/v0/openapi.json lists them all."),
-    503: ("busy", "Very much is being asked of this server. Ask again in some seconds."),
-    405: ("method_not_allowed", "This address doesn't answer to this method."),
+    codes.of(code).status: (code, detail)
+    for code, detail in (
+        ("invalid_request", "The request isn't well formed."),
+        ("not_found", "There is nothing at this address; /api/v0/openapi.json lists them all."),
+        ("method_not_allowed", "This address doesn't answer to this method."),
+        ("busy", "Very much is being asked of this server. Ask again in some seconds."),
+    )
 }
 _UNKNOWN = ("server_error", "The server failed. Ask again, and tell staff if it lasts.")
 

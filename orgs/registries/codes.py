@@ -44,15 +44,17 @@ class Page(Enum):
 
 ISSUED, LOGIN = "login.issued", "login.refused"
 TOKEN, REPORT = "token.refused", "login.reported"
-"""The audit log's actions that have a code's event; a verification's stands by every code."""
+VERIFIED, SIGN_IN = "entry.verified", "user.sign_in_refused"
+"""The audit log's actions that have a code's event."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """`says` is one short sentence for people. `status` is the API's, None where no API
-    tells it. `event` is the action of the event that a worker's asking leaves, "" for none.
-    `field` codes come by the field they belong to, in forms, files and the API alike;
-    `verifying` ones only of verifying an entry or looking at its images."""
+    """`says` is one short sentence for people. `status` is the answer's, None where no
+    server tells it. `event` is the action of the event that it leaves where it is met, ""
+    for none; a verification leaves its own, whatever the code. `field` codes come by the
+    field they belong to, in forms, files and the API alike; `verifying` ones only of
+    verifying an entry or looking at its images."""
 
     says: str
     status: int | None
@@ -65,7 +67,9 @@ class Code:
     @property
     def answered(self) -> bool:
         """Whether it may be the API's whole answer, and not only be told by field."""
-        return self.status is not None and (not self.field or self.worker is not Worker.NEVER)
+        if self.status is None or self.event == SIGN_IN:
+            return False
+        return not self.field or self.worker is not Worker.NEVER
 
     @property
     def page(self) -> Page:
@@ -76,7 +80,10 @@ class Code:
         return Page.ENTRY if self.verifying else Page.NONE
 
 
-_PAGES = {LOGIN: Page.OVERVIEW, TOKEN: Page.AUDIT, REPORT: Page.ENTRY}
+_PAGES = {
+    **{LOGIN: Page.OVERVIEW, TOKEN: Page.AUDIT, SIGN_IN: Page.FIELD},
+    **{REPORT: Page.ENTRY, VERIFIED: Page.ENTRY},
+}
 
 
 class UnknownCode(LookupError):
@@ -100,14 +107,29 @@ def passing(says: str) -> Code:
     return login(503, says, Kind.TRANSIENT, Worker.OLDER_COPY)
 
 
-def checking(says: str, status: int = 422, kind: Kind = Kind.NEITHER) -> Code:
-    """What only verifying an entry or looking at its images meets."""
-    return Code(says, status, kind, verifying=True)
+def checking(says: str, kind: Kind = Kind.NEITHER) -> Code:
+    """What only verifying an entry finds."""
+    return Code(says, 422, kind, VERIFIED, verifying=True)
+
+
+def unchecked(says: str, status: int) -> Code:
+    """Why an entry isn't verified, or its images aren't shown."""
+    return Code(says, status, verifying=True)
+
+
+def reported(says: str, worker: Worker = Worker.FAILS) -> Code:
+    """What a worker meets that completes an instance role, and reports."""
+    return Code(says, None, event=REPORT, worker=worker)
 
 
 def on_worker(says: str, worker: Worker = Worker.FAILS) -> Code:
-    """What a worker meets that completes an instance role, and reports."""
-    return Code(says, None, event=REPORT, worker=worker)
+    """What a worker's programs find out by themselves, and tell there alone."""
+    return Code(says, None, worker=worker)
+
+
+def signing_in(says: str, status: int) -> Code:
+    """Why nobody is signed in; told by the page of signing in."""
+    return Code(says, status, event=SIGN_IN)
 
 
 OURS: Mapping[str, Code] = MappingProxyType(
@@ -204,32 +226,41 @@ OURS: Mapping[str, Code] = MappingProxyType(
             "The address doesn't answer to this method.", 405, worker=Worker.FAILS
         ),
         # --- on a worker ------------------------------------------------------------------
-        "role_not_attached": on_worker("This instance doesn't have the role."),
-        "role_access_denied": on_worker("The role may not obtain a login."),
-        "not_on_ec2": on_worker(
+        "role_not_attached": reported("This instance doesn't have the role."),
+        "role_access_denied": reported("The role may not obtain a login."),
+        "not_on_ec2": reported(
             "This machine can't reach EC2 instance metadata.", Worker.OLDER_COPY
         ),
-        "metadata_hop_limit": on_worker(
+        "metadata_hop_limit": reported(
             "The metadata's answer doesn't get into the container.", Worker.OLDER_COPY
         ),
+        "unsupported_source": on_worker("The process's AWS identity isn't an instance role."),
+        "botocore_missing": on_worker("Completing an instance role needs botocore."),
+        "server_unreachable": on_worker("The server can't be reached.", Worker.OLDER_COPY),
+        "server_untrusted": on_worker(
+            "The server's certificate isn't trusted.", Worker.OLDER_COPY
+        ),
+        "answer_refused": on_worker("The server's answer can't be one of its own."),
+        "not_configured": on_worker("What the program needs to know isn't set, or isn't whole."),
+        "not_implemented": on_worker("Logins are obtained, never stored."),
+        "internal_error": on_worker("The program met an error of its own."),
         # --- verifying, and an entry's images --------------------------------------------
-        "login_refused": checking("The registry doesn't accept the login.", kind=Kind.BEYOND_LOGIN),
-        "image_denied": checking("The login may not read the image.", kind=Kind.BEYOND_LOGIN),
+        "login_refused": checking("The registry doesn't accept the login.", Kind.BEYOND_LOGIN),
+        "image_denied": checking("The login may not read the image.", Kind.BEYOND_LOGIN),
         "not_a_registry": checking(
-            "The host answers, but not as a registry does.", kind=Kind.BEYOND_LOGIN
+            "The host answers, but not as a registry does.", Kind.BEYOND_LOGIN
         ),
         "redirected": checking(
-            "The host leads elsewhere, and credentials aren't taken along.",
-            kind=Kind.BEYOND_LOGIN,
+            "The host leads elsewhere, and credentials aren't taken along.", Kind.BEYOND_LOGIN
         ),
         "hostile_realm": checking("The host wants the login sent to one not known as its own."),
         "unsafe_address": checking("The host leads to an address that isn't asked."),
         "image_not_found": checking("The registry has no such image."),
         "image_not_readable": checking("The registry says that the image isn't there, or barred."),
-        "listing_denied": checking("The login may pull, but not list."),
-        "entry_changed": checking("The entry was changed while it was checked.", 409),
-        "checked_on_workers": checking("Only workers see whether this entry works.", 409),
-        "disabled": checking("The entry is disabled.", 409),
+        "listing_denied": unchecked("The login may pull, but not list.", 422),
+        "entry_changed": unchecked("The entry was changed while it was checked.", 409),
+        "checked_on_workers": unchecked("Only workers see whether this entry works.", 409),
+        "disabled": unchecked("The entry is disabled.", 409),
         "image_elsewhere": field("The entry doesn't serve this image."),
         "repository_shape": field("This isn't the name of a repository."),
         # --- fields of an entry: CONTRACT's field codes, then ours ------------------------
@@ -267,6 +298,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "ambiguous_entry": field("Several entries may be meant."),
         "duplicate_row": field("Another row is for the same entry."),
         "needs_update": field("The entry stands already, and differs."),
+        "formula_error": field("The cell's formula gives no value."),
         "not_a_boolean": field("This is neither true nor false."),
         "field_of_other_type": field("The field belongs to another type."),
         "duplicate_column": field("The column stands twice."),
@@ -303,10 +335,10 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "invalid_name": field("This can't be a name."),
         "invalid_expiry": field("A token can't expire then."),
         "two_reaches": field("A token has one reach."),
-        # --- signing in: its page has statuses of its own ---------------------------------
-        "wrong_password": Code("No account has this e-mail and password.", None),
-        "account_paused": Code("Too many wrong passwords for this account.", None),
-        "address_paused": Code("Too many wrong passwords from this address.", None),
+        # --- signing in ---------------------------------------------------------------------
+        "wrong_password": signing_in("No account has this e-mail and password.", 200),
+        "account_paused": signing_in("Too many wrong passwords for this account.", 429),
+        "address_paused": signing_in("Too many wrong passwords from this address.", 429),
     }
 )
 

@@ -415,6 +415,8 @@ _IMPORTING = "services/bulk/test_importing.py"
 _FILES = "services/bulk/test_importing_files.py"
 _SIGNING_IN = "services/tenancy/test_signing_in.py"
 _TOKENS = "api/test_tokens.py"
+_TROUBLE, _HELPER = "worker/test_server_trouble.py", "worker/test_docker_helper.py"
+_ROLES = "worker/test_instance_role.py"
 ELSEWHERE = {
     "login_refused": "web/test_every_error.py::test_the_registrys_step",
     "not_a_registry": "web/test_every_error.py::test_the_registrys_step",
@@ -464,6 +466,15 @@ ELSEWHERE = {
     "two_reaches": f"{_TOKENS}::test_scopes_that_are_not_theirs",
     "invalid_name": f"{_TOKENS}::test_what_is_refused",
     "invalid_expiry": f"{_TOKENS}::test_what_is_refused",
+    "formula_error": "services/bulk/test_workbook.py::test_cells_that_have_no_text",
+    "unsupported_source": f"{_ROLES}::test_other_sources_of_credentials_are_named",
+    "botocore_missing": f"{_ROLES}::test_without_botocore",
+    "server_unreachable": f"{_TROUBLE}::test_a_dead_server",
+    "server_untrusted": f"{_TROUBLE}::test_a_private_authority_behind_a_proxy",
+    "answer_refused": f"{_TROUBLE}::test_altered_answers_are_refused",
+    "not_configured": f"{_HELPER}::test_what_is_missing_is_named",
+    "not_implemented": f"{_HELPER}::test_store_validates_then_declines",
+    "internal_error": "worker/test_program.py::test_an_unforeseen_error_is_told_in_a_line",
     "wrong_password": (
         f"{_SIGNING_IN}::test_the_eleventh_is_refused_even_with_the_right_password"
     ),

@@ -4,43 +4,91 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests.support import PROJECT_ROOT
 
 HOUSE = PROJECT_ROOT / "orgs"
-# Where a code stands in these; other functions tell by a parameter `code`.
-TAKE_IT = {
-    **{"Problem": 0, "Failed": 0, "TokenEnded": 0, "SignInRefused": 0, "Shape": 1},
-    **{"CellError": 3, "broken": 0, "answer": 1},
-}
+PROGRAM = PROJECT_ROOT / "worker" / "docker-credential-valohai"
+# The codes of others: what AWS calls its errors.
+OF_OTHERS = {"Fault"}
 
 
 def literal_codes() -> dict[str, set[str]]:
     """Every code written out under orgs/, and in which files: what is given as `code`, put
     into a name `code`, or compared with one."""
+    return _literals(
+        file
+        for file in sorted(HOUSE.rglob("*.py"))
+        if "migrations" not in file.parts and file.name != "codes.py"
+    )
+
+
+def codes_of_the_program() -> dict[str, set[str]]:
+    """The same of what runs on a worker."""
+    return _literals([PROGRAM])
+
+
+def failures_of_the_program() -> Iterator[tuple[str, bool]]:
+    """Each `Failure` that it raises by itself, and whether it calls that transient."""
+    for node in ast.walk(ast.parse(PROGRAM.read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id="Failure"), args=[ast.Constant(value=str(code)), *_]):
+                yield code, any(keyword.arg == "transient" for keyword in node.keywords)
+
+
+def _literals(files: Iterable[Path]) -> dict[str, set[str]]:
+    trees = {file: ast.parse(file.read_text()) for file in files}
+    classes = _classes(trees.values())
     written: dict[str, set[str]] = defaultdict(set)
-    for file in sorted(HOUSE.rglob("*.py")):
-        if "migrations" in file.parts or file.name == "codes.py":
-            continue
-        tree = ast.parse(file.read_text())
-        places = TAKE_IT | _own(tree)
+    for file, tree in trees.items():
+        places = classes | _functions(tree, trees)
         for node in ast.walk(tree):
             for code in _of(node, places):
-                written[code].add(str(Path(file).relative_to(HOUSE)))
+                written[code].add(str(file.relative_to(PROJECT_ROOT)))
     return dict(written)
 
 
-def _own(tree: ast.AST) -> dict[str, int]:
-    """Functions of a file with a parameter `code`, and the place of it."""
-    found = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            names = [a.arg for a in node.args.args if a.arg not in {"self", "cls"}]
-            if "code" in names:
-                found[node.name] = names.index("code")
+def _classes(trees: Iterable[ast.Module]) -> dict[str, int]:
+    """Where a code stands in what makes a value: of those with a field or a parameter
+    `code`, and of those that inherit it."""
+    found: dict[str, int] = {}
+    heirs: dict[str, list[str]] = {}
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if not isinstance(node, ast.ClassDef) or node.name in OF_OTHERS:
+            continue
+        names = [part.target.id for part in node.body
+                 if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]  # fmt: skip
+        made = [part for part in node.body
+                if isinstance(part, ast.FunctionDef) and part.name == "__init__"]  # fmt: skip
+        if made:
+            names = _parameters(made[0])
+        if "code" in names:
+            found[node.name] = names.index("code")
+        elif not made:
+            heirs[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+    for _ in heirs:
+        found |= {n: found[b] for n, bases in heirs.items() for b in bases if b in found}
     return found
+
+
+def _functions(tree: ast.Module, trees: dict[Path, ast.Module]) -> dict[str, int]:
+    """The same of functions: a file's own, and those that it imports by their names."""
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+                for alias in node.names}  # fmt: skip
+    others = [node for other in trees.values() for node in other.body
+              if isinstance(node, ast.FunctionDef) and node.name in imported]  # fmt: skip
+    own = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return {
+        node.name: _parameters(node).index("code")
+        for node in (*others, *own)
+        if "code" in _parameters(node)
+    }
+
+
+def _parameters(function: ast.FunctionDef) -> list[str]:
+    return [a.arg for a in function.args.args if a.arg not in {"self", "cls"}]
 
 
 def _of(node: ast.AST, places: dict[str, int]) -> Iterator[str]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+from dataclasses import replace
+
 import pytest
 
-from orgs.registries import catalogue, codes
+from orgs.api.errors import ANYWHERE
+from orgs.registries import catalogue, codes, private
 from orgs.registries.codes import Code, Kind, Worker
 from orgs.registries.places import Full
 from orgs.registries.problems import Failed, Problem
 from orgs.services.bulk.files.columns import CellError
-from orgs.services.verification import outcomes
+from orgs.services.bulk.files.rows import OddCell
+from orgs.services.upstream import calls
+from orgs.services.verification import images, outcomes
 
-from .literal_codes import literal_codes
+from .literal_codes import (
+    PROGRAM,
+    codes_of_the_program,
+    failures_of_the_program,
+    literal_codes,
+)
 
 # Not a code of an error: the audit log's word for what went well.
 OK = "ok"
@@ -29,9 +40,36 @@ def test_every_code_that_is_written_out_is_in_the_table() -> None:
 
 @pytest.mark.once
 def test_every_code_of_the_table_is_used() -> None:
-    of_workers = set(outcomes.CODES)
+    told = set(literal_codes()) | set(codes_of_the_program())
     # Made by Django, and told by the middleware.
-    assert set(codes.OURS) == (set(literal_codes()) | of_workers | {"method_not_allowed"}) - {OK}
+    assert set(codes.OURS) == (told | {"method_not_allowed"}) - {OK}
+
+
+@pytest.mark.once
+def test_what_is_kept_by_code_is_of_the_table() -> None:
+    """A word that is none would never be looked up, and nobody would see it."""
+    kept = [calls.PAUSES, images._FIXES, images._OF_ONE, private._NAMED_KEYS, ANYWHERE]
+    kept += [kind.denied_fixes for kind in catalogue.TYPES]
+    assert all(kept[:5]) and all(codes.known(code) for several in kept for code in several)
+
+
+@pytest.mark.once
+def test_the_program_on_workers_tells_nothing_else() -> None:
+    """It can't import the table."""
+    told = codes_of_the_program()
+    assert {"no_match", "not_configured", "role_not_attached"} <= set(told)
+    assert set(told) <= set(codes.OURS)
+    tree = ast.parse(PROGRAM.read_text())
+    reports = next(node.value for node in tree.body
+                   if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "OUTCOMES")  # fmt: skip
+    reported = {code for code, row in codes.OURS.items() if row.event == codes.REPORT}
+    assert ast.literal_eval(reports) == set(outcomes.CODES) == {OK, *reported}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("code", "transient"), sorted(set(failures_of_the_program())))
+def test_the_program_serves_an_older_copy_where_the_table_says(code: str, transient: bool) -> None:
+    assert transient == (codes.of(code).worker is Worker.OLDER_COPY)
 
 
 @pytest.mark.parametrize("code", ["", "no_such_code", "No_match", "no_match "])
@@ -39,8 +77,9 @@ def test_any_other_code_raises_at_once(code: str) -> None:
     for make in (Problem, Failed):
         with pytest.raises(codes.UnknownCode):
             make(code, "It failed.")
-    with pytest.raises(codes.UnknownCode):
-        CellError(1, "note", "", code, "It failed.", "Mend it.")
+    for cell in (CellError(1, "note", "", "invalid", "", ""), OddCell("invalid", "", "")):
+        with pytest.raises(codes.UnknownCode):
+            replace(cell, code=code)
     assert not codes.known(code)
 
 

@@ -12,6 +12,7 @@ from django.urls import reverse_lazy
 
 from orgs.models import User
 from orgs.proxies import source_address
+from orgs.registries import codes
 from orgs.registries.places import Full
 from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
@@ -72,7 +73,7 @@ class SignIn(auth.LoginView):
         """The form with what was typed; 503 where there is no place, 429 in a pause."""
         answer = super().form_invalid(form)
         if form.refused is not None and form.refused.retry_after:
-            answer.status_code = 503 if isinstance(form.refused, Full) else 429
+            answer.status_code = codes.of(form.refused.code).status or 200
             answer["Retry-After"] = str(form.refused.retry_after)
             # Not a line each in the log: a flood would fill it.
             answer._has_been_logged = True  # type: ignore[attr-defined]

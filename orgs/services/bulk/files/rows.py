@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
+from orgs.registries import codes
+
 from .columns import CellError, columns
 
 # For what is read whole; CSV has no such end, since it streams.
@@ -47,6 +49,9 @@ class OddCell:
     code: str
     what: str
     fix: str
+
+    def __post_init__(self) -> None:
+        codes.of(self.code)
 
     def at(self, row: int, column: str) -> CellError:
         return CellError(row, column, "", self.code, self.what, self.fix)
