@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 
@@ -10,7 +11,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from orgs.registries import codes
 from orgs.registries.catalogue import TYPES, fields_named
+from orgs.registries.types import RegistryType
 
 # What forms, files and the API call what all entries have.
 OF_ALL_TYPES = frozenset(
@@ -107,7 +110,8 @@ def networks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register
 def registry_types(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """orgs.E007 a name that forms and files can't keep apart · E008 a type without a guide."""
+    """orgs.E007 a name that forms and files can't keep apart · E008 a type without a guide ·
+    E009 a code that the table doesn't have, or has as another."""
     messages: list[CheckMessage] = []
     for kind in TYPES:
         for field in kind.fields:
@@ -122,6 +126,7 @@ def registry_types(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                         id="orgs.E007",
                     )
                 )
+        messages.extend(_codes_of(kind))
         if not (settings.BASE_DIR / "docs" / "guide" / f"{kind.slug}.md").is_file():
             messages.append(
                 Error(
@@ -131,6 +136,23 @@ def registry_types(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 )
             )
     return messages
+
+
+def _codes_of(kind: RegistryType) -> Iterator[CheckMessage]:
+    shapes = {field.shape.code for field in kind.fields if field.shape}
+    for code in sorted({*shapes, *kind.denied_fixes}):
+        if not codes.known(code):
+            yield Error(
+                f"{kind.slug} tells {code}, which no table of codes has.",
+                hint=f"Give the type its row: codes = {{{code!r}: …}}.",
+                id="orgs.E009",
+            )
+    for code in sorted(set(kind.codes) & set(codes.OURS)):
+        yield Error(
+            f"{kind.slug} can't have a code {code} of its own.",
+            hint="It's one of all types. Choose another name.",
+            id="orgs.E009",
+        )
 
 
 @register(deploy=True)

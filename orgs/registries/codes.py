@@ -237,9 +237,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "unsupported_source": on_worker("The process's AWS identity isn't an instance role."),
         "botocore_missing": on_worker("Completing an instance role needs botocore."),
         "server_unreachable": on_worker("The server can't be reached.", Worker.OLDER_COPY),
-        "server_untrusted": on_worker(
-            "The server's certificate isn't trusted.", Worker.OLDER_COPY
-        ),
+        "server_untrusted": on_worker("The server's certificate isn't trusted.", Worker.OLDER_COPY),
         "answer_refused": on_worker("The server's answer can't be one of its own."),
         "not_configured": on_worker("What the program needs to know isn't set, or isn't whole."),
         "not_implemented": on_worker("Logins are obtained, never stored."),

@@ -13,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from orgs.models import RegistryEntry, Token, User
+from orgs.registries import codes
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
@@ -93,6 +94,12 @@ def type_label(slug: str) -> str:
 def happened(action: str) -> str:
     """What an event's action is called."""
     return ACTIONS.get(action, action)
+
+
+@register.filter
+def says(code: str) -> str:
+    """What the table says of a code; "" where it's of a former version."""
+    return codes.of(code).says if codes.known(code) else ""
 
 
 @register.filter

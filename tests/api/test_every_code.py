@@ -5,7 +5,6 @@ Each code has its case here or names the test that has it; a code without one fa
 
 from __future__ import annotations
 
-import ast
 import re
 import uuid
 from collections.abc import Callable
@@ -20,7 +19,9 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError
 from django.http import HttpResponse
+from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from orgs.admin.organizations import ProjectForm
 from orgs.api import authentication, limits
@@ -31,16 +32,16 @@ from orgs.registries.codes import Page
 from orgs.registries.private import whole
 from orgs.registries.problems import Failed, Refused
 from orgs.sealed import SealedField
-from orgs.services.audit import events
+from orgs.services.audit import events, repeats
 from orgs.services.bulk.files import Rows, apart, rows, tables
 from orgs.services.bulk.files.rows import BrokenFile
 from orgs.services.logins import minting
-from orgs.services.tenancy import organizations, tokens
+from orgs.services.tenancy import attempts, organizations, tokens
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
-from tests.support import PROJECT_ROOT
 from tests.web.conftest import look
 
+from .cases_elsewhere import ELSEWHERE, source
 from .conftest import IMAGE, LOGIN, Api
 
 __all__ = ["look"]
@@ -407,104 +408,45 @@ def test_raised_by_a_service_a_form_or_a_file(code: str, door: Door) -> None:
     assert found == code and codes.of(code).page is Page.FIELD
 
 
-# --- in a test of its own -------------------------------------------------------------------
+# --- signing in -----------------------------------------------------------------------------
 
-_VERIFYING = "services/verification/test_verifying.py"
-_IMAGES = "services/verification/test_images.py"
-_IMPORTING = "services/bulk/test_importing.py"
-_FILES = "services/bulk/test_importing_files.py"
-_SIGNING_IN = "services/tenancy/test_signing_in.py"
-_TOKENS = "api/test_tokens.py"
-_TROUBLE, _HELPER = "worker/test_server_trouble.py", "worker/test_docker_helper.py"
-_ROLES = "worker/test_instance_role.py"
-ELSEWHERE = {
-    "login_refused": "web/test_every_error.py::test_the_registrys_step",
-    "not_a_registry": "web/test_every_error.py::test_the_registrys_step",
-    "redirected": "web/test_every_error.py::test_the_registrys_step",
-    "hostile_realm": "web/test_every_error.py::test_the_registrys_step",
-    "unsafe_address": "web/test_every_error.py::test_the_registrys_step",
-    "image_denied": "registries/test_distribution.py::test_an_image_that_cant_be_read",
-    "image_not_found": "registries/test_distribution.py::test_an_image_that_cant_be_read",
-    "image_not_readable": f"{_VERIFYING}::test_a_registry_with_a_password",
-    "listing_denied": "registries/test_aws_listing.py::test_no_policy_and_no_such_key",
-    "entry_changed": f"{_VERIFYING}::test_a_change_meanwhile_is_not_written_over",
-    "checked_on_workers": f"{_VERIFYING}::test_what_a_server_cannot_check_is_refused",
-    "disabled": f"{_VERIFYING}::test_what_a_server_cannot_check_is_refused",
-    "image_elsewhere": f"{_VERIFYING}::test_what_a_server_cannot_check_is_refused",
-    "repository_shape": f"{_IMAGES}::test_what_is_not_the_entrys_isnt_asked_for",
-    "too_many_wildcards": "services/entries/test_door.py::test_wildcards_at_one_place_are_limited",
-    "owner_fixed": "api/test_credentials.py::test_an_entry_stays_with_its_owner",
-    "not_text": f"{_FILES}::test_values_that_are_not_text",
-    "ambiguous_entry": (
-        f"{_IMPORTING}::test_which_of_several_disabled_entries_is_meant_cannot_be_told"
-    ),
-    "duplicate_row": f"{_IMPORTING}::test_duplicates_in_the_file",
-    "needs_update": f"{_IMPORTING}::test_a_row_that_differs_needs_update_and_says_where",
-    "not_a_boolean": f"{_IMPORTING}::test_a_row_tells_column_problem_and_fix",
-    "field_of_other_type": f"{_IMPORTING}::test_a_row_tells_column_problem_and_fix",
-    "duplicate_column": f"{_FILES}::test_tables_that_are_not",
-    "unknown_column": f"{_FILES}::test_tables_that_are_not",
-    "missing_column": f"{_FILES}::test_tables_that_are_not",
-    "no_header": f"{_FILES}::test_tables_that_are_not",
-    "wrong_encoding": f"{_FILES}::test_tables_that_are_not",
-    "broken_quotes": f"{_FILES}::test_tables_that_are_not",
-    "not_an_entry": f"{_FILES}::test_entries_that_are_not",
-    "too_deep": f"{_FILES}::test_documents_that_are_not",
-    "not_a_list": f"{_FILES}::test_documents_that_are_not",
-    "unreadable_file": f"{_FILES}::test_documents_that_are_not",
-    "yaml_alias": f"{_FILES}::test_documents_that_are_not",
-    "yaml_tag": f"{_FILES}::test_documents_that_are_not",
-    "too_many_cells": f"{_FILES}::test_a_row_with_too_many_cells_says_so_and_is_read_no_further",
-    "invalid_yaml": "services/bulk/test_yaml_check.py::test_what_is_refused_and_at_which_line",
-    "too_many_rows": f"{_IMPORTING}::test_more_rows_than_asked_for_are_refused",
-    "too_many_places": f"{_IMPORTING}::test_patterns_count_once_for_each_environment",
-    "too_many_errors": (
-        f"{_IMPORTING}::test_after_very_many_errors_the_rest_is_not_looked_at"
-    ),
-    "changed_meanwhile": f"{_IMPORTING}::test_what_was_planned_is_what_is_done_or_nothing",
-    "not_a_member": f"{_TOKENS}::test_scopes_that_are_not_theirs",
-    "two_reaches": f"{_TOKENS}::test_scopes_that_are_not_theirs",
-    "invalid_name": f"{_TOKENS}::test_what_is_refused",
-    "invalid_expiry": f"{_TOKENS}::test_what_is_refused",
-    "formula_error": "services/bulk/test_workbook.py::test_cells_that_have_no_text",
-    "unsupported_source": f"{_ROLES}::test_other_sources_of_credentials_are_named",
-    "botocore_missing": f"{_ROLES}::test_without_botocore",
-    "server_unreachable": f"{_TROUBLE}::test_a_dead_server",
-    "server_untrusted": f"{_TROUBLE}::test_a_private_authority_behind_a_proxy",
-    "answer_refused": f"{_TROUBLE}::test_altered_answers_are_refused",
-    "not_configured": f"{_HELPER}::test_what_is_missing_is_named",
-    "not_implemented": f"{_HELPER}::test_store_validates_then_declines",
-    "internal_error": "worker/test_program.py::test_an_unforeseen_error_is_told_in_a_line",
-    "wrong_password": (
-        f"{_SIGNING_IN}::test_the_eleventh_is_refused_even_with_the_right_password"
-    ),
-    "account_paused": (
-        f"{_SIGNING_IN}::test_the_eleventh_is_refused_even_with_the_right_password"
-    ),
-    "address_paused": f"{_SIGNING_IN}::test_an_address_is_paused_for_every_account",
-}  # fmt: skip
+# How many wrong tries come before it, and whether each with an e-mail of its own.
+SIGNING_IN = {
+    "wrong_password": (0, False),
+    "account_paused": (attempts.ACCOUNT.most, False),
+    "address_paused": (attempts.ADDRESS.most, True),
+}
 
 
-def _source(node_id: str) -> str:
-    """A test's own lines, its parameters included; "" where there is no such test."""
-    path, _, name = node_id.partition("::")
-    text = (PROJECT_ROOT / "tests" / path).read_text()
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
-    return ""
+@pytest.mark.parametrize("code", SIGNING_IN)
+def test_told_where_people_sign_in(code: str, door: Door) -> None:
+    tries, others = SIGNING_IN[code]
+    client = Client()
+    for n in range(tries + 1):
+        typed = {"username": f"n{n}@example.com" if others else door.admin.email}
+        answer = client.post("/accounts/login/", typed | {"password": "wrong"})
+    row = codes.of(code)
+    assert answer.status_code == row.status and ("Retry-After" in answer) == (row.status == 429)
+    repeats.before_reading()
+    assert AuditEvent.objects.filter(action=row.event, code=code).exists()
+    assert row.page is Page.FIELD
+    sentence = answer.context["form"].non_field_errors()
+    assert len(sentence) == 1 and sentence.as_data()[0].code == code
+    assert escape(sentence[0]) in answer.content.decode()
+
+
+# --- in a test of its own ------------------------------------------------------------------
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("code", ELSEWHERE)
 def test_the_test_of_its_own_is_there(code: str) -> None:
-    assert re.search(rf"[\"' ]{code}[\"' :]", _source(ELSEWHERE[code])), ELSEWHERE[code]
+    assert re.search(rf"[\"' ]{code}[\"' :]", source(ELSEWHERE[code])), ELSEWHERE[code]
 
 
 @pytest.mark.once
 def test_every_code_has_its_case() -> None:
-    cases = [*ANSWERED, *REPORTED, *BY_FIELD, *RAISED, *ELSEWHERE]
+    cases = [*ANSWERED, *REPORTED, *BY_FIELD, *RAISED, *SIGNING_IN, *ELSEWHERE]
     assert sorted(cases) == sorted(codes.OURS)
     assert {c for c, row in codes.OURS.items() if row.answered and not row.field} - set(
         ELSEWHERE

@@ -58,10 +58,10 @@ def _classes(trees: Iterable[ast.Module]) -> dict[str, int]:
     for node in (node for tree in trees for node in ast.walk(tree)):
         if not isinstance(node, ast.ClassDef) or node.name in OF_OTHERS:
             continue
-        names = [part.target.id for part in node.body
-                 if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]  # fmt: skip
-        made = [part for part in node.body
-                if isinstance(part, ast.FunctionDef) and part.name == "__init__"]  # fmt: skip
+        fields = [part.target for part in node.body if isinstance(part, ast.AnnAssign)]
+        names = [target.id for target in fields if isinstance(target, ast.Name)]
+        functions = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+        made = [function for function in functions if function.name == "__init__"]
         if made:
             names = _parameters(made[0])
         if "code" in names:

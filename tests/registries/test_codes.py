@@ -60,8 +60,8 @@ def test_the_program_on_workers_tells_nothing_else() -> None:
     assert {"no_match", "not_configured", "role_not_attached"} <= set(told)
     assert set(told) <= set(codes.OURS)
     tree = ast.parse(PROGRAM.read_text())
-    reports = next(node.value for node in tree.body
-                   if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "OUTCOMES")  # fmt: skip
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    reports = next(a.value for a in assigned if ast.unparse(a.targets[0]) == "OUTCOMES")
     reported = {code for code, row in codes.OURS.items() if row.event == codes.REPORT}
     assert ast.literal_eval(reports) == set(outcomes.CODES) == {OK, *reported}
 

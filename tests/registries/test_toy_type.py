@@ -507,6 +507,32 @@ def test_a_type_without_a_guide_or_with_a_name_that_is_taken(monkeypatch) -> Non
     ]
 
 
+def test_its_codes_are_listed(client, look, alice) -> None:
+    told = client.get("/api/v0/openapi.json").json()["components"]["schemas"]
+    listed = {
+        n: told[n]["properties"]["code"]["x-extensible-enum"] for n in ("Error", "FieldError")
+    }
+    assert "shop_closed" in listed["Error"] and "robot_shape" in listed["FieldError"]
+    page = look(alice, "/organizations/acme/audit/")
+    assert '<option value="shop_closed">The toy shop is closed.</option>' in page.html
+
+
+def test_a_type_whose_code_is_in_no_table(monkeypatch) -> None:
+    class Forgetful(Toy):
+        slug = "forgetful"
+        codes = {"no_match": codes.field("It's none of its own.")}
+
+    monkeypatch.delitem(catalogue.BY_SLUG, Toy.slug)
+    monkeypatch.setitem(catalogue.BY_SLUG, "forgetful", Forgetful())
+    found = [m.msg for m in checks.registry_types(None) if m.id == "orgs.E009"]
+    assert found == [
+        "forgetful tells certificate_shape, which no table of codes has.",
+        "forgetful tells robot_shape, which no table of codes has.",
+        "forgetful tells shop_closed, which no table of codes has.",
+        "forgetful can't have a code no_match of its own.",
+    ]
+
+
 def test_what_is_declared_is_what_is_held() -> None:
     config, secrets = Toy().clean({"robot": f"\t{ROBOT}\n"}, {"certificate": SECRET}, [])
     assert config["robot"] == ROBOT and secrets == {"certificate": SECRET}

@@ -8,7 +8,8 @@ import uuid
 import pytest
 from django.test import Client
 
-from orgs.models import Project, RegistryEntry, WorkerToken
+from orgs.models import AuditEvent, Project, RegistryEntry, WorkerToken
+from orgs.registries import codes
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
@@ -161,7 +162,9 @@ def test_passing_faults_on_the_entrys_page(fault, sentence, aws, make_entry, ver
     ],
     ids=["redirected", "hostile_realm", "not_a_registry", "login_refused", "unsafe_address"],
 )  # fmt: skip
-def test_the_registrys_step(answer, sentence, state, internet, make_entry, verified) -> None:
+def test_the_registrys_step(
+    answer, sentence, state, request, internet, make_entry, verified
+) -> None:
     if answer is None:
         internet.name(REGISTRY, ["127.0.0.1"])
     else:
@@ -175,6 +178,11 @@ def test_the_registrys_step(answer, sentence, state, internet, make_entry, verif
     page = verified(entry)
     assert f"{REGISTRY} {sentence}" in page.by_id["verification"]
     assert state in page.by_id["state"]
+    event = AuditEvent.objects.get(action=codes.VERIFIED)
+    row = codes.of(event.code)
+    assert event.code in request.node.callspec.id
+    assert (row.event, row.page) == (event.action, codes.Page.ENTRY)
+    assert (row.kind is codes.Kind.BEYOND_LOGIN) == (state == "▲ Failing")
 
 
 def test_14_entry_unusable(aws, make_entry, verified, settings) -> None:

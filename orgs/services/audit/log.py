@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from orgs.models import AuditEvent, Organization
+from orgs.registries import codes
 from orgs.registries.private import whole
 from orgs.registries.text import storable
 
@@ -74,6 +75,10 @@ COLUMNS = (
 )
 
 
+# Of an organization's events, those that have a code of the table.
+_WITH_CODES = frozenset({codes.LOGIN, codes.TOKEN, codes.REPORT, codes.VERIFIED})
+
+
 @dataclass(frozen=True)
 class Filters:
     """What to look for; an empty one is no limit. Texts are compared whole, but for
@@ -126,6 +131,12 @@ def events_of(organization: Organization, filters: Filters) -> QuerySet[AuditEve
     if until := asked.day(filters.until):
         found = found.filter(at__lt=until + timedelta(days=1))
     return found
+
+
+def results() -> dict[str, str]:
+    """What an organization's events may have as their result, and what each says."""
+    told = {code: row.says for code, row in codes.table().items() if row.event in _WITH_CODES}
+    return {"ok": "It went well."} | told
 
 
 def page_of(events: QuerySet[AuditEvent], before: str = "", size: int = 0) -> Page:

@@ -27,6 +27,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
         "filters": filters,
         "filtered": bool(filters),
         "actions": log.ACTIONS.items(),
+        "results": log.results().items(),
         "projects": organization.projects.values_list("name", flat=True)[:200],
         "days": settings.AUDIT_RETENTION_DAYS,
     }
