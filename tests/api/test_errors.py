@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from uuid import UUID
@@ -13,6 +14,7 @@ from django.urls import reverse
 from orgs.api import errors
 from orgs.models import RegistryEntry
 from orgs.registries import codes
+from orgs.registries.problems import Problem, Refused
 from orgs.services.tenancy import tokens
 from tests.test_access import addresses
 
@@ -118,6 +120,13 @@ def test_openapi_needs_no_token_and_tells_the_true_errors(document):
     assert login["security"] == [{"WorkerTokenAuth": []}]
     scheme = document["components"]["securitySchemes"]["WorkerTokenAuth"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "Authorization")
+
+
+def test_a_refusal_that_no_field_has_is_the_whole_answer(rf):
+    refusal = Refused(Problem("changed_meanwhile", "It was changed.", "Read it again."))
+    answer = errors._refused(rf.get("/api/v0/x"), refusal)
+    told = {"code": "changed_meanwhile", "detail": "It was changed. Read it again."}
+    assert (answer.status_code, json.loads(answer.content)) == (409, told)
 
 
 def test_openapi_lists_every_address(document):
