@@ -21,6 +21,7 @@ from orgs.models import RegistryEntry, WorkerToken
 from orgs.registries.images import InvalidImage
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.text import storable
+from orgs.services.entries.changing import ChangedMeanwhile
 
 from .bodies import Unacceptable
 
@@ -43,6 +44,7 @@ STATUS: dict[str, int] = {
     "no_match": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "changed_meanwhile": 409,
     "entry_unusable": 409,
     "ambiguous_server": 409,
     "instance_role_format": 409,
@@ -105,6 +107,7 @@ def answer_errors(api: NinjaAPI) -> None:
     """Make the API answer its own and the house's errors in our shape."""
     api.add_exception_handler(Failed, _login_error)
     api.add_exception_handler(InvalidImage, _invalid_image)
+    api.add_exception_handler(ChangedMeanwhile, _changed_meanwhile)
     api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(AdminsOnly, _admins_only)
     api.add_exception_handler(Http404, _not_found)
@@ -120,6 +123,10 @@ def _login_error(request: HttpRequest, error: Any) -> JsonResponse:
 
 
 def _invalid_image(request: HttpRequest, refused: Any) -> JsonResponse:
+    return answer(request, refused.code, str(refused.problem))
+
+
+def _changed_meanwhile(request: HttpRequest, refused: Any) -> JsonResponse:
     return answer(request, refused.code, str(refused.problem))
 
 

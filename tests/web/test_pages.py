@@ -17,7 +17,7 @@ from orgs.models import AuditEvent, Membership, Project, RegistryEntry, User
 from orgs.services.audit.events import record
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
-from tests.conftest import CANARY, HOST, PASSWORD
+from tests.conftest import CANARY, HOST, PASSWORD, changed_to
 
 from .conftest import NEW, Page, url
 
@@ -204,7 +204,7 @@ def test_entry(look, alice, bob, make_entry, actor) -> None:
     assert page.texts["button"].index("Disable") < len(page.texts["button"])
     assert page.html.index(">Disable<") < page.html.index(">Delete<")
     assert "Added by tests" in page.text
-    door.entry_update(entry=entry, actor=actor, spec=changed)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(changed))
     page = look(alice, url("entry", entry))
     assert "Access Key ID: AKIAIOSFODNN7EXAMPLE → AKIAI44QH8DHBEXAMPLE" in page.text
     assert "Secret: changed" in page.text

@@ -194,7 +194,7 @@ def _write(organization: Organization, actor: Actor, chunk: Sequence[_Judged]) -
         if judged.outcome.kind == "created":
             new.append((judged.row_spec.spec, found.valid))
         elif judged.entry is not None and judged.changes:
-            changed[judged.entry.pk] = (judged.row_spec.spec, found.valid)
+            changed[judged.entry.pk] = (judged.row_spec.spec, found.valid, judged.changes)
     door.write_new(organization, actor, new)
     for entry in door.locked(list(changed)) if changed else []:
         door.write_change(entry, actor, *changed[entry.pk])

@@ -15,7 +15,7 @@ from orgs.services.bulk.files import Rows
 from orgs.services.bulk.importing import apply, plan
 from orgs.services.entries import door, validating
 from orgs.services.entries.validating import EntrySpec
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, changed_to
 
 pytestmark = pytest.mark.django_db
 
@@ -334,7 +334,7 @@ def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
     work = {"organization": acme, "rows": Rows(csv_file(csv_row(note="x")), "csv")}
     planned = plan(**work, update=True)
     spec = EntrySpec("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     late = apply(actor=actor, update=True, expected=planned.fingerprint, **work)
     assert ([error.code for error in late.errors], late.written) == (["changed_meanwhile"], False)
     assert RegistryEntry.objects.get().note == "someone else's"
