@@ -572,3 +572,14 @@ def test_a_pattern_given_twice_counts_once(acme):
     assert not planned(acme, csv_row(first)).errors and not planned(acme, csv_row(again)).errors
     report = planned(acme, csv_row(" ".join(f"{HOST}/{n}" for n in range(101))))
     assert [e.code for e in report.errors] == ["too_many"]
+
+
+def test_keys_that_come_in_untried_are_told(do):
+    do(csv_row(f"{HOST}/a"), csv_row(f"{HOST}/b"), csv_row(f"{HOST}/c"))
+    other = {"secret_access_key": "b" * 40}
+    rows = [csv_row(f"{HOST}/a", **other), csv_row(f"{HOST}/new", **other), csv_row(f"{HOST}/b")]
+    off = csv_row(f"{HOST}/c", enabled="false", **other)
+    report = do(*rows, off, update=True)
+    assert report.written and report.untried == 1
+    assert report.advice == "1 key replaces another untried: verify its entry afterwards."
+    assert do(*rows, update=True).advice == ""
