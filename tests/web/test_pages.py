@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from django.contrib.auth.tokens import default_token_generator
 from django.core.cache import cache
 from django.test import RequestFactory
@@ -157,37 +156,6 @@ def test_list_has_pages(look, alice, make_entry) -> None:
     assert page.links["Next"] == "?q=repo&page=2"
     assert len(look(alice, LIST, q="repo", page="2").texts["tr"]) == 2
     assert "Page 2 of 2" in look(alice, LIST, page="99").text
-
-
-@pytest.mark.parametrize("address", ["/", "/organizations/acme/", LIST])
-def test_twice_as_many_need_as_many_queries(
-    address, client, alice, umbrella, gpu, make_entry, django_assert_num_queries
-) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    Membership.objects.create(organization=umbrella, user=alice, role="member")
-    client.force_login(alice)
-
-    def add(first: int, count: int) -> None:
-        old = timezone.now() - timedelta(days=91)
-        for n in range(first, first + count):
-            entry = make_entry([f"{HOST}/a{n}", f"{HOST}/b{n}"], environments=[gpu])
-            RegistryEntry.objects.filter(pk=entry.pk).update(status="failing", status_at=old)
-            Project.objects.create(name=f"p{n}", organization=gpu.organization)
-
-    def queries() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as found:
-            assert client.get(address).status_code == 200
-        return len(found)
-
-    add(0, 3)
-    few = queries()
-    add(3, 3)
-    assert queries() == few
-    assert few <= 14
 
 
 def test_entry(look, alice, bob, make_entry, actor) -> None:
