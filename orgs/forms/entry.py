@@ -301,7 +301,7 @@ class EntryForm(forms.ModelForm):
         """Whether what was typed may be saved: it's valid, and a key that replaces
         another works.
 
-        Asks the registry, up to 15 seconds, so never inside a transaction; once only.
+        Asks the registry the first time it's called, so not inside a transaction.
         """
         if self._proven is None:
             self._proven = self.is_valid() and self._key_works()

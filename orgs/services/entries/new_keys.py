@@ -57,8 +57,8 @@ def is_needed(
 def proof(entry: RegistryEntry, valid: ValidSpec, *, attended: bool) -> Proof:
     """Try the new credentials; raises `KeyFailed`, unattended only where they are refused.
 
-    Blocking for as long as the registry takes, `calls.NEW_KEY_SECONDS` at the longest, so
-    never inside a transaction.
+    Blocking while the registry is asked (`calls.NEW_KEY_SECONDS`), so never inside a
+    transaction: there it raises AssertionError.
     """
     host = valid.type.example_host(valid.patterns[0])
     try:
