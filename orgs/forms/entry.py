@@ -24,7 +24,7 @@ from orgs.services.entries import door, new_keys
 from orgs.services.entries.changing import ChangedMeanwhile, EntryChange
 from orgs.services.entries.validating import EntrySpec
 
-from .shown import Shown, ShownField, labels
+from .shown import Shown, ShownField, as_sent, labels
 
 FROM_PATTERN = "From the pattern"
 ANYWAY = "use_anyway"
@@ -234,7 +234,7 @@ class EntryForm(forms.ModelForm):
         }
         if "environments" in self.fields:
             typed["environments"] = sorted(e.pk for e in spec.environments)
-        return {name for name, value in typed.items() if value != was.values.get(name, "")}
+        return {name for name, value in typed.items() if value != as_sent(was.values.get(name, ""))}
 
     def clean(self) -> dict[str, Any]:
         try:

@@ -4,6 +4,7 @@ a person changed is written, and what others changed meanwhile is told."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,6 +99,12 @@ class ShownField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return False
+
+
+def as_sent(value: Any) -> Any:
+    """A value as a field of one line gives it back where nobody touched it: browsers drop
+    line breaks, Django the blanks at its ends. Scripts write notes of several lines."""
+    return re.sub(r"[\r\n]", "", value).strip() if isinstance(value, str) else value
 
 
 def labels(entry: RegistryEntry, was: Shown, names: list[str]) -> list[str]:

@@ -60,6 +60,15 @@ def test_nothing_typed_changes_nothing(client, face, shown) -> None:
     assert not AuditEvent.objects.filter(action="entry.updated").exists()
 
 
+def test_a_note_of_several_lines_stays_so(client, face, shown, others) -> None:
+    others(note=" two\nlines ")
+    now = client.get(face).context["form"]["shown"].value()
+    sent = shown | {"shown": now, "note": "twolines", "patterns": f"{HOST}/b/*"}
+    assert client.post(face, sent).status_code == 302
+    found = RegistryEntry.objects.get()
+    assert (found.note, found.pattern_texts) == (" two\nlines ", [f"{HOST}/b/*"])
+
+
 def test_what_others_changed_is_told_and_stays(client, face, shown, others, bob) -> None:
     others(enabled=False, environments=[])
     page = Page(client.post(face, shown | {"note": "typed"}))
