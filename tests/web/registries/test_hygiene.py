@@ -17,6 +17,7 @@ from orgs.models import AuditEvent, RegistryEntry
 from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
+from orgs.web.registries import listing
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import NEW, TYPED, Page, url
 
@@ -264,3 +265,9 @@ def test_what_cannot_be_copied(look, alice, bob, make_entry, umbrella) -> None:
     for copied in (str(theirs.pk), str(uuid4()), "nonsense", ""):
         assert look(alice, f"{NEW}?copy={copied}").status == 404
     assert look(bob, f"{NEW}?copy={theirs.pk}").status == 403
+
+
+def test_no_more_is_done_than_a_page_holds() -> None:
+    ids = [uuid4() for _ in range(listing.PAGE_SIZE + 1)]
+    assert listing._ids([*map(str, ids)]) == ids[:-1]
+    assert listing._ids(["x", str(ids[0])]) == ids[:1]
