@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices
+from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
@@ -155,6 +156,20 @@ def make_entry(acme: Organization, actor: Actor) -> Callable[..., RegistryEntry]
         return door.entry_create(organization=organization, actor=actor, spec=spec)
 
     return make
+
+
+def changed_to(spec: EntrySpec) -> EntryChange:
+    """The change that leaves nothing as it stands, but for a secret that is left out."""
+    return EntryChange(
+        registry_type=spec.registry_type,
+        patterns=spec.patterns,
+        config=spec.config,
+        secrets=spec.secrets,
+        environments=spec.environments,
+        enabled=spec.enabled,
+        note=spec.note,
+        whole=True,
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from orgs.sealed import NotSealed, Sealed, Unreadable, seal
 from orgs.services.bulk import rotation
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, changed_to
 
 pytestmark = pytest.mark.django_db
 
@@ -165,5 +165,5 @@ def test_an_unreadable_secret_can_be_entered_again(make_entry, actor):
         {"access_key_id": entry.config["access_key_id"]},
         {"secret_access_key": "b" * 40},
     )
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     assert revealed(entry) == "b" * 40

@@ -5,7 +5,7 @@ All writing goes through `services.entries`; here requests become specs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,6 +18,7 @@ from orgs.models import ApiToken, Environment, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries import door
+from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
 
 from . import schemas
@@ -87,7 +88,7 @@ def create(request: HttpRequest, given: schemas.CredentialsInput) -> Status:
     made = door.entry_create(
         organization=organization,
         actor=person_actor(request, token, organization),
-        spec=_spec(given, organization, {}),
+        spec=_spec(given, organization),
     )
     return Status(201, _shown(access.entry_in(organization, made.pk)))
 
@@ -104,7 +105,7 @@ def read(request: HttpRequest, entry_id: UUID) -> dict[str, Any]:
 @router.put(
     "/{uuid:entry_id}/",
     url_name="credential",
-    **_documented("update", 200, schemas.Credentials, FIELDS),
+    **_documented("update", 200, schemas.Credentials, FIELDS, "changed_meanwhile"),
 )
 def update(request: HttpRequest, entry_id: UUID, given: schemas.CredentialsInput) -> dict[str, Any]:
     """Configuration is replaced, but a secret left out stays; the rest stays where left out."""
@@ -114,7 +115,7 @@ def update(request: HttpRequest, entry_id: UUID, given: schemas.CredentialsInput
 @router.patch(
     "/{uuid:entry_id}/",
     url_name="credential",
-    **_documented("change", 200, schemas.Credentials, FIELDS),
+    **_documented("change", 200, schemas.Credentials, FIELDS, "changed_meanwhile"),
 )
 def change(
     request: HttpRequest, entry_id: UUID, given: schemas.CredentialsChange
@@ -174,40 +175,43 @@ def _change(
                 "owner",
             )
         )
-    same_type = given.type in {None, entry.registry_type}
-    kept = entry.config if same_type and (keep_configuration or given.configuration is None) else {}
     door.entry_update(
         entry=entry,
         actor=person_actor(request, token, organization),
-        spec=_spec(given, organization, kept, entry),
+        change=_asked(given, entry, whole=not keep_configuration),
     )
     return _shown(access.entry_in(organization, entry.pk))
 
 
-def _spec(
-    given: schemas.CredentialsChange,
-    organization: Organization,
-    kept: Mapping[str, str],
-    entry: RegistryEntry | None = None,
-) -> EntrySpec:
-    """What is asked for; from `entry` and its configuration `kept` what was left out."""
-    registry_type = given.type or (entry.registry_type if entry else "")
-    config, secrets = _configuration(registry_type, given.configuration or {})
-    patterns = _patterns(given)
-    if patterns is None:
-        patterns = entry.pattern_texts if entry else []
-    environments = entry.environments if entry else []
-    if given.environments is not None:
-        environments = _environments(organization, given.environments)
-    enabled, note = (entry.enabled, entry.note) if entry else (True, "")
+def _spec(given: schemas.CredentialsInput, organization: Organization) -> EntrySpec:
+    """A new entry as it is asked for."""
+    config, secrets = _configuration(given.type, given.configuration or {})
     return EntrySpec(
-        registry_type=registry_type,
-        patterns=patterns,
-        config={**kept, **config},
+        registry_type=given.type,
+        patterns=_patterns(given) or [],
+        config=config,
         secrets=secrets,
-        environments=environments,
-        enabled=enabled if given.enabled is None else given.enabled,
-        note=note if given.note is None else given.note,
+        environments=_environments(organization, given.environments) or [],
+        enabled=given.enabled is not False,
+        note=given.note or "",
+    )
+
+
+def _asked(given: schemas.CredentialsChange, entry: RegistryEntry, *, whole: bool) -> EntryChange:
+    """The fields given, and no other; `whole` where configuration is replaced."""
+    slug = given.type or entry.registry_type
+    config, secrets = _configuration(slug, given.configuration or {})
+    return EntryChange(
+        registry_type=given.type or None,
+        patterns=_patterns(given),
+        config=config,
+        secrets=secrets,
+        environments=_environments(entry.organization, given.environments),
+        enabled=given.enabled,
+        note=given.note,
+        whole=whole and given.configuration is not None,
+        made_for=slug if given.configuration else "",
+        made_from=given.updated_at,
     )
 
 
@@ -253,7 +257,12 @@ def _configuration(
     return config, {name: value for name, value in values.items() if known[name].secret}
 
 
-def _environments(organization: Organization, slugs: list[str]) -> list[Environment]:
+def _environments(
+    organization: Organization, slugs: Sequence[str] | None
+) -> list[Environment] | None:
+    """The organization's own of these; None where none are given. Raises `Refused`."""
+    if slugs is None:
+        return None
     own = {environment.slug: environment for environment in organization.environments.all()}
     if not set(slugs) <= own.keys():
         raise Refused(
@@ -278,5 +287,6 @@ def _shown(entry: RegistryEntry) -> dict[str, Any]:
         "enabled": entry.enabled,
         "environments": [environment.slug for environment in entry.environments],
         "note": entry.note,
+        "updated_at": entry.updated_at,
         "configuration": {"version": VERSION, **entry.config},
     }

@@ -2,9 +2,9 @@
 
 It is there for runaway loops, which would fill the audit log and crowd out other
 tenants; a fleet doesn't meet it. Its workers keep a login for up to ten minutes, so
-even ten thousand that share one token ask 17 times a second between them, and a
-burst in which thousands start at once fits in. Being counted per process, the
-limits are those below times the number of processes; no shared store is needed.
+even ten thousand that share one token ask 17 times a second between them, and
+`BURST` of them may start at once. Being counted per process, the limits are those
+below times the number of processes; no shared store is needed.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import BaseModel, Field, RootModel
+from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer, RootModel, WithJsonSchema
 
 from orgs.registries import codes
 from orgs.services.verification.outcomes import CODES
@@ -18,6 +18,12 @@ from .errors import FIELDS, status_of
 Format: TypeAlias = Literal["json", "docker-config", "helper", "k8s-secret"]
 # As far as databases count.
 OwnerId: TypeAlias = Annotated[int, Field(ge=1, lt=2**63, description="The organization's id.")]
+# With all its digits: it is given back to tell one moment from the next.
+UpdatedAt: TypeAlias = Annotated[
+    datetime,
+    PlainSerializer(lambda at: f"{at:%Y-%m-%dT%H:%M:%S.%f}Z", return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 Outcome: TypeAlias = Literal[CODES]  # type: ignore[valid-type]
 
 
@@ -171,6 +177,10 @@ class CredentialsChange(Given):
     configuration: Annotated[
         dict[str, str | None] | None, Field(description="The type's fields, as strings.")
     ] = None
+    updated_at: Annotated[
+        AwareDatetime | None,
+        Field(description="As answered; refused where the entry changed since (not on POST)."),
+    ] = None
 
 
 class CredentialsInput(CredentialsChange):
@@ -190,6 +200,7 @@ class Credentials(Schema):
     enabled: bool
     environments: list[str]
     note: str
+    updated_at: Annotated[UpdatedAt, Field(description="When it was changed last, in UTC.")]
     configuration: dict[str, str]
 
 

@@ -20,9 +20,11 @@ from orgs.registries.catalogue import BY_SLUG, TYPES, first
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
 from orgs.services.audit.events import Actor
-from orgs.services.entries import door
-from orgs.services.entries.new_keys import replacement_error
+from orgs.services.entries import door, new_keys
+from orgs.services.entries.changing import ChangedMeanwhile, EntryChange
 from orgs.services.entries.validating import EntrySpec
+
+from .shown import Shown, ShownField, as_sent, labels
 
 FROM_PATTERN = "From the pattern"
 NOTHING = "–"
@@ -107,6 +109,7 @@ class EntryForm(forms.ModelForm):
         self.organization = organization
         self.dropped: set[str] = set()
         self._proven: bool | None = None
+        self._proof: new_keys.Proof | None = None
         self.entry = self.instance if self.instance.pk and not self.instance._state.adding else None
         choices = [(t.slug, t.label) for t in TYPES]
         self.fields["registry_type"].choices = choices  # type: ignore[attr-defined]
@@ -121,6 +124,8 @@ class EntryForm(forms.ModelForm):
             )
         if self.entry is not None:
             self.fill_in(self.entry)
+            self.fields["shown"] = ShownField()
+            self.initial["shown"] = Shown.of(self.entry).written()
             if not (replace or self._asks_for_secret(self.entry, data or {})):
                 for secret in self.type.secret_fields:
                     del self.fields[secret.name]
@@ -215,9 +220,47 @@ class EntryForm(forms.ModelForm):
             note=given.get("note") or "",
         )
 
+    def _change(self, entry: RegistryEntry) -> EntryChange:
+        """What the person changed of what the form showed them; the rest isn't theirs."""
+        shown = self.cleaned_data.get("shown")
+        was = shown or Shown.of(entry)
+        spec, mine = self.spec(), self._mine(was)
+        retyped = "registry_type" in mine
+        config = {n: v for n, v in spec.config.items() if retyped or n in mine}
+        return EntryChange(
+            registry_type=spec.registry_type if retyped else None,
+            patterns=spec.patterns if "patterns" in mine else None,
+            config=config,
+            secrets=spec.secrets,
+            environments=spec.environments if "environments" in mine else None,
+            enabled=spec.enabled if "enabled" in mine else None,
+            note=spec.note if "note" in mine else None,
+            made_for=self.type.slug if config or any(spec.secrets.values()) else "",
+            made_from=shown.made_from if shown else None,
+        )
+
+    def _mine(self, was: Shown) -> set[str]:
+        """The fields that hold something else than was shown."""
+        spec = self.spec()
+        typed: dict[str, Any] = {
+            **spec.config,
+            "patterns": spec.patterns,
+            "registry_type": spec.registry_type,
+            "note": spec.note,
+            "enabled": spec.enabled,
+        }
+        if "environments" in self.fields:
+            typed["environments"] = sorted(e.pk for e in spec.environments)
+        return {name for name, value in typed.items() if value != as_sent(was.values.get(name, ""))}
+
     def clean(self) -> dict[str, Any]:
         try:
-            door.entry_validate(organization=self.organization, spec=self.spec(), entry=self.entry)
+            if self.entry is None:
+                door.entry_validate(organization=self.organization, spec=self.spec())
+            else:
+                door.change_validate(entry=self.entry, change=self._change(self.entry))
+        except ChangedMeanwhile:
+            self._tell_meanwhile()
         except Refused as refused:
             # A field that is wrong already looks empty to the service: once is enough.
             told = set(self.errors)
@@ -241,6 +284,27 @@ class EntryForm(forms.ModelForm):
             self._show(problem.field)
             self.add_error(problem.field if problem.field in self.fields else None, error)
 
+    def _tell_meanwhile(self) -> None:
+        """Say who changed what since the form was shown; it begins anew with what stands,
+        but for what its person changed."""
+        if self.entry is None:
+            raise AssertionError("Only an entry that stands can change.")
+        entry = RegistryEntry.objects.select_related("updated_by").get(pk=self.entry.pk)
+        was = self.cleaned_data.get("shown") or Shown.of(self.entry)
+        now = Shown.of(entry)
+        others, mine = was.differing(now), self._mine(was)
+        data: Any = self.data.copy()  # type: ignore[attr-defined]
+        data["shown"] = now.written()
+        for name in set(others) - mine - {"registry_type"}:
+            _put(data, name, now.values.get(name, ""))
+        self.data = data
+        names = ", ".join(labels(entry, was, others)) or "This entry"
+        what = f"{entry.updated_by or 'Someone'} changed this entry since you opened it: {names}."
+        fix = "What you typed is kept, the rest shows how it is now. Look it over and save again."
+        self.entry = self.instance = entry
+        self.refuse([Problem("changed_meanwhile", what, fix)])
+        self._drop_secrets()
+
     def _show(self, name: str | None) -> None:
         """Bring back the secret's field where the change turns out to need it."""
         if name not in self.fields and name in self.base_fields:
@@ -254,25 +318,27 @@ class EntryForm(forms.ModelForm):
         """Whether what was typed may be saved: it's valid, and a key that replaces
         another works.
 
-        Asks the registry, up to 15 seconds, so never inside a transaction; once only.
+        Asks the registry the first time it's called, so not inside a transaction.
         """
         if self._proven is None:
             self._proven = self.is_valid() and self._key_works()
         return self._proven
 
     def _key_works(self) -> bool:
-        if self.entry is None or self.cleaned_data.get(ANYWAY):
+        if self.entry is None:
             return True
-        failed = replacement_error(self.entry, self.spec())
-        if failed is None:
+        if self.cleaned_data.get(ANYWAY):
+            self._proof = new_keys.ANYWAY
             return True
-        what = "failed" if failed.refused else "couldn't be tested"
-        sentence = f"The new key {what}, so the old one stays in use. {failed.in_full}"
-        secret = self.type.secret_fields[0].name
-        self.add_error(secret, forms.ValidationError(sentence, code=failed.code))
-        self._drop_secrets()
-        self._offer_anyway()
-        return False
+        change = self._change(self.entry)
+        try:
+            self._proof = door.change_prove(entry=self.entry, change=change, attended=True)
+        except new_keys.KeyFailed as failed:
+            self.refuse([failed.in_full])
+            self._drop_secrets()
+            self._offer_anyway()
+            return False
+        return True
 
     @property
     def save_label(self) -> str:
@@ -290,11 +356,32 @@ class EntryForm(forms.ModelForm):
                 return door.entry_create(
                     organization=self.organization, actor=actor, spec=self.spec()
                 )
-            return door.entry_update(entry=self.entry, actor=actor, spec=self.spec())
+            return door.entry_update(
+                entry=self.entry,
+                actor=actor,
+                change=self._change(self.entry),
+                proof=self._proof,
+                attended=True,
+            )
+        except ChangedMeanwhile:
+            self._tell_meanwhile()
+            return None
         except Refused as refused:  # someone was faster
             self.refuse(refused.problems)
             self._drop_secrets()
             return None
+
+
+def _put(data: QueryDict, name: str, value: Any) -> None:
+    """Have the form hold a value as if it had been sent."""
+    if isinstance(value, bool):
+        data.setlist(name, ["on"] if value else [])
+    elif name == "patterns":
+        data[name] = "\n".join(value)
+    elif isinstance(value, list):
+        data.setlist(name, [str(one) for one in value])
+    else:
+        data[name] = value
 
 
 def _secrets_in(typed: Mapping[str, Any]) -> list[str]:

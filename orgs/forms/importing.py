@@ -158,7 +158,8 @@ def _keep_changes(rows: list[Outcome]) -> Callable[[Outcome], object]:
 
 
 def counts(report: Report) -> str:
-    return f"{report.created:,} new, {report.updated:,} changed, {report.unchanged:,} unchanged."
+    told = f"{report.created:,} new, {report.updated:,} changed, {report.unchanged:,} unchanged."
+    return f"{told} {report.advice}".strip()
 
 
 def errors_csv(organization: Organization, told: dict[str, Any]) -> StreamingHttpResponse:

@@ -104,7 +104,7 @@ def endpoint(service: Service, region: str, *, fips: bool = False, dual_stack: b
 
 
 def prepare(service: Service) -> None:
-    """Load what a call needs, which takes a processor a fifth of a second the first time."""
+    """Load what a call needs, which takes its time the first time."""
     with _preparing:  # once, not by all who come at the same moment
         _signing()
         _endpoints(service.name)
@@ -167,7 +167,7 @@ def _fault(answer: outbound.Answer, told: Any) -> Fault:
 
 @cache
 def _signing() -> tuple[Any, Any, Any]:
-    """Imported late, since they cost most commands a tenth of a second for nothing."""
+    """Imported late: most commands need none of it."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orgs.admin import entries as admin_entries
-from orgs.models import AuditEvent, Environment, Membership, Organization, Project, RegistryEntry
+from orgs.models import AuditEvent, RegistryEntry
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
-from tests.conftest import CANARY, HOST, make_user
+from tests.conftest import CANARY, HOST
 
 from .conftest import Page, at
 
@@ -213,60 +211,3 @@ def test_export_has_no_secret(stella, several) -> None:
     assert [row["type"] for row in rows] == ["aws-ecr", "aws-ecr-role", "docker"]
     assert rows[0]["access_key_id"] == "AKIAIOSFODNN7EXAMPLE" and rows[2]["username"] == "puller"
     assert not any(row["secret_access_key"] or row["password"] for row in rows)
-
-
-# --- with many --------------------------------------------------------------------
-
-
-def queries(client, address: str) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(address).status_code == 200
-    return len(captured)
-
-
-@pytest.mark.parametrize(
-    ("name", "query"),
-    [
-        ("registryentry_changelist", {}),
-        ("registryentry_changelist", {"q": "app aki"}),
-        ("registryentry_changelist", {"organization": "acme", "enabled__exact": "1"}),
-        ("organization_change", {}),
-        ("organization_changelist", {}),
-        ("membership_changelist", {}),
-        ("project_changelist", {}),
-        ("environment_changelist", {}),
-        ("user_changelist", {}),
-        ("auditevent_changelist", {}),
-        ("registryentry_change", {}),
-        ("registryentry_delete", {}),
-        ("organization_delete", {}),
-    ],
-)
-def test_as_many_queries_with_twice_as_much(name, query, stella, acme, make_entry, fill) -> None:
-    entry = make_entry()
-    pk = [entry.pk] if "registryentry_" in name else [acme.pk]
-    if "organization" in query:
-        query = {**query, "organization": acme.pk}
-    address = at(name, *([] if name.endswith("list") else pk), **query)
-    stella.get(address)  # content types are looked up once
-    fill(8)
-    some = queries(stella, address)
-    fill(16)
-    assert queries(stella, address) == some <= 16
-
-
-@pytest.fixture
-def fill(acme, make_entry) -> Callable[[int], None]:
-    made = iter(range(1000))
-
-    def more(count: int) -> None:
-        for n in (next(made) for _ in range(count)):
-            environment = Environment.objects.create(organization=acme, name=f"e{n}", slug=f"e{n}")
-            make_entry([f"{HOST}/app-{n}/*", f"{HOST}/b-{n}"], environments=[environment])
-            Membership.objects.create(
-                organization=acme, user=make_user(f"u{n}@example.com", "U"), role="member"
-            )
-            other = Organization.objects.create(name=f"o{n}", slug=f"o{n}")
-            Project.objects.create(name=f"p{n}", organization=other)
-
-    return more

@@ -12,7 +12,7 @@ from orgs.models import AuditEvent, Membership, Project, RegistryEntry, Repeat
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.tenancy import tokens
-from tests.conftest import HOST
+from tests.conftest import HOST, changed_to
 
 from .conftest import IMAGE, LOGIN, Api, refused
 
@@ -125,7 +125,7 @@ def test_then_it_works(report, role):
 def test_a_change_of_the_entry_forgets_it(report, role, actor):
     report("not_on_ec2")
     spec = EntrySpec("aws-ecr-role", [f"{HOST}/*"], {"role_name": "Other"})
-    changed = door.entry_update(entry=role, actor=actor, spec=spec)
+    changed = door.entry_update(entry=role, actor=actor, change=changed_to(spec))
     assert (changed.status, changed.status_reporter) == ("unverified", "")
 
 

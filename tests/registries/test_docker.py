@@ -15,7 +15,7 @@ from orgs.services.audit.events import Actor
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing
-from tests.conftest import CANARY
+from tests.conftest import CANARY, changed_to
 
 TYPE = DockerRegistry()
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -133,7 +133,7 @@ def change(entry, actor, **changes):
         "config": {"username": "robot"},
         **changes,
     }
-    return door.entry_update(entry=entry, actor=actor, spec=EntrySpec(**given))
+    return door.entry_update(entry=entry, actor=actor, change=changed_to(EntrySpec(**given)))
 
 
 def ask(project, image):

@@ -239,7 +239,7 @@ class BufferingWorker(ThreadWorker):
     # Bounds.
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """End those whose time is over; the loop calls it at least once a second."""
+        """End those whose time is over; the loop calls it each time round."""
         now = time.monotonic()
         if not force and now < self._swept + _SWEEP_SECONDS:
             return

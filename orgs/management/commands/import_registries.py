@@ -98,6 +98,8 @@ class Command(Base):
         if not report.written and report.created + report.updated:
             counts = f"Nothing was written, as asked. It would be: {counts}"
         self.stdout.write(f"{counts}. {report.rows:,} rows in {seconds:.1f} s.")
+        if report.advice:
+            self.stdout.write(report.advice)
 
 
 @contextmanager

@@ -51,8 +51,9 @@ class Report:
     """What became, or would become, of a file's rows.
 
     `written` only after an `apply` that wrote; with any error nothing is. `untold`
-    counts the errors beyond the first `MAX_TOLD`. Equal `fingerprint`s mean that
-    the same is done to the same.
+    counts the errors beyond the first `MAX_TOLD`, `untried` the keys that replace others
+    without having been tried (docs/decisions/0016). Equal `fingerprint`s mean that the same
+    is done to the same.
     """
 
     rows: int = 0
@@ -62,6 +63,7 @@ class Report:
     refused: int = 0
     errors: list[CellError] = field(default_factory=list)
     untold: int = 0
+    untried: int = 0
     fingerprint: str = ""
     written: bool = False
 
@@ -75,6 +77,15 @@ class Report:
         room = max(0, MAX_TOLD - len(errors))
         self.untold += len(self.errors[room:])
         self.errors = [*self.errors[:room], *errors]
+
+    @property
+    def advice(self) -> str:
+        """What to do about the keys that weren't tried; "" where there are none."""
+        if not self.untried:
+            return ""
+        if self.untried == 1:
+            return "1 key replaces another untried: verify its entry afterwards."
+        return f"{self.untried:,} keys replace others untried: verify their entries afterwards."
 
     def refuse_row(self, row: RowSpec) -> None:
         """Tell of a row; with `MAX_TOLD` told already, only its errors' number is known."""
@@ -165,6 +176,7 @@ def _run(
                 kind = judged.outcome.kind
                 setattr(report, kind, getattr(report, kind) + 1)
                 report.refuse_row(judged.row_spec)
+                report.untried += kind == "updated" and _replaces_a_key(judged)
                 if kind != "refused":
                     entry = judged.entry.pk if judged.entry else ""
                     digest.update(f"{report.rows} {kind} {entry} {judged.changes}\n".encode())
@@ -175,6 +187,12 @@ def _run(
     except BrokenFile as found:
         report.end(found.errors)
     report.fingerprint = digest.hexdigest()
+
+
+def _replaces_a_key(judged: _Judged) -> bool:
+    valid = judged.row_spec.found and judged.row_spec.found.valid
+    kept_type = "secret" in judged.changes and "type" not in judged.changes
+    return bool(kept_type and valid and valid.type.minted and judged.row_spec.spec.enabled)
 
 
 def _limited(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
@@ -194,7 +212,7 @@ def _write(organization: Organization, actor: Actor, chunk: Sequence[_Judged]) -
         if judged.outcome.kind == "created":
             new.append((judged.row_spec.spec, found.valid))
         elif judged.entry is not None and judged.changes:
-            changed[judged.entry.pk] = (judged.row_spec.spec, found.valid)
+            changed[judged.entry.pk] = (judged.row_spec.spec, found.valid, judged.changes)
     door.write_new(organization, actor, new)
     for entry in door.locked(list(changed)) if changed else []:
         door.write_change(entry, actor, *changed[entry.pk])

@@ -1,7 +1,8 @@
 """The one door for writing registry entries.
 
-Web form, Django admin, import and API all bring a `EntrySpec`; what is wrong with it
-comes back as `Refused` with every problem at once, and nothing is written.
+Web form, Django admin, import and API bring an `EntrySpec` for a new entry, an
+`EntryChange` for one that stands; what is wrong comes back as `Refused` with every problem
+at once, and nothing is written.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,17 +31,61 @@ from orgs.registries.problems import Refused
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event, record
 
+from . import new_keys
+from .changing import ChangedMeanwhile, EntryChange
 from .validating import EntrySpec, ValidSpec, conflicts, parse_patterns, secrets_of, validate_all
 
 # What a change of must raise credentials_version, and forgets the verification.
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
+# An entry may change while its new key is tried, so that it has to be tried again.
+TRIES = 3
 
 
-def entry_validate(
-    *, organization: Organization, spec: EntrySpec, entry: RegistryEntry | None = None
-) -> None:
-    """All that saving would refuse, as `Refused`; writes nothing."""
-    validate_all(organization, spec, entry)
+def entry_validate(*, organization: Organization, spec: EntrySpec) -> None:
+    """All that creating would refuse, as `Refused`; writes nothing."""
+    validate_all(organization, spec)
+
+
+def change_validate(*, entry: RegistryEntry, change: EntryChange) -> None:
+    """All that changing would refuse, but for a key that fails; writes nothing."""
+    _merged(entry, change)
+
+
+def change_prove(
+    *, entry: RegistryEntry, change: EntryChange, attended: bool = False
+) -> new_keys.Proof:
+    """The change's new key tried, or that there was none to try; raises `Refused`.
+
+    Blocking while the registry is asked, so never inside a transaction. Whoever writes
+    in one has the proof first; else `entry_update` sees to it.
+    """
+    if not any(change.secrets.values()):
+        return new_keys.NOTHING_TO_TRY
+    _, valid, found = _merged(entry, change)
+    if not new_keys.is_needed(entry, valid, found, attended=attended):
+        return new_keys.NOTHING_TO_TRY
+    return new_keys.proof(entry, valid, attended=attended)
+
+
+def _merged(
+    entry: RegistryEntry, change: EntryChange
+) -> tuple[EntrySpec, ValidSpec, dict[str, Any]]:
+    """What the entry is to be, and what that changes; raises `Refused`.
+
+    Late comers are told so before anything else, which may only follow from it; but
+    whoever repeats what stands was heard already.
+    """
+    try:
+        spec = change.on(entry)
+        valid = validate_all(entry.organization, spec, entry)
+    except Refused:
+        if change.is_late(entry):
+            raise ChangedMeanwhile from None
+        raise
+    found = changes(entry, spec, valid)
+    if found and change.is_late(entry):
+        raise ChangedMeanwhile
+    return spec, valid, found
 
 
 # --- writing ------------------------------------------------------------------
@@ -91,17 +136,31 @@ def write_new(
     return made
 
 
-def entry_update(*, entry: RegistryEntry, actor: Actor, spec: EntrySpec) -> RegistryEntry:
-    """Change an entry; repeating what stands changes nothing and tells nothing.
+def entry_update(
+    *,
+    entry: RegistryEntry,
+    actor: Actor,
+    change: EntryChange,
+    proof: new_keys.Proof | None = None,
+    attended: bool = False,
+) -> RegistryEntry:
+    """Change of an entry what is given, as it stands behind the lock; the rest stays.
 
-    Any change of type, configuration, secret or enabled raises
-    credentials_version and drops its cached logins in the same transaction.
+    Repeating what stands changes nothing and tells nothing. Any change of type,
+    configuration, secret or enabled raises credentials_version and drops its cached
+    logins in the same transaction. A new key is tried first, as `change_prove` has it;
+    `attended` where a person is there who can decide about one that can't be.
     """
-    with one_by_one(entry.organization):
-        (entry,) = locked([entry.pk])
-        valid = validate_all(entry.organization, spec, entry)
-        write_change(entry, actor, spec, valid)
-    return entry
+    for _ in range(1 if proof else TRIES):
+        given = proof or change_prove(entry=entry, change=change, attended=attended)
+        with one_by_one(entry.organization):
+            (entry,) = locked([entry.pk])
+            spec, valid, found = _merged(entry, change)
+            needed = new_keys.is_needed(entry, valid, found, attended=attended)
+            if not needed or given.covers(valid):
+                write_change(entry, actor, spec, valid, found)
+                return entry
+    raise ChangedMeanwhile
 
 
 def changes(entry: RegistryEntry, spec: EntrySpec, valid: ValidSpec) -> dict[str, Any]:
@@ -119,12 +178,12 @@ def changes(entry: RegistryEntry, spec: EntrySpec, valid: ValidSpec) -> dict[str
 
 
 def write_change(
-    entry: RegistryEntry, actor: Actor, spec: EntrySpec, valid: ValidSpec
-) -> dict[str, Any]:
-    """Write and tell what differs; already validated, and `locked` inside `one_by_one`."""
-    found = changes(entry, spec, valid)
+    entry: RegistryEntry, actor: Actor, spec: EntrySpec, valid: ValidSpec, found: dict[str, Any]
+) -> None:
+    """Write and tell the `changes` found; already validated, and `locked` inside
+    `one_by_one`."""
     if not found:
-        return found
+        return
     entry.registry_type = valid.type.slug
     entry.config = valid.config
     entry.enabled = spec.enabled
@@ -136,7 +195,6 @@ def write_change(
         IndexedPattern.objects.bulk_create(_rows(entry, valid, spec.environments))
         entry._prefetched_objects_cache = {}  # type: ignore[attr-defined]
     _save_change(entry, actor, "entry.updated", found)
-    return found
 
 
 def entry_set_enabled(*, entry: RegistryEntry, actor: Actor, enabled: bool) -> RegistryEntry:
@@ -278,7 +336,9 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
             at=None, steps=[], claim_id=None, claim_until=None
         )
     entry.updated_by = actor.user
-    entry.updated_at = database_now()
+    # Another one each time, also where the clock stood still between two.
+    now = database_now()
+    entry.updated_at = now if now != entry.updated_at else now + timedelta(microseconds=1)
     entry.save()
     record(
         actor=actor,

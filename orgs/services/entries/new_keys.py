@@ -1,30 +1,74 @@
-"""A new key is tried before it replaces one that works."""
+"""A new key is tried before it replaces one (docs/decisions/0016)."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+
 from orgs.models import RegistryEntry
-from orgs.registries.problems import Failed
+from orgs.registries.private import whole
+from orgs.registries.problems import Failed, Problem, Refused
 from orgs.services.upstream import calls
 
-from .validating import EntrySpec, validate
+from .validating import ValidSpec
 
 
-def replacement_error(entry: RegistryEntry, spec: EntrySpec) -> Failed | None:
-    """Why the spec's new secret shouldn't replace the entry's; None where it may.
+class KeyFailed(Refused):
+    """The new key was tried and isn't taken; the problem has the code of what happened.
+    `in_full` is the same for who sees private parts."""
 
-    Also where there is nothing to try: no new secret, another type than before, one
-    whose logins aren't minted here, or a disabled entry, which nobody relies on.
-    Raises `Refused` for what saving would refuse as well.
+    def __init__(self, failed: Failed, secret: str) -> None:
+        happened = "failed" if failed.refused else "couldn't be tested"
+        so = f"The new key {happened}, so the old one stays in use."
+        super().__init__(Problem(failed.code, f"{so} {failed.what}", failed.fix, secret))
+        self.in_full = replace(self.problem, what=f"{so} {whole(failed.told)}")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That these credentials may replace others: they were tried, or taken untried."""
+
+    config: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+    # Whatever they are: someone wants to «Use it anyway».
+    anyway: bool = False
+
+    def covers(self, valid: ValidSpec) -> bool:
+        return self.anyway or (self.config, self.secrets) == (valid.config, valid.secrets)
+
+
+ANYWAY = Proof({}, {}, anyway=True)
+NOTHING_TO_TRY = Proof({}, {})
+
+
+def is_needed(
+    entry: RegistryEntry, valid: ValidSpec, changes: Container[str], *, attended: bool
+) -> bool:
+    """Whether a proof is: a new key replaces another of an enabled entry of the same type,
+    whose logins are minted here. Unattended, only one that is known to work.
     """
-    if not (entry.enabled and spec.enabled and entry.registry_type == spec.registry_type):
-        return None
-    valid = validate(spec, entry)
-    if not (valid.type.minted and valid.secrets):
-        return None
+    return (
+        bool(valid.type.minted and valid.secrets)
+        and ("secret" in changes or "configuration" in changes)
+        and "type" not in changes
+        and entry.enabled
+        and "enabled" not in changes
+        and (attended or entry.status == RegistryEntry.Status.VERIFIED)
+    )
+
+
+def proof(entry: RegistryEntry, valid: ValidSpec, *, attended: bool) -> Proof:
+    """Try the new credentials; raises `KeyFailed`, unattended only where they are refused.
+
+    Blocking while the registry is asked (`calls.NEW_KEY_SECONDS`), so never inside a
+    transaction: there it raises AssertionError.
+    """
     host = valid.type.example_host(valid.patterns[0])
     try:
         with calls.looking(entry):
             calls.try_credentials(valid.type, valid.config, valid.secrets, host)
-    except Failed as error:
-        return error
-    return None
+    except Failed as failed:
+        # A script has nobody to ask, and its retries would wait on the cloud's outage.
+        if attended or failed.refused:
+            raise KeyFailed(failed, valid.type.secret_fields[0].name) from failed
+    return Proof(valid.config, valid.secrets)

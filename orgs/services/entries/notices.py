@@ -18,7 +18,7 @@ from orgs.registries.private import whole
 from orgs.registries.problems import Failed
 from orgs.services.tenancy import tallies
 
-# Seconds: a mail server that answers has taken it by then, and a slow one holds nobody up.
+# Seconds: a mail server that answers has taken it by then; a slow one is left to itself.
 PATIENCE = 1.0
 MOST = 20
 WINDOW = timedelta(hours=1)

@@ -1,6 +1,6 @@
 """Hashing passwords: costly by design, so it has places and a thread of its own.
 
-A hash takes the processor for a fifth of a second. It is done by one thread of each
+A hash takes the processor (0.2 s, measured on two cores). It is done by one thread of each
 process, at a low priority where the system knows one, so that workers' logins come
 first; a few may wait for it, and whoever finds no place is told so at once (`Full`).
 Every way to a hash goes through the hashers here (settings.PASSWORD_HASHERS).

@@ -40,7 +40,7 @@ from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
 
-CLAIM = timedelta(seconds=40)  # longer than verifying can take
+CLAIM = timedelta(seconds=40)  # more than the seconds below and a new key's together
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
@@ -102,7 +102,7 @@ def entry_verify(
     image: ImageReference | None = None,
     wait: float = 0.0,
 ) -> Report:
-    """Check the entry now, and store what came of it. Blocking: `upstream.NEW_KEY_SECONDS`
+    """Check the entry now, and store what came of it. Blocking: `calls.NEW_KEY_SECONDS`
     for the login, `REGISTRY_SECONDS` for the rest, and before that up to `wait` seconds
     while many others are checked.
 

@@ -15,7 +15,7 @@ from orgs.services.bulk.files import Rows
 from orgs.services.bulk.importing import apply, plan
 from orgs.services.entries import door, validating
 from orgs.services.entries.validating import EntrySpec
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, changed_to
 
 pytestmark = pytest.mark.django_db
 
@@ -334,7 +334,7 @@ def test_what_was_planned_is_what_is_done_or_nothing(acme, actor, make_entry):
     work = {"organization": acme, "rows": Rows(csv_file(csv_row(note="x")), "csv")}
     planned = plan(**work, update=True)
     spec = EntrySpec("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, note="someone else's")
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     late = apply(actor=actor, update=True, expected=planned.fingerprint, **work)
     assert ([error.code for error in late.errors], late.written) == (["changed_meanwhile"], False)
     assert RegistryEntry.objects.get().note == "someone else's"
@@ -572,3 +572,14 @@ def test_a_pattern_given_twice_counts_once(acme):
     assert not planned(acme, csv_row(first)).errors and not planned(acme, csv_row(again)).errors
     report = planned(acme, csv_row(" ".join(f"{HOST}/{n}" for n in range(101))))
     assert [e.code for e in report.errors] == ["too_many"]
+
+
+def test_keys_that_come_in_untried_are_told(do):
+    do(csv_row(f"{HOST}/a"), csv_row(f"{HOST}/b"), csv_row(f"{HOST}/c"))
+    other = {"secret_access_key": "b" * 40}
+    rows = [csv_row(f"{HOST}/a", **other), csv_row(f"{HOST}/new", **other), csv_row(f"{HOST}/b")]
+    off = csv_row(f"{HOST}/c", enabled="false", **other)
+    report = do(*rows, off, update=True)
+    assert report.written and report.untried == 1
+    assert report.advice == "1 key replaces another untried: verify its entry afterwards."
+    assert do(*rows, update=True).advice == ""

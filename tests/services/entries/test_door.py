@@ -12,7 +12,7 @@ from orgs.models import AuditEvent, CachedLogin, IndexedPattern, RegistryEntry
 from orgs.registries.problems import Refused
 from orgs.services.entries import door, validating
 from orgs.services.entries.validating import EntrySpec
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, changed_to
 
 pytestmark = pytest.mark.django_db
 
@@ -214,7 +214,7 @@ def _cached(entry):
 def test_credentials_version_rises_with_credentials_only(make_entry, actor, changes, rises):
     entry = make_entry()
     _cached(entry)
-    changed = door.entry_update(entry=entry, actor=actor, spec=spec(**changes))
+    changed = door.entry_update(entry=entry, actor=actor, change=changed_to(spec(**changes)))
     assert changed.credentials_version == (2 if rises else 1)
     assert CachedLogin.objects.exists() is not rises
 
@@ -222,7 +222,7 @@ def test_credentials_version_rises_with_credentials_only(make_entry, actor, chan
 def test_repeating_what_stands_changes_nothing(make_entry, actor):
     entry = make_entry()
     before = AuditEvent.objects.count()
-    door.entry_update(entry=entry, actor=actor, spec=spec())
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec()))
     assert AuditEvent.objects.count() == before
     assert RegistryEntry.objects.get().updated_at == entry.updated_at
 
@@ -230,7 +230,7 @@ def test_repeating_what_stands_changes_nothing(make_entry, actor):
 def test_an_event_tells_before_and_after_but_no_secret(make_entry, actor):
     entry = make_entry()
     new = spec(note="for the ML team", secrets={"secret_access_key": "b" * 40})
-    door.entry_update(entry=entry, actor=actor, spec=new)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(new))
     event = AuditEvent.objects.get(action="entry.updated")
     assert event.properties == {"changes": {"note": ["", "for the ML team"], "secret": "changed"}}
 
@@ -241,22 +241,22 @@ def test_a_blank_secret_is_kept_only_with_its_key_and_partition(make_entry, acto
     other_cloud = spec(patterns=["123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/*"], secrets={})
     for given in (other_key, other_cloud):
         with pytest.raises(Refused) as refused:
-            door.entry_update(entry=entry, actor=actor, spec=given)
+            door.entry_update(entry=entry, actor=actor, change=changed_to(given))
         assert codes(refused) == {"secret_required"}
     other_region = spec(patterns=["123456789012.dkr.ecr.eu-west-1.amazonaws.com/*"], secrets={})
-    changed = door.entry_update(entry=entry, actor=actor, spec=other_region)
+    changed = door.entry_update(entry=entry, actor=actor, change=changed_to(other_region))
     assert door._revealed(changed) == {"secret_access_key": CANARY}
 
 
 def test_changing_the_type_erases_the_old_secret_and_keeps_the_id(make_entry, actor):
     entry = make_entry()
     role = spec(registry_type="aws-ecr-role", config={"role_name": "Worker"}, secrets={})
-    changed = door.entry_update(entry=entry, actor=actor, spec=role)
+    changed = door.entry_update(entry=entry, actor=actor, change=changed_to(role))
     stored = RegistryEntry.objects.get()
     assert (stored.pk, stored.secrets, stored.registry_type) == (entry.pk, None, "aws-ecr-role")
     assert stored.config == {"role_name": "Worker", "region": "us-east-1"}
     with pytest.raises(Refused) as refused:
-        door.entry_update(entry=changed, actor=actor, spec=spec(secrets={}))
+        door.entry_update(entry=changed, actor=actor, change=changed_to(spec(secrets={})))
     assert codes(refused) == {"secret_required"}
 
 
@@ -289,5 +289,5 @@ def test_an_event_that_cannot_be_written_undoes_the_change(make_entry, actor, mo
 
     monkeypatch.setattr(door, "record", fail)
     with pytest.raises(IntegrityError):
-        door.entry_update(entry=entry, actor=actor, spec=spec(note="x"))
+        door.entry_update(entry=entry, actor=actor, change=changed_to(spec(note="x")))
     assert RegistryEntry.objects.get().note == ""

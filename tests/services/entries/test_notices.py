@@ -20,7 +20,7 @@ from orgs.services.logins import issuing, minting
 from orgs.services.tenancy import tallies
 from orgs.services.upstream import calls
 from orgs.services.verification import outcomes, verifying
-from tests.conftest import CANARY, HOST, make_user
+from tests.conftest import CANARY, HOST, changed_to, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,12 +107,12 @@ def test_a_mend_by_edit_is_told_once_it_works(aws, entry, verify, actor, mailout
     aws.remove_policy("valohai")
     verify(entry)
     spec = EntrySpec("aws-ecr", [f"{HOST}/*"], dict(entry.config), {}, note="looked at")
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     key_id, secret = aws.create_user("second", aws.policy())
     spec = EntrySpec(
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": key_id}, {"secret_access_key": secret}
     )
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     assert len(mailoutbox) == 1
     verify(entry)
     assert [mail.subject for mail in mailoutbox[1:]] == [f"{HOST}/* works again"]

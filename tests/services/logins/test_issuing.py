@@ -16,7 +16,7 @@ from orgs.services.audit import events
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing, minting
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, changed_to
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -301,7 +301,7 @@ def test_an_edit_during_a_refresh_never_brings_the_old_login_back(aws, entry, as
         config={"access_key_id": new_key[0]},
         secrets={"secret_access_key": new_key[1]},
     )
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     assert not CachedLogin.objects.exists()
     minting.background.drain()
     assert not CachedLogin.objects.filter(login__isnull=False).exists()

@@ -22,7 +22,7 @@ from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
 from orgs.services.verification import verifying
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, changed_to
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
 
@@ -261,7 +261,7 @@ def test_a_result_of_what_the_entry_was_is_not_written(aws, entry, actor):
         "aws-ecr", [f"{HOST}/*"], {"access_key_id": "AKIAI44QH8DHBEXAMPLE"},
         {"secret_access_key": CANARY},
     )  # fmt: skip
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     for status in ("failing", "verified"):
         status_mark(stale, status, Failed("access_denied", "No.", "Do."))
     entry.refresh_from_db()
@@ -350,7 +350,7 @@ def test_a_change_meanwhile_is_not_written_over(aws, entry, verify, actor, monke
 def test_an_edit_forgets_the_steps_but_not_the_image(ecr, entry, verify, actor):
     verify(entry, IMAGE)
     spec = EntrySpec("aws-ecr", [f"{HOST}/my-ml-image"], dict(entry.config))
-    door.entry_update(entry=entry, actor=actor, spec=spec)
+    door.entry_update(entry=entry, actor=actor, change=changed_to(spec))
     assert verifying.newest(entry, private=True) == (None, IMAGE)
 
 

