@@ -106,7 +106,7 @@ def _invalid_image(request: HttpRequest, refused: Any) -> JsonResponse:
 
 def _refused(request: HttpRequest, refused: Any) -> JsonResponse:
     """Every problem, at the field it belongs to; one that is the whole answer, as that."""
-    if not codes.of(refused.code).field:
+    if refused.problem.field is None and not codes.of(refused.code).field:
         return answer(request, refused.code, str(refused.problem))
     return field_errors((_FIELDS.get(p.field, p.field), p.code, str(p)) for p in refused.problems)
 

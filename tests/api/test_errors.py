@@ -127,6 +127,9 @@ def test_a_refusal_that_no_field_has_is_the_whole_answer(rf):
     answer = errors._refused(rf.get("/api/v0/x"), refusal)
     told = {"code": "changed_meanwhile", "detail": "It was changed. Read it again."}
     assert (answer.status_code, json.loads(answer.content)) == (409, told)
+    at_a_field = Refused(Problem("invalid_key", "It failed.", "", "secret_access_key"))
+    answer = errors._refused(rf.get("/api/v0/x"), at_a_field)
+    assert (answer.status_code, set(json.loads(answer.content))) == (400, {"secret_access_key"})
 
 
 def test_openapi_lists_every_address(document):
