@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from orgs.admin import entries as admin_entries
 from orgs.models import AuditEvent, RegistryEntry
@@ -103,8 +103,8 @@ def test_search(shown, several, words, found) -> None:
 def test_filters(shown, several, query, found) -> None:
     entry = RegistryEntry.objects
     entry.filter(pk=several["vision"].pk).update(status="failing")
-    entry.filter(pk=several["speech"].pk).update(created_at=timezone.now() - OLD)
-    entry.filter(pk=several["umbrella"].pk).update(secrets_changed_at=timezone.now() - OLD)
+    entry.filter(pk=several["speech"].pk).update(created_at=Now() - OLD)
+    entry.filter(pk=several["umbrella"].pk).update(secrets_changed_at=Now() - OLD)
     assert shown(**query) == found
 
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils import timezone
 
 from orgs.models import AuditEvent, ImportDraft, Membership, Organization, RegistryEntry, User
 from orgs.services.bulk import drafts
@@ -157,9 +157,9 @@ def test_more_rows_than_may_be(choose, see, monkeypatch) -> None:
 def test_an_expired_preview(choose, see, stella) -> None:
     address = choose(table(row()))
     data = fingerprint(see(address))
-    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE + timedelta(seconds=30))
+    ImportDraft.objects.update(created_at=Now() - drafts.LIFE + timedelta(seconds=30))
     assert see(address).status == 200
-    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE)
+    ImportDraft.objects.update(created_at=Now() - drafts.LIFE)
     for answer in (
         stella.post(address, data, follow=True),
         stella.get(address, follow=True),

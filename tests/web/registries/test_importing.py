@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, ImportDraft, Membership, RegistryEntry
 from orgs.services.bulk import drafts, rotation
@@ -223,9 +223,9 @@ def test_confirming_a_file_with_errors_writes_nothing(choose, client) -> None:
 def test_an_expired_preview(choose, look, client, alice) -> None:
     address = choose(table(row()))
     fingerprint = look(alice, address).fields["fingerprint"]["value"]
-    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE + timedelta(seconds=30))
+    ImportDraft.objects.update(created_at=Now() - drafts.LIFE + timedelta(seconds=30))
     assert look(alice, address).status == 200
-    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE)
+    ImportDraft.objects.update(created_at=Now() - drafts.LIFE)
     for page in (
         Page(client.post(address, {"fingerprint": fingerprint}, follow=True)),
         Page(client.get(address, follow=True)),
@@ -294,7 +294,7 @@ def test_drafts_are_dropped_and_resealed(choose, acme, alice, bob, settings) -> 
     old = drafts.draft_store(
         organization=acme, user=bob, file_name="o", format="csv", content=b"x", update=False
     )
-    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE)
+    ImportDraft.objects.update(created_at=Now() - drafts.LIFE)
     choose(table(row()))
     assert not ImportDraft.objects.filter(pk=old.pk).exists()
     draft = ImportDraft.objects.get()
@@ -312,7 +312,7 @@ def test_pruning_drops_previews_that_nobody_came_back_to(choose) -> None:
     choose(table(row()))
     call_command("prune_audit_log", stdout=io.StringIO())
     assert ImportDraft.objects.exists()
-    ImportDraft.objects.update(created_at=timezone.now() - drafts.LIFE)
+    ImportDraft.objects.update(created_at=Now() - drafts.LIFE)
     call_command("prune_audit_log", stdout=io.StringIO())
     assert not ImportDraft.objects.exists()
 
