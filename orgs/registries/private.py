@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-# Two letters without a meaning (Unicode, «Private Use Area»), which nobody writes.
+# Two letters without a meaning (Unicode, «Private Use Area»), which no cloud writes.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 # One that was cut off before its end is private to the end.
 _PART = re.compile(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}?")
@@ -25,7 +25,8 @@ def private(part: str) -> str:
 
 def public(sentence: str) -> str:
     """The sentence for everyone, without its private parts."""
-    return _PART.sub("", sentence) if _OPEN in sentence else sentence
+    # A mark alone is a registry's own; it hides nothing, but nobody reads it.
+    return _PART.sub("", sentence).replace(_CLOSE, "")
 
 
 def whole(sentence: str) -> str:

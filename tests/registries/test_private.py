@@ -45,3 +45,10 @@ def test_sentences_of_before_there_were_marks(code) -> None:
     assert stored(SENTENCE, code, private=False) == public(SENTENCE)
     assert stored(marked("The registry says no."), code, private=False) == "The registry says no."
     assert stored("No entry serves it.", "no_match", private=False) == "No entry serves it."
+
+
+def test_marks_that_are_not_ours_are_shown_to_nobody() -> None:
+    begins, ends = private("")
+    for odd in (f"a{ends}b", f"{ends}a{private(KEY)}b{ends}", f"a{ends}b{begins}{KEY}"):
+        assert public(odd).isprintable() and whole(odd).isprintable()
+        assert KEY not in public(odd)
