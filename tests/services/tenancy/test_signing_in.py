@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +80,9 @@ def test_unknown_and_known_are_told_and_treated_alike(alice, hashed):
         for n in range(MOST + 2):
             with CaptureQueriesContext(connection) as queries:
                 found = refusal(email, address=f"198.51.100.{n}")
-            told[email].append((str(found), found.code, len(queries)))
+            # without the time of day: a minute may end between the first account and the second
+            said = re.sub(r"\b\d\d:\d\d UTC", "… UTC", str(found))
+            told[email].append((said, found.code, len(queries)))
             assert len(hashed) == min(n + 1, MOST)
         hashed.clear()
     first, second = told.values()
