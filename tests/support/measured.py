@@ -29,11 +29,12 @@ def read(name: str, content: bytes) -> dict[str, Any]:
     from orgs.services.bulk.files import rows as bounds
     from orgs.services.bulk.files.rows import MAX_ROWS, BrokenFile
     from orgs.services.bulk.files.valohai_yaml import read_images
-    from orgs.services.bulk.importing import PLACES_A_ROW
+    from orgs.services.bulk.importing import CHUNK, MAX_ERRORS, MAX_TOLD, PLACES_A_ROW, Report
     from orgs.services.bulk.reading import SpecReader
 
     told: list[tuple[str, str]] = []
     rows = lookups = 0
+    report = Report()
 
     def counted(*args: Any, **rest: Any) -> list[str]:
         nonlocal lookups
@@ -52,10 +53,12 @@ def read(name: str, content: bytes) -> dict[str, Any]:
     try:
         for row in Rows(io.BytesIO(content), name.rpartition(".")[2]):
             rows += 1
-            told += [(error.code, str(error)) for error in reader.read(row).errors()]
-            told = told[:20]
+            report.refuse_row(reader.read(row))
+            if rows % CHUNK == 0 and report.untold > MAX_ERRORS - MAX_TOLD:
+                break  # as import does: what follows isn't looked at
     except BrokenFile as broken:
-        told += [(error.code, str(error)) for error in broken.errors]
+        report.end(broken.errors)
+    told += [(error.code, str(error)) for error in report.errors[:20] + report.errors[-20:]]
     return {"rows": rows, "lookups": lookups, "told": told}
 
 

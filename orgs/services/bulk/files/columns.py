@@ -6,7 +6,7 @@ They follow from the registry types' own fields, so a new type brings its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -200,17 +200,16 @@ def _repeated(words: Sequence[str], cell: str, length: int) -> set[str]:
     length = min(length, len(cell))
     if length < 4:
         return set()
-    # What is repeated holds one of the cell's blocks of half its length whole: that rules most
-    # long cells out in a sixth of the time.
+    # What is repeated holds one of the cell's blocks of half its length whole, so only what
+    # stands around such blocks is looked at letter by letter.
     block = (length + 1) // 2
-    if _windows(words, block).isdisjoint(
-        cell[at : at + block] for at in range(0, len(cell) - block + 1, block)
-    ):
+    told = _windows(words, block)
+    found = [at for at in range(0, len(cell) - block + 1, block) if cell[at : at + block] in told]
+    if not found:
         return set()
-    told = _windows(words, length)
-    pieces = (cell[at : at + length] for at in range(len(cell) - length + 1))
-    return {piece for piece in pieces if piece in told}
+    around = {cell[max(0, at + block - length) : at + length] for at in found}
+    return _windows(around, length) & _windows(words, length)
 
 
-def _windows(words: Sequence[str], length: int) -> set[str]:
+def _windows(words: Collection[str], length: int) -> set[str]:
     return {text[at : at + length] for text in words for at in range(len(text) - length + 1)}
