@@ -11,7 +11,7 @@ from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 
-from .limits import buckets
+from . import limits
 
 
 class AnyTokenAuth(APIKeyHeader):
@@ -57,7 +57,7 @@ class ApiTokenAuth(AnyTokenAuth):
 
 
 def _limit(token: tokens.AnyToken) -> None:
-    seconds = buckets.wait(token.key_id)
+    seconds = limits.buckets.wait(token.key_id)
     if seconds:
         raise Failed(
             "rate_limited",
@@ -68,8 +68,7 @@ def _limit(token: tokens.AnyToken) -> None:
 
 
 def worker_actor(request: HttpRequest, token: WorkerToken) -> Actor:
-    address = source_address(request)
-    return Actor(f"worker {token.name}", source_address=address, token=token.begins_with)
+    return tokens.worker_actor(token.name, token.key_id, source_address(request))
 
 
 def person_actor(request: HttpRequest, token: ApiToken, organization: Organization) -> Actor:

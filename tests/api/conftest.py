@@ -10,7 +10,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from orgs.api import authentication, limits
+from orgs.api import limits
 from orgs.models import Organization, Project, RegistryEntry
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
@@ -22,7 +22,7 @@ LOGIN = "/api/v0/docker-login/"
 
 @pytest.fixture(autouse=True)
 def full_buckets(monkeypatch) -> None:
-    monkeypatch.setattr(authentication, "buckets", limits.Buckets())
+    monkeypatch.setattr(limits, "buckets", limits.Buckets())
 
 
 class Api:

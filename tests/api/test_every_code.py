@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from orgs.admin.organizations import ProjectForm
-from orgs.api import authentication, limits
+from orgs.api import limits
 from orgs.forms.importing import UploadForm
 from orgs.models import AuditEvent, Organization, Project, WorkerToken
 from orgs.registries import codes
@@ -148,7 +148,7 @@ def _wrong_secret(door: Door) -> HttpResponse:
 
 
 def _too_often(door: Door) -> HttpResponse:
-    door.patch.setattr(authentication, "buckets", limits.Buckets(rate=0.5, burst=0))
+    door.patch.setattr(limits, "buckets", limits.Buckets(rate=0.5, burst=0))
     return door.ask()
 
 
@@ -169,10 +169,10 @@ def _no_room(door: Door) -> HttpResponse:
 def _no_event(door: Door) -> HttpResponse:
     door.fixture("entry")
 
-    def fail(**kwargs: Any) -> None:
+    def fail(found: Any) -> None:
         raise DatabaseError("disk full")
 
-    door.patch.setattr(events, "record", fail)
+    door.patch.setattr(events, "insert", fail)
     return door.ask()
 
 

@@ -20,7 +20,7 @@ from django.core.management import call_command
 from django.http import QueryDict
 
 from orgs import checks
-from orgs.api import authentication, limits
+from orgs.api import limits
 from orgs.forms.entry import entry_form
 from orgs.models import AuditEvent, ImportDraft, RegistryEntry
 from orgs.registries import catalogue, codes
@@ -161,7 +161,7 @@ def toy(monkeypatch, tmp_path):
     guide._read_once.cache_clear()
     # A process of its own would find the line in the catalogue's file.
     monkeypatch.setattr(apart, "_run", lambda *given: b"".join(reader.told(*given)))
-    monkeypatch.setattr(authentication, "buckets", limits.Buckets())
+    monkeypatch.setattr(limits, "buckets", limits.Buckets())
     yield
     guide._read_once.cache_clear()
 

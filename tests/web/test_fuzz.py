@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fuzz import requests as fuzzed
 from fuzz.requests import PARAMETERS, Place, Sent
 from fuzz.world import World, nobody_answers
-from orgs.api import authentication, limits
+from orgs.api import limits
 from tests.support import PROJECT_ROOT
 
 # Enough that every kind of value meets every address within a minute for all.
@@ -35,7 +35,7 @@ ENDS = re.compile("delete|revoke|change|edit|able|selected|preview|out|password|
 def world(django_db_setup, django_db_blocker) -> Iterator[World]:
     """Committed rows for the whole module: views that ask registries stand no transaction."""
     with django_db_blocker.unblock(), nobody_answers(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(authentication, "buckets", limits.Buckets(rate=1e9, burst=1e9))
+        patch.setattr(limits, "buckets", limits.Buckets(rate=1e9, burst=1e9))
         yield World().build()
         call_command("flush", interactive=False, verbosity=0)
 

@@ -31,13 +31,13 @@ def as_json(answer: Answer) -> dict[str, Any]:
         }
     else:
         shape |= {"role_name": login.role_name, "region": login.region}
-    entry = answer.entry
+    served = answer.served
     return shape | {
         "refresh_at": _utc(answer.refresh_at),
         "entry": {
-            "id": str(entry.pk),
-            "type": entry.registry_type,
-            "image_pattern": answer.pattern,
+            "id": str(served.entry_id),
+            "type": served.registry_type,
+            "image_pattern": served.pattern,
         },
     }
 
@@ -96,7 +96,7 @@ def _docker_login(answer: Answer) -> DockerLogin:
         return answer.login
     raise Failed(
         "instance_role_format",
-        f"{answer.pattern} is served by the worker's own role {answer.login.role_name}, "
+        f"{answer.served.pattern} is served by the worker's own role {answer.login.role_name}, "
         "and only a worker can log in with that.",
         "Use the helper docker-credential-valohai on the worker, or ask for the format json.",
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from django.db import DatabaseError, transaction
 from django.db.models import Q
@@ -18,7 +20,14 @@ from django.utils import timezone
 from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries import codes
 from orgs.registries.problems import Failed, Refused
-from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, Travel
+from orgs.registries.types import (
+    Ask,
+    Config,
+    DockerLogin,
+    InstanceRoleLogin,
+    RegistryType,
+    Travel,
+)
 from orgs.services.audit import events, repeats
 from orgs.services.entries.validating import type_of
 
@@ -27,6 +36,15 @@ from .resolve import Served, Wanted, require
 
 REFRESH_AT_MOST = timedelta(minutes=10)
 USED_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class ServedBy:
+    """The entry that a login is of, its type's slug, and which of its patterns, as given."""
+
+    entry_id: UUID
+    registry_type: str
+    pattern: str
 
 
 @dataclass(frozen=True)
@@ -39,8 +57,7 @@ class Answer:
     login: DockerLogin | InstanceRoleLogin = field(repr=False)
     server: str
     refresh_at: datetime
-    entry: RegistryEntry
-    pattern: str
+    served: ServedBy
 
     @property
     def kind(self) -> str:
@@ -80,12 +97,18 @@ def login_for(
         raise
     except DatabaseError:
         # Not even the lease can be taken: nothing was asked of the registry.
-        raise _no_event() from None
+        raise no_event() from None
     _record_login(project, image, actor, environment, served)
-    now = timezone.now()
+    return answer(login, image, _served_by(served), timezone.now())
+
+
+def answer(
+    login: DockerLogin | InstanceRoleLogin, image: Wanted, served: ServedBy, now: datetime
+) -> Answer:
+    """A login as it leaves now."""
     expires_at = login.expires_at if isinstance(login, DockerLogin) else None
     ends = [now + REFRESH_AT_MOST] + ([expires_at] if expires_at else [])
-    return Answer(login, image.written_server, min(ends), served.entry, served.pattern)
+    return Answer(login, image.written_server, min(ends), served)
 
 
 def _obtain(
@@ -126,15 +149,23 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
         raise Failed("entry_unusable", told.what, told.fix) from None
     if registry_type.minted:
         return minting.minted_login(entry, image.host)
+    secrets = minting.revealed(entry)
+    return unminted_login(registry_type, entry.config, secrets, served.authority, image), False
+
+
+def unminted_login(
+    registry_type: RegistryType, config: Config, secrets: Config, authority: str, image: Wanted
+) -> DockerLogin | InstanceRoleLogin:
+    """The login that is stored, or the worker's to complete: nothing is called for it.
+    `authority` is that of the pattern which serves; raises `Failed`."""
     if registry_type.travel is Travel.STATIC:
-        _require_own_host(served, image)
-    # Nothing is called for these: the login is stored, or the worker's to complete.
-    return registry_type.login(entry.config, minting.revealed(entry), Ask(image.host, 0.0)), False
+        _require_own_host(authority, image)
+    return registry_type.login(config, secrets, Ask(image.host, 0.0))
 
 
-def _require_own_host(served: Served, image: Wanted) -> None:
+def _require_own_host(authority: str, image: Wanted) -> None:
     """A secret that goes to the host goes to one that the entry names in full (rule 5)."""
-    if image.authority != served.authority:
+    if image.authority != authority:
         raise Failed(
             "entry_unusable",
             f"The entry doesn't name {image.authority} in full, so its secret doesn't go there.",
@@ -164,25 +195,50 @@ def _record_login(
     served: Served,
 ) -> None:
     """Commit the event; a login without one isn't given."""
-    entry = served.entry
+    told = issued(
+        actor=actor,
+        organization=project.organization,
+        project=project,
+        image=image,
+        environment=environment.slug if environment else "",
+        served=_served_by(served),
+    )
     try:
         with transaction.atomic():
-            events.record(
-                actor=actor,
-                action="login.issued",
-                organization=project.organization,
-                project=project,
-                subject_id=entry.pk,
-                subject=str(image),
-                code="ok",
-                properties=_properties(served.pattern, environment),
-            )
-            _mark_used(entry)
+            events.insert(events.event(**told))
+            _mark_used(served.entry)
     except DatabaseError:
-        raise _no_event() from None
+        raise no_event() from None
 
 
-def _no_event() -> Failed:
+def _served_by(served: Served) -> ServedBy:
+    return ServedBy(served.entry.pk, served.entry.registry_type, served.pattern)
+
+
+def issued(
+    *,
+    actor: events.Actor,
+    organization: Organization | None,
+    project: Project,
+    image: Wanted,
+    environment: str,
+    served: ServedBy,
+) -> dict[str, Any]:
+    """The event of a login that is given, as `events.event` takes it."""
+    return {
+        "actor": actor,
+        "action": "login.issued",
+        "organization": organization,
+        "project": project,
+        "subject_id": served.entry_id,
+        "subject": str(image),
+        "code": "ok",
+        "properties": _properties(served.pattern, environment),
+    }
+
+
+def no_event() -> Failed:
+    """What is told where a login has no event, and isn't given."""
     return Failed(
         "audit_unavailable",
         "The audit log can't be written, and no login is given without its event.",
@@ -215,7 +271,9 @@ def record_refusal(
         subject=str(image or ""),
         code=error.code,
         properties={
-            **_properties(served.pattern if served else "", environment),
+            **_properties(
+                served.pattern if served else "", environment.slug if environment else ""
+            ),
             "reason": error.told[:500],
         },
     )
@@ -226,14 +284,19 @@ def record_refusal(
         pass
 
 
-def _properties(pattern: str, environment: Environment | None) -> dict[str, str]:
-    known = {"pattern": pattern, "environment": environment.slug if environment else ""}
+def _properties(pattern: str, environment: str) -> dict[str, str]:
+    known = {"pattern": pattern, "environment": environment}
     return {name: value for name, value in known.items() if value}
+
+
+def used_lately(last_used_at: datetime | None, now: datetime) -> bool:
+    """Whether that needs no note."""
+    return last_used_at is not None and abs(now - last_used_at) <= USED_EVERY
 
 
 def _mark_used(entry: RegistryEntry) -> None:
     """One write in five minutes at most, however large the fleet."""
-    if entry.last_used_at is None or abs(timezone.now() - entry.last_used_at) > USED_EVERY:
+    if not used_lately(entry.last_used_at, timezone.now()):
         old, wrong = Q(last_used_at__lt=Now() - USED_EVERY), Q(last_used_at__gt=Now())
         rows = RegistryEntry.objects.filter(Q(last_used_at=None) | old | wrong, pk=entry.pk)
         rows.update(last_used_at=Now())

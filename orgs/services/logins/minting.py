@@ -70,16 +70,11 @@ class _Seen:
 
     @property
     def login_at_hand(self) -> bool:
-        row = self.row
-        return (
-            row.login is not None
-            and row.expires_at is not None
-            and LEAST_LEFT <= row.expires_at - self.now <= MOST_LIFE
-        )
+        return self.row.login is not None and at_hand(self.row.expires_at, self.now)
 
     @property
     def may_try(self) -> bool:
-        return not _ahead(self.row.next_try_at, self.now, MOST_PAUSE)
+        return _may_try(self.row.next_try_at, self.now)
 
     @property
     def lease_free(self) -> bool:
@@ -87,9 +82,22 @@ class _Seen:
 
     @property
     def due(self) -> bool:
-        after = self.row.refresh_after
-        soon = after is not None and not _ahead(after, self.now, MOST_LIFE / 2)
-        return soon and self.may_try and self.lease_free
+        return due(self.row.refresh_after, self.row.next_try_at, self.now) and self.lease_free
+
+
+def at_hand(expires_at: datetime | None, now: datetime) -> bool:
+    """Whether a login that ends then is worth giving now."""
+    return expires_at is not None and LEAST_LEFT <= expires_at - now <= MOST_LIFE
+
+
+def due(refresh_after: datetime | None, next_try_at: datetime | None, now: datetime) -> bool:
+    """Whether a login is to be renewed now, if nobody does so already."""
+    soon = refresh_after is not None and not _ahead(refresh_after, now, MOST_LIFE / 2)
+    return soon and _may_try(next_try_at, now)
+
+
+def _may_try(next_try_at: datetime | None, now: datetime) -> bool:
+    return not _ahead(next_try_at, now, MOST_PAUSE)
 
 
 def _ahead(moment: datetime | None, now: datetime, most: timedelta) -> bool:

@@ -243,4 +243,9 @@ def _parsed(rows) -> list[tuple[IndexedPattern, MatchPattern]]:
 
 def _order(found: tuple[IndexedPattern, MatchPattern]) -> tuple[object, ...]:
     row, pattern = found
-    return (pattern.rank, row.environment_id is not None, row.normalized)
+    return order(pattern, row.environment_id, row.normalized)
+
+
+def order(pattern: MatchPattern, environment_id: int | None, normalized: str) -> tuple[object, ...]:
+    """Rule 4 whole: greater is more specific, and no two of an organization are equal."""
+    return (pattern.rank, environment_id is not None, normalized)

@@ -156,9 +156,9 @@ def _issue(
     told: dict[str, Any],
     once: str,
 ) -> str:
-    token.key_id = _digest(f"{actor.name} {once}")[:16] if once else secrets.token_hex(8)
+    token.key_id = digest(f"{actor.name} {once}")[:16] if once else secrets.token_hex(8)
     text = f"{token.begins_with}_{secrets.token_hex(32)}"
-    token.digest = _digest(text)
+    token.digest = digest(text)
     token.name = name.strip()
     token.created_by = actor.user
     token.expires_at = expires_at
@@ -200,6 +200,18 @@ def _refuse(code: str, what: str, fix: str, field: str | None = None) -> Refused
 # --- recognizing --------------------------------------------------------------
 
 
+def worker_key_id(text: str) -> str | None:
+    """The key id in a worker token's text, where it has the shape of one."""
+    shape = _SHAPE.fullmatch(text)
+    return shape[2] if shape and shape[1] == WorkerToken.prefix else None
+
+
+def worker_actor(name: str, key_id: str, source_address: str | None) -> Actor:
+    """Whom the audit log names for what a worker token does."""
+    begins_with = f"{WorkerToken.prefix}_{key_id}"
+    return Actor(f"worker {name}", source_address=source_address, token=begins_with)
+
+
 def authenticate(text: str) -> AnyToken:
     """The token with this text, its organization (and environment) loaded; one query.
 
@@ -208,7 +220,7 @@ def authenticate(text: str) -> AnyToken:
     """
     shape = _SHAPE.fullmatch(text)
     token = _tokens(shape[1]).filter(key_id=shape[2]).first() if shape else None
-    if token is None or not hmac.compare_digest(token.digest, _digest(text)):
+    if token is None or not hmac.compare_digest(token.digest, digest(text)):
         raise Failed(
             "not_authenticated",
             "No token of this server came with the request.",
@@ -276,5 +288,6 @@ def _standing(token: Kind) -> Kind:
     return token
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """What is kept of a token's text."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -57,6 +57,8 @@ class Bodies:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(_API):
+            return self.get_response(request)
         with ExitStack() as held:
             request.places_held = held  # type: ignore[attr-defined]
             return self.get_response(request)

@@ -354,11 +354,11 @@ def test_access_lost_during_the_wait_gives_no_login(aws, entry, ask):
 
 
 def test_no_event_no_login_and_aws_is_not_asked_again(aws, entry, ask, monkeypatch):
-    def fail(**kwargs):
+    def fail(found):
         raise DatabaseError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(events, "record", fail)
+        patch.setattr(events, "insert", fail)
         error = _refused(ask)
     assert (error.code, error.retry_after) == ("audit_unavailable", 5)
     assert ask().login.password in aws.tokens
