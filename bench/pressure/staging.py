@@ -59,7 +59,7 @@ def serving(scene: Scene, *command: str, **more: str) -> Iterator[subprocess.Pop
     from tests.support.product import served
 
     own = ("DATABASE_URL", "FERNET_KEYS", "AWS_ENDPOINT_URL", "DJANGO_SETTINGS_MODULE")
-    with served(*command, **{name: os.environ[name] for name in own}, **more) as address:
+    with served(*command, **{name: os.environ[name] for name in own} | more) as address:
         scene.address = str(address)
         yield address.process
 
