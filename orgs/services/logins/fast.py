@@ -20,8 +20,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection
-from django.db.models.functions import Now
+from django.db import DatabaseError
 
 from orgs import sealed
 from orgs.models import Organization, Project, RegistryEntry, cached_login_context
@@ -34,37 +33,13 @@ from orgs.services.audit import events
 from orgs.services.entries.validating import secrets_of
 from orgs.services.tenancy import tokens
 
-from . import issuing, minting
+from . import issuing, minting, reading
 from .resolve import order
-
-# One row for each candidate pattern; none where the token, the project or the pattern is
-# missing, or the token was revoked. `{}` stand for places of parameters and the clock.
-_STANDING = """
-SELECT e.id, t.name, t.digest, t.expires_at, t.last_used_at, t.any_environment, own.slug,
-       o.id, o.name, p.name, named.id,
-       m.normalized, m.text, m.environment_id,
-       e.registry_type, e.credentials_version, e.last_used_at, e.config, e.secrets,
-       c.credentials_version, c.expires_at, c.refresh_after, c.next_try_at, c.login,
-       {now}
-  FROM orgs_workertoken t
-  JOIN orgs_organization o ON o.id = t.organization_id
-  JOIN orgs_project p ON p.id = %s AND p.organization_id = t.organization_id
-  LEFT JOIN orgs_environment own ON own.id = t.environment_id
-  LEFT JOIN orgs_environment named
-    ON named.organization_id = t.organization_id AND named.slug = %s AND t.any_environment
-  JOIN orgs_matchpattern m
-    ON m.organization_id = t.organization_id AND m.enabled
-   AND m.host IN ({hosts}) AND m.prefix IN ({prefixes})
-   AND (m.environment_id IS NULL OR m.environment_id = COALESCE(named.id, t.environment_id))
-  JOIN orgs_registryentry e ON e.id = m.entry_id AND e.enabled
-  LEFT JOIN orgs_cachedlogin c ON c.entry_id = e.id AND c.scope = ''
- WHERE t.key_id = %s AND t.revoked_at IS NULL
-"""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What `_STANDING` gives, in its order; times are aware UTC."""
+    """What `reading` gives, in its order; times are aware UTC."""
 
     entry_id: UUID
     token_name: str
@@ -122,9 +97,11 @@ def standing(
     if (key_id := tokens.worker_key_id(token)) is None:
         return None
     try:
-        rows = [_row(*found) for found in _read(key_id, project, image, environment)]
+        hosts, prefixes = index_keys(image)
+        found = reading.read(key_id, project, environment, hosts, prefixes)
     except DatabaseError:
         return None
+    rows = [_row(*columns) for columns in found]
     if not rows or not hmac.compare_digest(rows[0].digest, tokens.digest(token)):
         return None
     row = _most_specific(rows, image)
@@ -134,25 +111,6 @@ def standing(
     if login is None:
         return None
     return _standing(row, login, key_id, project, image, environment, address)
-
-
-def _read(
-    key_id: str, project: UUID, image: ImageReference, environment: str
-) -> list[tuple[Any, ...]]:
-    hosts, prefixes = index_keys(image)
-    sql = _statement(connection.vendor, len(hosts), len(prefixes))
-    id_ = project.hex if connection.vendor == "sqlite" else str(project)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [id_, environment, *hosts, *prefixes, key_id])
-        return cursor.fetchall()
-
-
-@lru_cache(maxsize=256)
-def _statement(vendor: str, hosts: int, prefixes: int) -> str:
-    places = {"hosts": ["%s"] * hosts, "prefixes": ["%s"] * prefixes}
-    compiler = Organization.objects.all().query.get_compiler(connection=connection)
-    now, _ = compiler.compile(Now())
-    return _STANDING.format(now=now, **{name: ", ".join(p) for name, p in places.items()})
 
 
 def _row(entry_id: object, *values: object) -> _Row:
