@@ -10,6 +10,8 @@ from django.db import connection
 
 from orgs.models import AuditEvent, Organization, Project, User
 
+from .in_groups import Groups
+
 
 @dataclass(frozen=True)
 class Actor:
@@ -74,8 +76,14 @@ def insert(found: AuditEvent) -> None:
     Django does around saving a model costs as much as all else of a cached login."""
     sql, columns = _insert(connection.vendor)
     values = [f.get_db_prep_save(getattr(found, f.attname), connection) for f in columns]
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        _groups.write(sql, values)
+        return
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
+
+
+_groups = Groups()
 
 
 @cache
