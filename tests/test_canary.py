@@ -131,7 +131,7 @@ def test_logins_and_failures_do_not_tell_it(aws, make_entry, project, capsys):
     assert CANARY not in repr(refused.value)
     entry.refresh_from_db()
     assert CANARY not in entry.status_detail
-    for name in ("login", "json", "docker-config", "helper", "k8s-secret"):
+    for name in ("login", "json", "docker-config", "containers-auth", "helper", "k8s-secret"):
         with pytest.raises(SystemExit):
             call_command("docker_login", IMAGE, project=str(project.pk), format=name)
     told = capsys.readouterr()

@@ -129,7 +129,8 @@ def test_every_other_format(run, project, password):
     secret = ask("k8s-secret")
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     config = base64.b64decode(secret["data"][".dockerconfigjson"])
-    assert json.loads(config) == ask("docker-config")
+    by_path = {"auths": {f"{HOST}/my-ml-image": {"auth": auth}}}
+    assert json.loads(config) == ask("containers-auth") == by_path
 
 
 def test_instance_roles_answer_json_only(run, project, make_entry):
@@ -137,7 +138,7 @@ def test_instance_roles_answer_json_only(run, project, make_entry):
     code, out, _ = run("docker_login", IMAGE, "--project", str(project.pk), "--format", "json")
     assert code == 0
     assert json.loads(out)["role_name"] == "ValohaiWorkerRole"
-    for name in ("login", "docker-config", "helper", "k8s-secret"):
+    for name in ("login", "docker-config", "containers-auth", "helper", "k8s-secret"):
         code, out, err = run("docker_login", IMAGE, "--project", str(project.pk), "--format", name)
         assert (code, out) == (1, "")
         assert "docker-credential-valohai" in err

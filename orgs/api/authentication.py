@@ -31,6 +31,7 @@ class AnyTokenAuth(APIKeyHeader):
         try:
             token = tokens.authenticate(text.strip() if scheme.lower() == "token" else "")
         except tokens.TokenEnded as ended:
+            request.auth = ended.token  # type: ignore[attr-defined]
             _limit(ended.token)
             tokens.use_refused(ended, address)
             raise

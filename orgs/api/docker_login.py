@@ -48,7 +48,7 @@ def docker_login(
     """Either `image` or `server`. Ask again at `refresh_at`, or after `Retry-After`."""
     token = cast(WorkerToken, request.auth)  # type: ignore[attr-defined]
     slug = (asked.environment or "").strip()
-    wanted = _wanted(request, asked, slug)
+    wanted = _wanted(asked)
     actor = worker_actor(request, token)
     try:
         project, environment = access.project_for_worker(token, asked.project, slug)
@@ -67,18 +67,15 @@ def docker_login(
     return formats.FORMATS[format](answer)
 
 
-def _wanted(request: HttpRequest, asked: schemas.Asked, slug: str) -> Wanted:
-    """What is asked for, remembered for the address of help; raises `InvalidImage`, and
-    `Failed` invalid_request unless it's exactly one of image and server."""
+def _wanted(asked: schemas.Asked) -> Wanted:
+    """What is asked for; raises `InvalidImage`, and `Failed` invalid_request unless it's
+    exactly one of image and server."""
     image, server = (asked.image or "").strip(), (asked.server or "").strip()
     if bool(image) == bool(server):
         raise Failed(
             "invalid_request", "Give either image or server.", "The image where it is known."
         )
-    wanted: Wanted = ImageReference.parse(image) if image else Server.parse(server)
-    filled_in = {"image": image, "environment": slug}
-    request.asked = {name: text for name, text in filled_in.items() if text}  # type: ignore[attr-defined]
-    return wanted
+    return ImageReference.parse(image) if image else Server.parse(server)
 
 
 @router.post(

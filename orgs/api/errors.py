@@ -6,7 +6,7 @@ address of *Check an image*, filled in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,11 +19,11 @@ from ninja.errors import HttpError, ValidationError
 from orgs.access import AdminsOnly
 from orgs.models import RegistryEntry, WorkerToken
 from orgs.registries import codes
-from orgs.registries.images import InvalidImage
+from orgs.registries.images import MAX_LENGTH, InvalidImage
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.text import storable
 
-from .bodies import Unacceptable
+from .bodies import BoundedParser, Unacceptable
 
 # Stands for the codes of fields, which come by field and not as one `code`.
 FIELDS = "one or more per field"
@@ -36,6 +36,7 @@ ANYWHERE = (
 # CONTRACT gives Retry-After to these whatever the cause; seconds, where none is known.
 RETRY_AFTER = {413: 60, 429: 1, 503: 5}
 
+_parser = BoundedParser()
 PREFIX = "/api/v0/"
 LOGIN_PATH = f"{PREFIX}docker-login/"
 CREDENTIALS_PATH = f"{PREFIX}registry-credentials/"
@@ -77,9 +78,22 @@ def _help(request: HttpRequest) -> str:
     token = getattr(request, "auth", None)
     if not isinstance(token, WorkerToken):
         return f"{settings.BASE_URL}/"
-    asked: Mapping[str, str] = getattr(request, "asked", {})
     page = f"{settings.BASE_URL}/organizations/{token.organization.slug}/registries/check/"
+    asked = _asked(request)
     return f"{page}?{urlencode(asked, errors='replace')}" if asked else page
+
+
+def _asked(request: HttpRequest) -> dict[str, str]:
+    """What the body asks for, as far as it can be read: the page corrects what is odd in it."""
+    try:
+        found = _parser.parse_body(request)
+    except (ValueError, OSError):  # not ours to tell here
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    texts = {name: found.get(name) for name in ("image", "environment")}
+    told = {name: text.strip() for name, text in texts.items() if isinstance(text, str)}
+    return {name: text for name, text in told.items() if text and len(text) <= MAX_LENGTH}
 
 
 def answer_errors(api: NinjaAPI) -> None:

@@ -15,7 +15,7 @@ from orgs.services.verification.outcomes import CODES
 
 from .errors import FIELDS, status_of
 
-Format: TypeAlias = Literal["json", "docker-config", "helper", "k8s-secret"]
+Format: TypeAlias = Literal["json", "docker-config", "containers-auth", "helper", "k8s-secret"]
 # As far as databases count.
 OwnerId: TypeAlias = Annotated[int, Field(ge=1, lt=2**63, description="The organization's id.")]
 # With all its digits: it is given back to tell one moment from the next.
@@ -114,7 +114,7 @@ class InstanceRoleAnswer(Schema):
 
 
 class DockerConfig(Schema):
-    """format=docker-config: a whole config.json."""
+    """format=docker-config: a whole config.json, by host; containers-auth: by repository."""
 
     auths: dict[str, dict[str, str]]
 

@@ -241,6 +241,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "answer_refused": on_worker("The server's answer can't be one of its own."),
         "not_configured": on_worker("What the program needs to know isn't set, or isn't whole."),
         "not_implemented": on_worker("Logins are obtained, never stored."),
+        "one_login_a_host": on_worker("Docker keeps one login a host, and several are wanted."),
         "internal_error": on_worker("The program met an error of its own."),
         # --- verifying, and an entry's images --------------------------------------------
         "login_refused": checking("The registry doesn't accept the login.", Kind.BEYOND_LOGIN),

@@ -98,7 +98,9 @@ def test_the_formats(entry, ask):
     assert ask(path=f"{LOGIN}?format=helper").json() == helper
     secret = ask(path=f"{LOGIN}?format=k8s-secret").json()
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
-    assert json.loads(base64.b64decode(secret["data"][".dockerconfigjson"])) == config
+    by_path = {"auths": {f"{HOST}/my-ml-image": {"auth": auth}}}
+    assert json.loads(base64.b64decode(secret["data"][".dockerconfigjson"])) == by_path
+    assert ask(path=f"{LOGIN}?format=containers-auth").json() == by_path
 
 
 def test_the_event_names_token_and_address(entry, ask):
@@ -175,7 +177,10 @@ def test_junk_is_an_invalid_request(worker, project, body):
     told = refused(
         worker.post(LOGIN, body.replace(b"%s", str(project.pk).encode())), 400, "invalid_request"
     )
-    assert helped(told) == ("/organizations/acme/registries/check/", {})
+    page, asked = helped(told)
+    assert page == "/organizations/acme/registries/check/"
+    # what of it can be read is filled in there
+    assert asked == ({"image": "x"} if b'"image": "x"' in body else {})
 
 
 def test_junk_is_never_echoed(worker, ask, caplog):
@@ -357,7 +362,7 @@ def test_a_secret_that_does_not_open(ask, entry, settings):
     refused(ask(), 409, "entry_unusable")
 
 
-@pytest.mark.parametrize("format", ["docker-config", "helper", "k8s-secret"])
+@pytest.mark.parametrize("format", ["docker-config", "containers-auth", "helper", "k8s-secret"])
 def test_an_instance_role_has_no_such_format(ask, make_entry, format):
     make_entry(registry_type="aws-ecr-role")
     told = refused(ask(path=f"{LOGIN}?format={format}"), 409, "instance_role_format")

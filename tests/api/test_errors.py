@@ -168,7 +168,7 @@ def test_answers_are_in_their_schema(document, worker, ask, entry, project):
         )
 
     check("post", LOGIN, ask())
-    for name in ("docker-config", "helper", "k8s-secret"):
+    for name in ("docker-config", "containers-auth", "helper", "k8s-secret"):
         check("post", LOGIN, ask(path=f"{LOGIN}?format={name}"))
     check("post", LOGIN, ask("ghcr.io/me/x"))
     check("post", LOGIN, worker.post(LOGIN, b"{"))

@@ -178,10 +178,10 @@ class Worker:
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
 
-    def get(self, asked: str = HOST, **env: str | None) -> subprocess.CompletedProcess[str]:
+    def get(self, asked: str = IMAGE, **env: str | None) -> subprocess.CompletedProcess[str]:
         return self.run("get", stdin=asked, **env)
 
-    def password(self, asked: str = HOST, **env: str | None) -> str:
+    def password(self, asked: str = IMAGE, **env: str | None) -> str:
         done = self.get(asked, **env)
         assert done.returncode == 0, done.stdout + done.stderr
         return str(json.loads(done.stdout)["Secret"])

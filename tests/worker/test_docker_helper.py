@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from .conftest import (
     HELPER,
     IMAGE,
     PROJECT,
+    PROVIDER,
     TOKEN,
     FakeServer,
     Reply,
@@ -25,6 +28,7 @@ from .conftest import (
 
 pytestmark = pytest.mark.once
 HUB_KEY = "https://index.docker.io/v1/"
+NOT_FOUND = "credentials not found in native keychain\n"
 
 
 def test_get_prints_the_login(worker: Worker, server: FakeServer) -> None:
@@ -103,7 +107,7 @@ def test_no_server(worker: Worker, verb: str, stdin: str) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    ["a b", f"{HOST}\t/x", "hôst.example/app", "*.example.com", "https://", "host/*", b"\xff\xfe"],
+    ["a b", f"{HOST}\t/x", "hôst.example/app", "host/*", b"\xff\xfe"],
 )
 def test_what_is_no_server_is_refused_here(
     worker: Worker, server: FakeServer, asked: str | bytes
@@ -115,10 +119,11 @@ def test_what_is_no_server_is_refused_here(
 
 
 def test_no_match_is_not_found_and_nothing_else(worker: Worker, server: FakeServer) -> None:
-    server.replies = [refusal(404, "no_match")]
-    done = worker.get()
-    assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout == "credentials not found in native keychain\n"
+    server.replies = [refusal(404, "no_match", "No entry of Acme serves it.")]
+    for asked in (IMAGE, HOST):
+        done = worker.get(asked)
+        assert (done.returncode, done.stdout) == (1, NOT_FOUND)
+        assert done.stderr == "no_match: No entry of Acme serves it.\n"
 
 
 @pytest.mark.parametrize(
@@ -207,6 +212,139 @@ def test_version_and_wrong_usage(worker: Worker) -> None:
         assert done.returncode == 1 and done.stdout.startswith("Usage: ")
 
 
+# A question by host alone: podman puts it to every helper before each pull.
+
+ANYTHING_WRONG = [
+    *[(Reply(status, {"detail": "Why.", "code": "x", "help": HELP})) for status in (
+        400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 502, 503, 504)],
+    Reply(200, b"<html>"), Reply(200, {"kind": "docker"}), Reply(302, b"", {"Location": "/x"}),
+    Reply(404, b"Not found"), Reply(200, docker_login("evil.example.com")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", ANYTHING_WRONG)
+@pytest.mark.parametrize("job_image", [None, "", "me/app:v1", f"{HOST}:5000/app", "not an image"])
+def test_no_failure_of_a_host_alone_stops_other_pulls(
+    worker: Worker, server: FakeServer, reply: Reply, job_image: str | None
+) -> None:
+    server.replies = [reply]
+    done = worker.get(HOST, VALOHAI_IMAGE=job_image, VALOHAI_REGISTRIES_TIMEOUT="0.5")
+    assert (done.returncode, done.stdout) == (1, NOT_FOUND)
+    told = done.stderr.splitlines()
+    assert ": " in told[0] and "VALOHAI_IMAGE" in told[-1] and "config IMAGE" in told[-1]
+
+
+@pytest.mark.parametrize("reply", ANYTHING_WRONG)
+def test_of_the_jobs_own_host_each_is_told(
+    worker: Worker, server: FakeServer, reply: Reply
+) -> None:
+    server.replies = [reply]
+    for asked, job_image in ((HOST, IMAGE), (IMAGE, None), (f"https://{HOST}/", IMAGE)):
+        done = worker.get(asked, VALOHAI_IMAGE=job_image, VALOHAI_REGISTRIES_TIMEOUT="0.5")
+        assert done.returncode == 1 and done.stdout != NOT_FOUND
+        assert done.stdout.splitlines()[0] == done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"VALOHAI_REGISTRIES_URL": None},
+        {"VALOHAI_REGISTRIES_URL": "ftp://x"},
+        {"VALOHAI_REGISTRIES_TOKEN": None},
+        {"VALOHAI_PROJECT": " "},
+        {"VALOHAI_REGISTRIES_TIMEOUT": "soon"},
+        {"VALOHAI_REGISTRIES_TOKEN": "two words"},
+        {"VALOHAI_REGISTRIES_URL": "http://127.0.0.1:9"},
+        {"VALOHAI_REGISTRIES_URL": "http://nowhere.invalid"},
+    ],
+)
+def test_nor_does_a_set_up_that_isnt_whole(worker: Worker, changed: dict[str, str | None]) -> None:
+    done = worker.get(HOST, **changed)
+    assert (done.returncode, done.stdout) == (1, NOT_FOUND)
+    assert ": " in done.stderr and "VALOHAI_IMAGE" in done.stderr
+    assert worker.get(IMAGE, **changed).stdout != NOT_FOUND
+
+
+@pytest.mark.parametrize("asked", ["*.example.com", "https://", "https://a b/", "http://*"])
+def test_nor_what_isnt_even_a_host(worker: Worker, server: FakeServer, asked: str) -> None:
+    done = worker.get(asked)
+    assert (done.returncode, done.stdout) == (1, NOT_FOUND) and "invalid_image" in done.stderr
+    assert not server.asked
+
+
+def test_a_slow_server_holds_them_for_seconds_only(worker: Worker, server: FakeServer) -> None:
+    server.replies = [Reply(200, docker_login(), seconds=15)]
+    began = time.monotonic()
+    assert worker.get(HOST).stdout == NOT_FOUND
+    assert time.monotonic() - began < 12
+
+
+# config: one command before a job
+
+
+def config(worker: Worker, *arguments: str) -> dict[str, str]:
+    done = worker.run("config", *arguments)
+    assert done.returncode == 0, done.stderr
+    (only,) = json.loads(done.stdout).values()
+    return {key: base64.b64decode(value["auth"]).decode() for key, value in only.items()}
+
+
+def test_config_is_by_repository(worker: Worker, server: FakeServer) -> None:
+    server.replies = [docker_login(), docker_login(password="second"), docker_login("docker.io")]
+    found = config(worker, IMAGE, f"{HOST}/other@sha256:{'0' * 64}", "ubuntu:22.04")
+    assert found == {
+        f"{HOST}/my-ml-image": "AWS:first",
+        f"{HOST}/other": "AWS:second",
+        "docker.io/library/ubuntu": "AWS:first",
+    }
+    # what is kept serves the next job
+    assert config(worker, IMAGE) == {f"{HOST}/my-ml-image": "AWS:first"}
+    assert len(server.asked) == 3
+
+
+def test_config_for_docker_is_by_host(worker: Worker, server: FakeServer) -> None:
+    server.replies = [docker_login(), docker_login("docker.io")]
+    assert config(worker, "--docker", IMAGE, "me/app") == {HOST: "AWS:first", HUB_KEY: "AWS:first"}
+    server.replies = [docker_login(password="second")]
+    done = worker.run("config", "--docker", IMAGE, f"{HOST}/other")
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1)
+    assert done.stdout.startswith("one_login_a_host: ") and "DOCKER_CONFIG" in done.stderr
+
+
+def test_config_leaves_out_what_no_entry_serves(worker: Worker, server: FakeServer) -> None:
+    server.replies = [refusal(404, "no_match", "No entry serves it."), docker_login()]
+    done = worker.run("config", "quay.io/a/b", IMAGE)
+    assert done.returncode == 0 and list(json.loads(done.stdout)["auths"]) == [
+        f"{HOST}/my-ml-image"
+    ]
+    assert done.stderr == "no_match: No entry serves it.\n"
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "token_revoked"), (422, "access_denied")])
+def test_config_is_whole_or_not_at_all(
+    worker: Worker, server: FakeServer, status: int, code: str
+) -> None:
+    server.replies = [docker_login(), refusal(status, code)]
+    done = worker.run("config", IMAGE, f"{HOST}/other")
+    assert done.returncode == 1 and "auths" not in done.stdout
+    assert done.stdout.startswith(f"{code}: ") and done.stderr.startswith(f"{code}: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--docker"], ["--podman", IMAGE], [IMAGE, "-x"]])
+def test_config_wants_images(worker: Worker, arguments: list[str]) -> None:
+    done = worker.run("config", *arguments)
+    assert done.returncode == 1 and done.stdout.startswith("Usage: ")
+    assert worker.run("config", "a b").stdout.startswith("invalid_image: ")
+
+
+@pytest.mark.parametrize("program", [HELPER, PROVIDER])
+def test_both_say_what_they_are(worker: Worker, program: Path) -> None:
+    helped = worker.run("--help", program=program)
+    assert helped.returncode == 0 and "VALOHAI_REGISTRIES_URL" in helped.stdout
+    told = worker.run("--version", program=program)
+    assert told.returncode == 0 and "(valohai-registries) " in told.stdout
+
+
 # Set-up
 
 
@@ -244,8 +382,8 @@ def test_the_file_sets_up_and_the_environment_wins(worker: Worker, server: FakeS
     worker.password()
     worker.password(VALOHAI_PROJECT="another", VALOHAI_ENVIRONMENT="cpu")
     assert [asked.body for asked in server.asked] == [
-        {"project": PROJECT, "server": HOST, "environment": "gpu"},
-        {"project": "another", "server": HOST, "environment": "cpu"},
+        {"project": PROJECT, "image": IMAGE, "environment": "gpu"},
+        {"project": "another", "image": IMAGE, "environment": "cpu"},
     ]
 
 

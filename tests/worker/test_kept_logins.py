@@ -49,10 +49,10 @@ def test_whatever_decides_the_answer_is_in_the_key(
     worker: Worker, server: FakeServer, changed: dict[str, str]
 ) -> None:
     server.replies = [docker_login(), new()]
-    assert worker.password() == "first"
-    assert worker.password(**changed) == "second"
-    assert worker.password() == "first"
-    assert worker.password(**changed) == "second"
+    assert worker.password(HOST) == "first"
+    assert worker.password(HOST, **changed) == "second"
+    assert worker.password(HOST) == "first"
+    assert worker.password(HOST, **changed) == "second"
 
 
 def test_another_server_address_has_its_own(worker: Worker, server: FakeServer) -> None:

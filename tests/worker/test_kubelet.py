@@ -61,6 +61,14 @@ def test_the_response(worker: Worker, server: FakeServer) -> None:
         ("docker.io/me/app:v1", "docker.io", "docker.io/me/app"),
         ("docker.io/library/ubuntu:22.04", "docker.io", "docker.io/library/ubuntu"),
         ("ubuntu", "docker.io", "docker.io/library/ubuntu"),
+        # The kubelet drops one `v1/` or `v2/` of a key, and none of an image.
+        (f"{HOST}/v1/app:v1", HOST, f"{HOST}/v1/v1/app"),
+        (f"{HOST}/v2/team/app", HOST, f"{HOST}/v2/v2/team/app"),
+        ("v2/app", "docker.io", "docker.io/v2/v2/app"),
+        (f"{HOST}/v2:v1", HOST, f"{HOST}/v2"),
+        (f"{HOST}/v3/app", HOST, f"{HOST}/v3/app"),
+        (f"{HOST}/v22/app", HOST, f"{HOST}/v22/app"),
+        (f"{HOST}/app/v2/x", HOST, f"{HOST}/app/v2/x"),
     ],
 )
 def test_the_key_is_the_images_repository(

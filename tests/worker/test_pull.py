@@ -40,7 +40,7 @@ def registry(shared_registry: Registry) -> Iterator[Registry]:
 
 def pull(registry: Registry, worker: Worker) -> subprocess.CompletedProcess[str]:
     config = worker.home / ".docker" / "config.json"
-    config.parent.mkdir()
+    config.parent.mkdir(exist_ok=True)
     config.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
     # A Python that has botocore is the worker's; the helper is found by its name.
     path = os.pathsep.join(
@@ -48,7 +48,9 @@ def pull(registry: Registry, worker: Worker) -> subprocess.CompletedProcess[str]
     )
     return registry.skopeo(
         ["copy", f"docker://{IMAGE}", f"dir:{worker.home / 'pulled'}"],
-        env=worker.env | {"PATH": path, "DOCKER_CONFIG": str(config.parent)},
+        env={"VALOHAI_IMAGE": IMAGE}
+        | worker.env
+        | {"PATH": path, "DOCKER_CONFIG": str(config.parent)},
     )
 
 
@@ -95,3 +97,8 @@ def test_refused_is_told_and_not_pulled(
     assert pulled.returncode != 0
     assert "token_revoked: This worker token was revoked." in pulled.stderr
     assert not any("/manifests/" in seen.path for seen in registry.requests)
+    # Not known to be about this image: it goes on, and is told aside.
+    worker.env["VALOHAI_IMAGE"] = ""
+    pulled = pull(registry, worker)
+    assert pulled.returncode != 0 and "unauthorized" in pulled.stderr
+    assert "token_revoked: This worker token was revoked." in pulled.stderr

@@ -165,7 +165,7 @@ def test_a_proxy_is_honoured(worker: Worker, server: FakeServer) -> None:
     worker.env |= {"VALOHAI_REGISTRIES_URL": away, "http_proxy": server.url}
     assert worker.password() == "first"
     assert server.asked[0].path == f"{away}/api/v0/docker-login/"
-    done = worker.get("docker.io", no_proxy="example.com", VALOHAI_REGISTRIES_TIMEOUT="0.3")
+    done = worker.get("me/app", no_proxy="example.com", VALOHAI_REGISTRIES_TIMEOUT="0.3")
     assert done.stdout.startswith("server_unreachable: ")
     assert len(server.asked) == 1
 
@@ -213,7 +213,7 @@ def test_a_private_authority_behind_a_proxy(
         assert server.asked[0].headers["Authorization"] == f"Token {TOKEN}"
         assert proxy.heard[0].startswith(b"CONNECT registries.example.com:443 ")
         assert TOKEN.encode() not in b"".join(proxy.heard)
-        done = worker.get("docker.io", VALOHAI_REGISTRIES_TIMEOUT="0.5")
+        done = worker.get("me/app", VALOHAI_REGISTRIES_TIMEOUT="0.5")
         assert done.stdout.startswith(f"server_untrusted: The certificate of {url} isn't trusted: ")
         assert "SSL_CERT_FILE" in done.stderr
         assert len(server.asked) == 1

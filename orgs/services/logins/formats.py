@@ -1,4 +1,5 @@
-"""The shapes a login is answered in: JSON, docker config, helper, k8s secret, shell."""
+"""The shapes a login is answered in: JSON, configs of Docker and podman, helper, k8s
+secret, shell."""
 
 from __future__ import annotations
 
@@ -44,9 +45,13 @@ def as_json(answer: Answer) -> dict[str, Any]:
 
 def as_docker_config(answer: Answer) -> dict[str, Any]:
     """A whole config.json with this one login."""
-    login = _docker_login(answer)
-    auth = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
-    return {"auths": {_config_key(answer.server): {"auth": auth}}}
+    return {"auths": {_config_key(answer.server): _auth(answer)}}
+
+
+def as_containers_auth(answer: Answer) -> dict[str, Any]:
+    """An auth.json of podman, skopeo and buildah, which look for the repository first."""
+    host = HUB if answer.server.lower() in {HUB, HUB_ALIAS} else answer.server
+    return {"auths": {f"{host}/{answer.path}".rstrip("/"): _auth(answer)}}
 
 
 def as_helper(answer: Answer) -> dict[str, Any]:
@@ -61,7 +66,8 @@ def as_helper(answer: Answer) -> dict[str, Any]:
 
 def as_k8s_secret(answer: Answer) -> dict[str, Any]:
     """A manifest for `kubectl apply -f -`, to be named in imagePullSecrets."""
-    config = json.dumps(as_docker_config(answer)).encode()
+    auths = {_kubelet_key(answer): _auth(answer)}
+    config = json.dumps({"auths": auths}).encode()
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -86,9 +92,16 @@ def as_shell(answer: Answer) -> str:
 FORMATS: dict[str, Callable[[Answer], dict[str, Any]]] = {
     "json": as_json,
     "docker-config": as_docker_config,
+    "containers-auth": as_containers_auth,
     "helper": as_helper,
     "k8s-secret": as_k8s_secret,
 }
+
+
+def _auth(answer: Answer) -> dict[str, str]:
+    login = _docker_login(answer)
+    text = f"{login.username}:{login.password}"
+    return {"auth": base64.b64encode(text.encode()).decode()}
 
 
 def _docker_login(answer: Answer) -> DockerLogin:
@@ -104,6 +117,18 @@ def _docker_login(answer: Answer) -> DockerLogin:
 
 def _config_key(server: str) -> str:
     return HUB_KEY if server.lower() in {HUB, HUB_ALIAS} else server
+
+
+def _kubelet_key(answer: Answer) -> str:
+    """Host and path. The kubelet takes a `v1/` or `v2/` that begins the path for the
+    registry's API and drops it (pkg/credentialprovider/keyring.go): a repository that begins
+    so keeps its own where there are two."""
+    if not answer.path:
+        return _config_key(answer.server)
+    host = HUB if answer.server.lower() in {HUB, HUB_ALIAS} else answer.server
+    first, slash, _ = answer.path.partition("/")
+    twice = f"{first}/" if slash and first in {"v1", "v2"} else ""
+    return f"{host}/{twice}{answer.path}"
 
 
 def _utc(at: datetime) -> str:

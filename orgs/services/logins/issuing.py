@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from orgs.models import Environment, Organization, Project, RegistryEntry
 from orgs.registries import codes
+from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import (
     Ask,
@@ -51,13 +52,15 @@ class ServedBy:
 class Answer:
     """A login as it leaves: for the host as the client wrote it; times in UTC.
 
-    `refresh_at` is when a worker's own cache must ask again.
+    `refresh_at` is when a worker's own cache must ask again; `path` is the image's
+    repository, "" where only the server was named.
     """
 
     login: DockerLogin | InstanceRoleLogin = field(repr=False)
     server: str
     refresh_at: datetime
     served: ServedBy
+    path: str = ""
 
     @property
     def kind(self) -> str:
@@ -108,7 +111,8 @@ def answer(
     """A login as it leaves now."""
     expires_at = login.expires_at if isinstance(login, DockerLogin) else None
     ends = [now + REFRESH_AT_MOST] + ([expires_at] if expires_at else [])
-    return Answer(login, image.written_server, min(ends), served)
+    path = image.path if isinstance(image, ImageReference) else ""
+    return Answer(login, image.written_server, min(ends), served, path)
 
 
 def _obtain(
