@@ -108,6 +108,8 @@ class EntryForm(forms.ModelForm):
         super().__init__(data, *args, **kwargs)
         self.organization = organization
         self.dropped: set[str] = set()
+        # Whether it can only be opened anew, since others made another type of the entry.
+        self.outdated = False
         self._proven: bool | None = None
         self._proof: new_keys.Proof | None = None
         self.entry = self.instance if self.instance.pk and not self.instance._state.adding else None
@@ -293,14 +295,25 @@ class EntryForm(forms.ModelForm):
         was = self.cleaned_data.get("shown") or Shown.of(self.entry)
         now = Shown.of(entry)
         others, mine = was.differing(now), self._mine(was)
-        data: Any = self.data.copy()  # type: ignore[attr-defined]
-        data["shown"] = now.written()
-        for name in set(others) - mine - {"registry_type"}:
-            _put(data, name, now.values.get(name, ""))
-        self.data = data
         names = ", ".join(labels(entry, was, others)) or "This entry"
         what = f"{entry.updated_by or 'Someone'} changed this entry since you opened it: {names}."
-        fix = "What you typed is kept, the rest shows how it is now. Look it over and save again."
+        if "registry_type" in others and "registry_type" not in mine:
+            # These are the fields of a type that it isn't any more: saved, they would undo
+            # the other's choice and erase their secret. So what was shown stays, and each
+            # press is told the same.
+            self.outdated = True
+            fix = "This form has the fields of the type it was, so it can't be saved. Open it anew."
+        else:
+            data: Any = self.data.copy()  # type: ignore[attr-defined]
+            data["shown"] = now.written()
+            for name in set(others) - mine:
+                _put(data, name, now.values.get(name, ""))
+            self.data = data
+            lost = " and ".join(f.label for f in self.type.secret_fields if self.data.get(f.name))
+            kept = f"What you typed is kept, but for {lost}" if lost else "What you typed is kept"
+            fix = f"{kept}; the rest shows how it is now. Look it over and save again."
+            if lost:
+                fix = f"{kept}, which you enter again; the rest shows how it is now."
         self.entry = self.instance = entry
         self.refuse([Problem("changed_meanwhile", what, fix)])
         self._drop_secrets()

@@ -17,6 +17,7 @@ from orgs.models import Organization
 from orgs.services.entries.attention import BROKEN
 
 from .context import SignedIn
+from .middleware.trouble import unlogged
 
 MOST_PROJECTS = 20
 PAGE_SIZE = 50
@@ -52,6 +53,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403, naming whom to ask."""
+    """403, naming whom to ask. Django would log it with its traceback, each time that a
+    member looks where only org admins may."""
     context: dict[str, Any] = {"refused": exception}
-    return render(request, "403.html", context, status=403)
+    return unlogged(render(request, "403.html", context, status=403))

@@ -33,7 +33,15 @@ from orgs.services.audit.events import Actor, event, record
 
 from . import new_keys
 from .changing import ChangedMeanwhile, EntryChange
-from .validating import EntrySpec, ValidSpec, conflicts, parse_patterns, secrets_of, validate_all
+from .validating import (
+    EntrySpec,
+    ValidSpec,
+    conflicts,
+    parse_patterns,
+    secrets_of,
+    validate_all,
+    with_kept,
+)
 
 # What a change of must raise credentials_version, and forgets the verification.
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
@@ -168,6 +176,7 @@ def changes(entry: RegistryEntry, spec: EntrySpec, valid: ValidSpec) -> dict[str
 
     Of a secret it only says so. Reveals the entry's secret where one is given.
     """
+    valid = with_kept(valid, entry)
     before, after = _told(entry, entry.environments), _told_spec(spec, valid)
     found: dict[str, Any] = {
         name: [before[name], after[name]] for name in before if before[name] != after[name]
@@ -184,6 +193,7 @@ def write_change(
     `one_by_one`."""
     if not found:
         return
+    valid = with_kept(valid, entry)
     entry.registry_type = valid.type.slug
     entry.config = valid.config
     entry.enabled = spec.enabled

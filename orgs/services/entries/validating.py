@@ -7,8 +7,8 @@ the same for each of its rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from django.db.models import Count, QuerySet
 
@@ -76,7 +76,28 @@ def validate(spec: EntrySpec, entry: RegistryEntry | None = None) -> ValidSpec:
     problems = found.problems + secret_problems(spec, found, entry)
     if problems or found.valid is None:
         raise Refused(*problems)
-    return found.valid
+    return with_kept(found.valid, entry)
+
+
+def with_kept(valid: ValidSpec, entry: RegistryEntry | None) -> ValidSpec:
+    """Beside the secrets that are given, those of the same type that stay: all of an entry's
+    are sealed as one."""
+    if not valid.secrets or entry is None or entry.registry_type != valid.type.slug:
+        return valid
+    kept = {name: _kept(entry).get(name, "") for name in _blank(valid.type, valid.secrets)}
+    return replace(valid, secrets={**{n: v for n, v in kept.items() if v}, **valid.secrets})
+
+
+def _blank(registry_type: RegistryType, given: Mapping[str, str]) -> list[str]:
+    return [f.name for f in registry_type.secret_fields if not given.get(f.name)]
+
+
+def _kept(entry: RegistryEntry) -> dict[str, str]:
+    """What the entry has of secrets that open."""
+    try:
+        return secrets_of(entry)
+    except sealed.Unreadable:
+        return {}
 
 
 def examine(spec: EntrySpec) -> Examined:
@@ -203,12 +224,12 @@ def secret_problems(spec: EntrySpec, found: Examined, entry: RegistryEntry | Non
     given = found.valid.secrets if found.valid else spec.secrets
     problems = []
     for secret in registry_type.secret_fields:
-        if given.get(secret.name) or not secret.required:
+        if given.get(secret.name) or not (secret.required or _has(entry, registry_type, secret)):
             continue
         what, fix = f"{secret.label} is empty.", "Enter it."
-        if entry is not None and entry.registry_type == registry_type.slug and entry.secrets:
+        if _may_keep(entry, registry_type, secret, given):
             # What is wrong already can't be told apart from what changed.
-            if found.valid is None:
+            if found.valid is None or entry is None:
                 continue
             reason = _why_not_kept(secret, found.valid, entry)
             if reason is None:
@@ -216,6 +237,25 @@ def secret_problems(spec: EntrySpec, found: Examined, entry: RegistryEntry | Non
             what, fix = reason
         problems.append(Problem("secret_required", what, fix, secret.name))
     return problems
+
+
+def _has(entry: RegistryEntry | None, registry_type: RegistryType, secret: Field) -> bool:
+    """Whether the entry, of the same type, has this secret, which it could do without."""
+    same = entry is not None and entry.registry_type == registry_type.slug
+    return bool(same and entry and entry.secrets and _kept(entry).get(secret.name))
+
+
+def _may_keep(
+    entry: RegistryEntry | None,
+    registry_type: RegistryType,
+    secret: Field,
+    given: Mapping[str, str],
+) -> bool:
+    """Whether there is one to be kept. Beside one that is given, it has to open: they are
+    sealed anew together."""
+    if entry is None or entry.registry_type != registry_type.slug or not entry.secrets:
+        return False
+    return not any(given.values()) or bool(_kept(entry).get(secret.name))
 
 
 def _why_not_kept(secret: Field, valid: ValidSpec, entry: RegistryEntry) -> tuple[str, str] | None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, RegistryEntry
+from orgs.registries.places import Full
 from orgs.registries.problems import Failed, Refused
 from orgs.services.entries import door
 from orgs.services.entries.changing import ChangedMeanwhile, EntryChange
@@ -147,6 +149,49 @@ def test_one_that_cannot_be_tried_does(update, working, tried):
     found = RegistryEntry.objects.get()
     assert door._revealed(found) == {"secret_access_key": "b" * 40}
     assert found.status == RegistryEntry.Status.UNVERIFIED
+
+
+def test_that_too_many_are_tried_lets_none_pass(update, working, tried):
+    """It's our own doing, and a script's with ten at once: no outage."""
+    tried.failing = Full("Many are asked.", 3)
+    for attended, refusal in ((False, Full), (True, KeyFailed)):
+        with pytest.raises(refusal):
+            update(working, NEW, attended=attended)
+    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+
+
+def _used(entry, **ago):
+    moment = Now() - timedelta(**ago)
+    RegistryEntry.objects.filter(pk=entry.pk).update(last_used_at=moment)
+    return RegistryEntry.objects.get(pk=entry.pk)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [EntryChange(patterns=[HOST.replace("us-east-1", "us-west-2") + "/*"],
+                     config={"region": "us-west-2"})],
+        [EntryChange(enabled=False), EntryChange(enabled=True)],
+        [EntryChange(config={"access_key_id": "AKIAIOSFODNN7EXAMPLE"})],
+    ],
+    ids=["another region", "off and on", "nothing"],
+)  # fmt: skip
+def test_a_change_of_something_else_doesnt_forget_that_a_key_worked(
+    between, update, working, tried
+):
+    RegistryEntry.objects.update(secrets_changed_at=Now() - timedelta(days=2))
+    entry = _used(working, days=1)
+    for change in between:
+        entry = update(entry, change)
+    tried.failing = Failed("invalid_key", "AWS doesn't know the key.", "Check it.")
+    with pytest.raises(KeyFailed):
+        update(entry, NEW)
+
+
+def test_a_login_of_the_key_before_is_no_proof_of_this_one(update, make_entry, tried):
+    entry = _used(make_entry(), days=1)  # its secret is newer
+    update(entry, NEW)
+    assert tried == []
 
 
 @pytest.mark.parametrize(

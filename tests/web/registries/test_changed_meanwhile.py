@@ -74,7 +74,7 @@ def test_what_others_changed_is_told_and_stays(client, face, shown, others, bob)
     page = Page(client.post(face, shown | {"note": "typed"}))
     assert (
         f"{bob} changed this entry since you opened it: Environments, Enabled. What you typed "
-        "is kept, the rest shows how it is now. Look it over and save again."
+        "is kept; the rest shows how it is now. Look it over and save again."
     ) in page.text
     assert page.fields["note"]["value"] == "typed"
     assert "checked" not in page.fields["enabled"]
@@ -98,7 +98,10 @@ def test_what_both_changed_is_kept_as_typed(client, face, shown, others) -> None
 def test_a_secret_is_not_given_back(client, face, shown, others) -> None:
     others(secrets={"secret_access_key": "c" * 40})
     page = Page(client.post(face, shown | {"secret_access_key": "b" * 40}))
-    assert "since you opened it: Secret Access Key." in page.text
+    assert (
+        "since you opened it: Secret Access Key. What you typed is kept, but for Secret Access "
+        "Key, which you enter again; the rest shows how it is now."
+    ) in page.text
     assert "b" * 40 not in page.html and "c" * 40 not in page.html and CANARY not in page.html
     assert "value" not in page.fields["secret_access_key"]
     assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": "c" * 40}
@@ -109,6 +112,34 @@ def test_another_type_meanwhile(client, face, shown, others) -> None:
     page = Page(client.post(face, shown | {"access_key_id": "AKIAI44QH8DHBEXAMPLE"}))
     assert "since you opened it: Registry type, Role name" in page.text
     assert RegistryEntry.objects.get().registry_type == "aws-ecr-role"
+
+
+@pytest.mark.parametrize("typed", [{"note": "typed"}, {"region": "eu-west-1"}, {"enabled": ""}])
+def test_another_type_meanwhile_is_never_undone(typed, client, face, shown, others) -> None:
+    """However often the form is sent: its fields are those of the type it was."""
+    others(registry_type="aws-ecr-role", config={"role_name": "Worker"})
+    before = RegistryEntry.objects.values().get()
+    sent = shown | typed
+    for _ in range(3):
+        answer = client.post(face, sent)
+        assert answer.status_code == 200
+        page = Page(answer)
+        assert "so it can't be saved. Open it anew." in page.text
+        sent = sent | {"shown": page.fields["shown"]["value"]}
+    assert RegistryEntry.objects.values().get() == before
+    if "/admin/" not in face:
+        assert "Open the form anew" in page.text
+
+
+def test_a_type_that_its_person_chose_wins_by_a_second_press(client, face, shown, others) -> None:
+    others(note="theirs")
+    sent = shown | {"registry_type": "aws-ecr-role", "role_name": "Mine", "region": "us-east-1"}
+    page = Page(client.post(face, sent))
+    assert "since you opened it: Note." in page.text
+    again = sent | {"shown": page.fields["shown"]["value"], "note": "theirs"}
+    assert client.post(face, again).status_code == 302
+    found = RegistryEntry.objects.get()
+    assert (found.registry_type, found.note) == ("aws-ecr-role", "theirs")
 
 
 def test_repeating_what_others_did_is_heard(client, face, shown, others) -> None:
