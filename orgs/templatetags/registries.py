@@ -120,9 +120,9 @@ def to_ask(people: list[User]) -> SafeString:
 
 _STEPS = {"login": "Login obtained", "registry": "Registry answers", "image": "Image readable"}
 _RESULTS: dict[str, str] = {
-    Result.OK: "Yes",
-    Result.FAILED: "No",
-    Result.NOT_CHECKED: "Not checked",
+    Result.OK: "done",
+    Result.FAILED: "failed",
+    Result.NOT_CHECKED: "not checked",
 }
 
 
@@ -137,10 +137,17 @@ def step_word(step: Step) -> str:
 
 
 @register.filter
+def is_outage(step: Step) -> bool:
+    """Whether it failed for something that passes by itself, and nobody refused anything."""
+    known = step.result == Result.FAILED and codes.known(step.code)
+    return known and codes.of(step.code).kind is codes.Kind.TRANSIENT
+
+
+@register.filter
 def mended_by_policy(step: Step, entry: RegistryEntry) -> bool:
     """Whether what to do about it is to attach the policy that the page shows."""
     kind = BY_SLUG.get(entry.registry_type)
-    return kind is not None and step.code in kind.denied_fixes
+    return kind is not None and step.fix == kind.denied_fixes.get(step.code)
 
 
 # --- states -------------------------------------------------------------------
@@ -159,6 +166,9 @@ _STATES: dict[str, State] = {
     RegistryEntry.Status.UNVERIFIED: State("open", "○", "Not verified"),
     RegistryEntry.Status.UNREADABLE: State("bad", "✕", "Secret unreadable"),
 }
+# The shape for both; whether a login was obtained depends on the type.
+_UNREACHABLE = State("warn", "◑", "Login works, registry unreachable")
+_UNREACHABLE_STATIC = State("warn", "◑", "Registry unreachable")
 _DISABLED = State("off", "□", "Disabled")
 _ON_WORKERS = State("open", "◇", "Checked on workers")
 
@@ -170,6 +180,8 @@ def state_of(entry: RegistryEntry) -> State:
         return _DISABLED
     if entry.status == RegistryEntry.Status.UNVERIFIED and found and found.completed_on_worker:
         return _ON_WORKERS
+    if entry.status == RegistryEntry.Status.UNREACHABLE:
+        return _UNREACHABLE if found and found.minted else _UNREACHABLE_STATIC
     return _STATES.get(entry.status, _STATES[RegistryEntry.Status.UNVERIFIED])
 
 

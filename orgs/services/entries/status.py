@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
 from orgs.registries import codes
+from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Failed
 
 from . import notices
@@ -23,8 +24,10 @@ Status = RegistryEntry.Status
 BROKEN = (Status.FAILING, Status.UNREADABLE)
 MAILED_EVERY = timedelta(minutes=30)
 # Found out by verifying only, after the login: that a login was obtained proves nothing
-# against them.
-BEYOND_LOGIN = frozenset(codes.of_kind(codes.Kind.BEYOND_LOGIN))
+# against it.
+BEYOND_LOGIN = frozenset(codes.of_kind(codes.Kind.BEYOND_LOGIN)) | frozenset(
+    code for code, row in codes.table().items() if row.verifying
+)
 
 
 def status_mark(
@@ -42,7 +45,7 @@ def status_mark(
     """
     rows = RegistryEntry.objects.filter(pk=entry.pk, credentials_version=entry.credentials_version)
     if login_only:
-        rows = rows.exclude(status=Status.FAILING, status_code__in=BEYOND_LOGIN)
+        rows = rows.exclude(status_code__in=BEYOND_LOGIN).exclude(status=Status.UNREACHABLE)
     result = {
         "status": status,
         "status_at": Now(),
@@ -58,9 +61,18 @@ def status_mark(
         if untold.update(failure_told_at=Now(), failure_mailed_at=Now(), **result):
             transaction.on_commit(lambda: notices.entry_stopped(entry, told), robust=True)
             return
-    elif status == Status.VERIFIED and rows.exclude(failure_told_at=None).update(
+    elif _gives_logins(entry, status) and rows.exclude(failure_told_at=None).update(
         failure_told_at=None, **result
     ):
-        transaction.on_commit(lambda: notices.entry_works(entry), robust=True)
+        reached = status == Status.VERIFIED
+        transaction.on_commit(lambda: notices.entry_works(entry, reached=reached), robust=True)
         return
     rows.update(**result)
+
+
+def _gives_logins(entry: RegistryEntry, status: RegistryEntry.Status) -> bool:
+    """Whether a result tells that the entry's login works: of one that isn't minted, only its
+    registry could say so."""
+    kind = BY_SLUG.get(entry.registry_type)
+    minted = kind is not None and kind.minted
+    return status == Status.VERIFIED or (status == Status.UNREACHABLE and minted)

@@ -223,7 +223,8 @@ class _Look:
     def told(self, error: Failed) -> Problem:
         """The error as whoever looks may read it."""
         what = whole(error.told) if self._private else error.what
-        return Problem(error.code, what, _FIXES.get(error.code, error.fix))
+        fix = error.fix if error.mended_elsewhere else _FIXES.get(error.code, error.fix)
+        return Problem(error.code, what, fix)
 
     def through(self, lister: ImageLister, empty: Listing, page: int) -> Listing:
         """`empty`, filled in. Raises `Failed` where not even names come of it."""
