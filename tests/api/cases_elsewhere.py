@@ -14,6 +14,7 @@ _TOKENS = "api/test_tokens.py"
 _TROUBLE, _HELPER = "worker/test_server_trouble.py", "worker/test_docker_helper.py"
 _ROLES = "worker/test_instance_role.py"
 ELSEWHERE = {
+    "one_login_a_host": f"{_HELPER}::test_config_for_docker_is_by_host",
     "login_refused": "web/test_every_error.py::test_the_registrys_step",
     "not_a_registry": "web/test_every_error.py::test_the_registrys_step",
     "redirected": "web/test_every_error.py::test_the_registrys_step",
