@@ -38,7 +38,7 @@ def entry_works(entry: RegistryEntry, *, reached: bool = True) -> None:
     registry answered, too."""
     what = "Images that it serves can be pulled again."
     if not reached:
-        what = "Its login is obtained again. Its registry didn't answer this server just now."
+        what = "Its login is obtained again. Whether its images are there, nobody saw yet."
     _tell(entry, f"{entry} works again", [what])
 
 

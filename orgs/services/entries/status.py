@@ -15,7 +15,6 @@ from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
 from orgs.registries import codes
-from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Failed
 
 from . import notices
@@ -37,11 +36,13 @@ def status_mark(
     *,
     reporter: str = "",
     login_only: bool = False,
+    login_works: bool = False,
 ) -> None:
     """Store a result, unless the entry's credentials changed since it was read.
 
     `reporter` is the worker token that told it. `login_only` where nothing was seen
-    but a login: then what verifying found out beyond it stays.
+    but a login: then what verifying found out beyond it stays. `login_works` where a login
+    was obtained, whatever else failed.
     """
     rows = RegistryEntry.objects.filter(pk=entry.pk, credentials_version=entry.credentials_version)
     if login_only:
@@ -61,18 +62,10 @@ def status_mark(
         if untold.update(failure_told_at=Now(), failure_mailed_at=Now(), **result):
             transaction.on_commit(lambda: notices.entry_stopped(entry, told), robust=True)
             return
-    elif _gives_logins(entry, status) and rows.exclude(failure_told_at=None).update(
+    elif (login_works or status == Status.VERIFIED) and rows.exclude(failure_told_at=None).update(
         failure_told_at=None, **result
     ):
         reached = status == Status.VERIFIED
         transaction.on_commit(lambda: notices.entry_works(entry, reached=reached), robust=True)
         return
     rows.update(**result)
-
-
-def _gives_logins(entry: RegistryEntry, status: RegistryEntry.Status) -> bool:
-    """Whether a result tells that the entry's login works: of one that isn't minted, only its
-    registry could say so."""
-    kind = BY_SLUG.get(entry.registry_type)
-    minted = kind is not None and kind.minted
-    return status == Status.VERIFIED or (status == Status.UNREACHABLE and minted)

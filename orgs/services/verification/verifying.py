@@ -407,7 +407,8 @@ def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events
             error = None
             if failed is not None and not report.holds:
                 error = Failed(failed.code, failed.what, failed.fix)
-            status_mark(entry, report.status, error)
+            obtained = report.steps[0].result == Result.OK
+            status_mark(entry, report.status, error, login_works=obtained)
 
 
 def _status(entry: RegistryEntry, steps: list[Step]) -> RegistryEntry.Status:

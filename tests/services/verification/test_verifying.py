@@ -89,11 +89,15 @@ def test_without_an_image_the_third_step_is_left_open(ecr, entry, verify):
         (f"{HOST}/my-ml-image@sha256:{'0' * 64}", "image_not_found"),
     ],
 )
-def test_an_image_that_is_not_there_says_nothing_against_the_entry(image, code, ecr, entry, verify):
+def test_an_image_that_is_not_there_proves_nothing_either_way(image, code, ecr, entry, verify):
     report = verify(entry, image)
     assert results(report)[1:] == [("registry", "ok", ""), ("image", "failed", code)]
     assert report.steps[2].what and report.steps[2].fix
-    assert report.holds and entry.status == "verified"
+    assert not report.holds and (entry.status, entry.status_code) == ("unverified", code)
+    # nor does a login that is renewed say that the image is there
+    status_mark(entry, RegistryEntry.Status.VERIFIED, login_only=True)
+    assert RegistryEntry.objects.get().status == "unverified"
+    assert verify(entry, IMAGE).holds and RegistryEntry.objects.get().status == "verified"
 
 
 def test_an_image_that_may_not_be_read_is_a_failure(ecr, entry, verify, monkeypatch, mailoutbox):
