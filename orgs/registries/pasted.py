@@ -104,7 +104,7 @@ def _blanks(text: str) -> Pasted | None:
 def _bare(text: str) -> str:
     """Without marks at its ends, but for those of a command or setting further in."""
     text = _BULLET.sub("", _BLANK.sub("", text).strip(), count=1) if text else text
-    return text.strip("`")
+    return text.strip(_QUOTES)
 
 
 def _marks(text: str) -> Pasted | None:
@@ -117,7 +117,8 @@ def _marks(text: str) -> Pasted | None:
         inner = inner[1:-1]
     quoted = inner[:1] in _QUOTES and inner[-1:] in _QUOTES
     inner = inner.strip(_QUOTES).rstrip(",;.")
-    if inner.startswith("<") and inner.endswith(">"):
+    # `<image>` stands for one.
+    if inner.startswith("<") and inner.endswith(">") and "/" in inner:
         inner = inner[1:-1]
     # A command may itself end by a quotation mark that belongs to it.
     if inner == text or (not quoted and any(blank in inner.strip() for blank in " \t\n")):
@@ -141,6 +142,7 @@ def _dockerfile(text: str) -> Pasted | None:
     return line and Pasted("This is a line of a Dockerfile.", line["image"] or line["other"])
 
 
+_SETTING = "This is a setting, and not only its value."
 _NAMED = re.compile(
     r"(?:-\s+)?(?:export\s+|ENV\s+|ARG\s+|set\s+)?[\"']?(?P<key>[A-Za-z][\w.-]{0,40})[\"']?"
     r"(?P<sign>\s*[:=]\s*)(?P<value>\S.*)",
@@ -164,7 +166,8 @@ def _setting(text: str) -> Pasted | None:
         return None
     key = re.sub(r"[^a-z]", "", line["key"].lower())
     if key not in _KEYS and not key.endswith("image"):
-        return None
+        # Whatever it is, its words are no patterns, and its value may be a secret.
+        return Pasted(_SETTING) if line["sign"].endswith(" ") else None
     value = line["value"].split(" #")[0].strip()
     glued = line["sign"] == ":"
     # `image:v1` is a name and its tag, and `server:5000/x` a host, its port and a path.
@@ -172,7 +175,7 @@ def _setting(text: str) -> Pasted | None:
         return None
     if value.startswith("[") and value[1:2] in {'"', "'"}:
         value = value.strip("[], ")
-    return Pasted("This is a setting, and not only its value.", value.strip(f"{_QUOTES},; "))
+    return Pasted(_SETTING, value.strip(f"{_QUOTES},; "))
 
 
 # --- commands -------------------------------------------------------------------
@@ -225,8 +228,9 @@ def _command(text: str) -> Pasted | None:
     for part in reversed(_BETWEEN_COMMANDS.split(text.replace("\\\n", " "))):
         part = part.strip()
         part = part[_PROMPT.match(part).end() :]  # type: ignore[union-attr]
-        tool = part.split(None, 1)[0].rpartition("/")[2] if part.strip() else ""
-        if tool not in _TOOLS or part == tool:
+        tool = part.split(None, 1)[0] if part else ""
+        tool = tool.rpartition("/")[2] if tool.startswith("/") else tool
+        if tool not in _TOOLS or len(part.split(None, 1)) < 2:
             continue
         is_one = True
         try:
