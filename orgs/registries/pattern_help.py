@@ -83,7 +83,7 @@ def example_image(pattern: MatchPattern, host: str = "") -> str:
     texts = (
         f"{authority}/{path}{_TAG}"
         for fill in ("my-ml-image", "image", "x", "")
-        for path in _example_paths(base, below, fill)
+        for path in _example_paths(base, below, fill, depth(authority).shortest)
     )
     found = (
         text
@@ -95,13 +95,13 @@ def example_image(pattern: MatchPattern, host: str = "") -> str:
     return text if named else text.removeprefix(f"{HUB}/").removeprefix("library/")
 
 
-def _example_paths(base: list[str], below: bool, fill: str) -> Iterator[str]:
+def _example_paths(base: list[str], below: bool, fill: str, shortest: int) -> Iterator[str]:
     """The pattern's path with its `*` filled, and what may come below it."""
     partial = "image" if fill == "my-ml-image" else fill
     filled = [fill if part == "*" else part.replace("*", partial) for part in base]
     if filled:
         yield "/".join(filled)
-    for name in _NAMES if below else ():
+    for name in _NAMES[0 if filled else shortest - 1 :] if below else ():
         yield "/".join([*filled, name])
 
 
@@ -129,11 +129,13 @@ def _matching(pattern: MatchPattern) -> Iterator[str]:
     base, below = _base(pattern)
     path, ends = "/".join(base), _BELOW if below else _TAGS
     filled = [path.replace("*", fill) + end for fill, end in zip(_FILLS, ends, strict=True)]
-    rests = filled if base else _WHOLE_REGISTRY
+    # One part alone would read as `library/…` on Docker Hub, whose images are nobody's.
+    whole = _WHOLE_REGISTRY if depth(pattern.authority).shortest == 1 else _WHOLE_REGISTRY[1:]
+    rests = filled if base else whole
     hosts = _hosts(pattern)
     for host, rest in zip(hosts, rests, strict=False):
         yield f"{host}/{rest}"
-    for rest in _WHOLE_REGISTRY if not base else ():
+    for rest in whole if not base else ():
         yield f"{hosts[0]}/{rest}"
     # On many hosts no image has as few parts: on Docker Hub `me/*` begins with `me/train`.
     for end in _FURTHER:

@@ -71,7 +71,8 @@ def _mistaken(wanted: Wanted) -> str:
     if wanted.port is None and (site := site_of(wanted.host, f"{path}{tag}")):
         meant = _image(site.meant) if path else ""
         then = f"ask for {meant}" if meant else "name the host that images are pulled from"
-        return f"{wanted.host} is {site.name}: {then}."
+        shown = f"{wanted.host}/{path.partition('/')[0]}" if site.is_page else wanted.host
+        return f"{shown} is {site.name}: {then}."
     corrected = corrected_ecr_host(wanted.host)
     if corrected is None or not resembles_ecr(wanted.host):
         return ""
