@@ -182,12 +182,15 @@ def cell_errors(
 
 
 def _without_suggestion(words: str, problem: Problem) -> str:
-    """The words but for the pattern that they suggest, which may be told where a person
-    must have meant one."""
+    """The words but for the pattern that they suggest and its host, which may be told where
+    a person must have meant one; and the schemes of addresses, which are no secret."""
     suggested = problem.suggestion or ""
     if column_of(problem) != PATTERN or not _ECHO[PATTERN].fullmatch(suggested):
         return words
-    return words.replace(suggested, "")
+    host = suggested.partition("/")[0]
+    for known in (suggested, *([host] if "." in host else []), "https://", "http://"):
+        words = words.replace(known, "")
+    return words
 
 
 def _cell_error(
