@@ -98,6 +98,7 @@ REFUSED = [
             *("a.com:*/x", "*.*.example.com/*", "**.example.com/*", "a*.example.com/*"),
             *(f"12*{ECR[12:]}/*", f"{ECR[:21]}*.amazonaws.com/*"),
             # Hosts.
+            *("a.com:65536/*", "a.com:99999", "*.a.com:65536/*"),
             *("HOST/*", "a.com:0/*", "a..com/*", "a_b.com/*"),
             # Paths.
             *("me/App", "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCd", "a.com//x", "a.com/../x"),

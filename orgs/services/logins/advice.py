@@ -6,14 +6,16 @@ What is suggested can be saved, and then serves what was asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
-from orgs.registries.catalogue import takers
+from orgs.registries.catalogue import TYPES
 from orgs.registries.ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, resembles_ecr
 from orgs.registries.images import ImageReference, Server
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Refused
 from orgs.registries.shared_hosts import is_shared, owner_of
+from orgs.registries.types import RegistryType
 from orgs.registries.web_sites import site_of
 
 # What a login is asked for.
@@ -55,11 +57,16 @@ def advice_on(wanted: Wanted) -> Advice:
 
 def _taken(text: str) -> str:
     """The slug of the first type that takes the pattern; "" for none."""
+    return _taken_by(text, tuple(TYPES))
+
+
+@lru_cache(maxsize=1024)  # a fleet that pulls public images is told the same all day
+def _taken_by(text: str, kinds: tuple[RegistryType, ...]) -> str:
     try:
         pattern = MatchPattern.parse(text)
     except Refused:
         return ""
-    return next((kind.slug for kind in takers(pattern)), "")
+    return next((kind.slug for kind in kinds if not kind.refused_patterns([pattern])), "")
 
 
 def _mistaken(wanted: Wanted) -> str:
