@@ -159,7 +159,7 @@ def parse_authority(written: str) -> tuple[str, int | None]:
     if port is None and not looks_like_host(host):
         raise _refuse(
             "The host of a registry has a dot or a port, or is localhost.",
-            "Write its full name, such as registry.example.com.",
+            "Write its full name, as in docker pull.",
         )
     return (HUB, None) if (host, port) == (HUB_ALIAS, None) else (host, port)
 
@@ -173,7 +173,7 @@ def split_authority(written: str) -> tuple[str, int | None]:
     if not match or len(match[1]) > MAX_HOST_LENGTH:
         raise _refuse(
             "What stands before the first “/” isn't the host of a registry.",
-            "Write host or host:port, such as registry.example.com:5000.",
+            "Write host or host:port, as in docker pull.",
         )
     host = match[1].lower()
     if match[2] is None:

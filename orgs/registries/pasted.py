@@ -192,7 +192,7 @@ _TOOLS = frozenset(
 _NOUNS = frozenset(
     {
         *("image", "images", "i", "container", "containers", "content", "manifest", "artifact"),
-        *("buildx", "builder", "acr", "repository", "auth", "registry", "compose", "remote"),
+        *("buildx", "builder", "acr", "repository", "auth", "registry", "remote"),
     }
 )
 _COPIES = frozenset({"copy", "cp", "sync", "tag"})
@@ -201,8 +201,8 @@ _BUILDS = frozenset({"build", "bud", "bake"})
 _PULLS = frozenset(
     {
         *("pull", "push", "run", "create", "inspect", "rmi", "save", "history", "ls", "digest"),
-        *("tags", "list-tags", "list", "manifest", "export", "scan", "verify", "image", "get"),
-        *("attach", "exec", "discover", "show", "config", "from", "delete", "rm"),
+        *("tags", "list-tags", "manifest", "export", "scan", "verify", "image", "from"),
+        *("discover", "delete"),
     }
 )
 # Options that take no value of their own; others do, unless it's written with a `=`.
@@ -252,7 +252,9 @@ def _named_by(tool: str, words: Sequence[str]) -> str:
         plain = plain[1:]
     verb, given = (plain[0], plain[1:]) if plain else ("", [])
     if tool == "kubectl":
-        images = [word.partition("=")[2] for word in given if "=" in word]
+        # Of `set env` it would be a value that may be secret.
+        named = given[1:] if verb == "set" and given[:1] == ["image"] else []
+        images = [word.partition("=")[2] for word in named if "=" in word]
         return options.get("--image") or next(iter(images), "")
     if verb in _SIGNS_IN:
         hosts = (host for word in given for host in word.split(",") if "." in host or ":" in host)
@@ -326,12 +328,17 @@ def _address(text: str) -> Pasted | None:
     return Pasted(_PAGE, f"{host}/{path}" if path else host)
 
 
+# A name and password, which are told to nobody, before a host: `me:secret@a.com`. What
+# follows the `@` in an image is a digest, which has no dot.
+_SIGNED_IN = re.compile(r"[^/@\s:]+:[^/@\s]*@[^/@\s:]+\.[^/@\s]+")
 # A `?` alone may be meant as a wildcard.
 _OF_ADDRESSES = re.compile(r"\?\w+=|#|%[0-9A-Fa-f]{2}")
 
 
 def _is_address(text: str) -> bool:
     """A host, and what no reference has: a query, a fragment, someone's name before it."""
+    if _SIGNED_IN.fullmatch(text):
+        return True
     first, slash, rest = text.partition("/")
     if not slash or "." not in first or any(blank in text for blank in " \t\n"):
         return False

@@ -221,6 +221,7 @@ ADDRESSES = [
         "https://host.example.com/harbor/projects/1/repositories",
         meant="host.example.com/*",
     ),
+    *whole("me:pa55w0rd@host.example.com", meant="host.example.com/*"),
     *whole(
         "https://host.example.com:5000/v2/",
         "http://host.example.com:5000",
@@ -315,6 +316,12 @@ COMMANDS = [
     *whole(
         "docker login -u me -p pa55w0rd",
         "docker ps -a",
+        "docker exec x cat pa55w0rd",
+        "docker compose run train",
+        "docker secret create x pa55w0rd",
+        "kubectl set env deployment/x TOKEN=pa55w0rd",
+        "kubectl create secret docker-registry x --docker-password=pa55w0rd",
+        "kubectl get pods",
         "docker pull",
         "aws sts get-caller-identity",
         "docker login -u me -p 'pa55 w0rd ghcr.io",
