@@ -10,6 +10,7 @@ from .ecr_hosts import parse_ecr_pattern_host
 from .images import HUB, ImageReference, InvalidImage, looks_like_host
 from .patterns import MatchPattern, segment_matches
 from .shared_hosts import depth
+from .web_sites import site_of
 
 EXAMPLES = 3
 # The registry of a `*` in the host: an account, or any name.
@@ -70,6 +71,8 @@ def covers(pattern: MatchPattern) -> Covers:
 def can_exist(image: ImageReference) -> bool:
     """Whether its registry could have such an image, as far as is known of its host."""
     if len(image.segments) < depth(image.authority).shortest:
+        return False
+    if image.port is None and site_of(image.host, image.path):
         return False
     # ECR's names have at least two characters.
     return len(image.path) > 1 or parse_ecr_pattern_host(image.host) is None

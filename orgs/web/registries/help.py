@@ -104,12 +104,14 @@ def help_for(
         problems += _problems_of_type(kind, config, parsed)
         sites = [kind.fitting(site) for p in parsed if (site := not_a_registry(p))]
         problems += [site for site in sites if site not in problems]
-    shown = parsed[:SHOWN]
+    # A web site has no images to show.
+    told = [pattern for pattern in parsed if not_a_registry(pattern) is None]
+    shown = told[:SHOWN]
     own = Environment.objects.filter(organization=organization)
     chosen = [environment for environment in own if str(environment.pk) in environments]
     return Help(
         covers=[covers(pattern) for pattern in shown],
-        more=len(parsed) - len(shown),
+        more=len(told) - len(shown),
         problems=problems[:SHOWN] if with_problems else [],
         neighbours=neighbours(organization, parsed, chosen, exclude=entry_id),
         policy=kind.policy(config, parsed),

@@ -137,6 +137,7 @@ def test_help_while_typing_tells_a_web_site(look, client, alice, acme) -> None:
     sent = {"patterns": "hub.docker.com/r/me/train", "registry_type": "docker"}
     answer = client.post("/organizations/acme/registries/help/", sent).content.decode()
     assert escape("hub.docker.com is a web site, no registry.") in answer
+    assert "r/me/train:v1" not in answer
 
 
 @pytest.mark.parametrize(
