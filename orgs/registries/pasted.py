@@ -102,9 +102,8 @@ def _blanks(text: str) -> Pasted | None:
 
 
 def _bare(text: str) -> str:
-    """Without marks at its ends, but for those of a command or setting further in."""
-    text = _BULLET.sub("", _BLANK.sub("", text).strip(), count=1) if text else text
-    return text.strip(_QUOTES)
+    """A line without its bullet and the marks at its ends."""
+    return _BULLET.sub("", _BLANK.sub("", text).strip(), count=1).strip(_QUOTES)
 
 
 def _marks(text: str) -> Pasted | None:
