@@ -275,6 +275,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "secret_shape": field("The secret isn't of the right form."),
         "secret_required": field("The secret has to be entered again."),
         "wildcard_host": field("This type's patterns name their host in full."),
+        "not_a_registry_host": field("The host is a web site's, and no registry's."),
         "unknown_type": field("There is no such registry type."),
         "unknown_version": field("There is no such version of the configuration."),
         "invalid_pattern": field("This isn't a match pattern."),

@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from orgs.models import RegistryEntry, Token, User
-from orgs.registries import codes
+from orgs.registries import codes, pattern_help
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
@@ -62,26 +62,18 @@ def _starred(text: str) -> SafeString:
 @register.filter
 def entry_image(entry: RegistryEntry) -> str:
     """An image that the entry's first pattern serves, for `valohai.yaml`."""
-    text = next(iter(entry.pattern_texts), "")
-    kind, parsed = BY_SLUG.get(entry.registry_type), readable([text])
-    return example_image(text, kind.example_host(parsed[0]) if kind and parsed else "")
+    kind = BY_SLUG.get(entry.registry_type)
+    for pattern in readable(entry.pattern_texts):
+        host = kind.example_host(pattern) if kind else ""
+        if found := pattern_help.example_image(pattern, host):
+            return found
+    return ""
 
 
 @register.filter
-def example_image(pattern: str, example_host: str = "") -> str:
-    """An image that the pattern serves; on `example_host` where it leaves its own open."""
-    host, slash, path = pattern.removesuffix(":*").partition("/")
-    if not slash:
-        host, path = "", host
-    segments = path.split("/")
-    if segments[-1] == "*" and len(segments) > 1:
-        segments.pop()
-    named = "/".join(
-        "my-ml-image" if segment == "*" else segment.replace("*", "image") for segment in segments
-    )
-    if "*" in host:
-        host = example_host or host.replace("*", "registry")
-    return f"{host}{slash}{named}:v1.0"
+def example_image(pattern: str) -> str:
+    """An image that the pattern serves; "" where none can be told."""
+    return next(map(pattern_help.example_image, readable([pattern])), "")
 
 
 @register.filter

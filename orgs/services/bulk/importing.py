@@ -16,7 +16,7 @@ from orgs.models import Organization, RegistryEntry
 from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
-from orgs.services.entries.validating import secret_problems
+from orgs.services.entries.validating import secret_problems, site_problems
 
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
 from .files.rows import BrokenFile, Row, broken
@@ -260,6 +260,7 @@ class _Judge:
                     entry, changes = self._beside_what_stands(row)
                 except Refused as refused:
                     row.refuse(*refused.problems)
+            row.refuse(*site_problems(row.spec, row.found, entry))
             row.refuse(*secret_problems(row.spec, row.found, entry))
         kind: Kind = "unchanged"
         if row.refusals:

@@ -29,6 +29,7 @@ from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
 from orgs.registries.outbound import Unreachable
+from orgs.registries.pasted import typed
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.private import stored
 from orgs.registries.problems import NO_LOGIN, Failed, Problem, Refused
@@ -153,7 +154,7 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
     one that the entry serves."""
     if not text.strip():
         return None
-    image = ImageReference.parse(text.strip())
+    image = ImageReference.parse(typed(text))
     if len(str(image)) > MOST_OF_IMAGE:
         what = f"The image is longer than {MOST_OF_IMAGE} characters."
         raise Refused(Problem("too_long", what, "Name one without its digest.", "image"))

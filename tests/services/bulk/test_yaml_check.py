@@ -243,7 +243,8 @@ def test_report(acme, make_entry) -> None:
     first, fourth = report.rows[0], report.rows[3]
     assert first.served and first.served.entry.pk == entry.pk
     assert first.sentence == f"Served by {HOST}/my-ml-image (AWS ECR (IAM credentials))."
-    assert fourth.suggestion == f"{HOST}/*" and f"add an entry with {HOST}/*" in fourth.sentence
+    assert fourth.advice and fourth.advice.pattern == f"{HOST}/*"
+    assert f"add an entry with {HOST}/*" in fourth.sentence
     told = report_json(report)
     assert told["ok"] is False and told["warnings"] == []
     assert told["images"][0] == {

@@ -146,7 +146,9 @@ def test_pasted_and_uploaded(client, look, alice, bob, make_entry) -> None:
     assert rows(Page(client.post(CHECK, {"yaml-file": file}))) == wanted
     client.force_login(alice)
     page = Page(client.post(CHECK, {"yaml-text": YAML}))
-    assert page.links["Add an entry for it"].endswith("?pattern=registry.example.com/%2A")
+    assert page.links["Add an entry for it"].endswith(
+        "?type=docker&pattern=registry.example.com/%2A"
+    )
 
 
 def test_for_an_environment(client, alice, gpu, make_entry) -> None:

@@ -156,6 +156,7 @@ def cell_errors(
     wrong column. Each cell is looked through once, however many problems there are.
     """
     words = [f"{problem.what} {problem.fix}".lower() for problem in problems]
+    own_words = [_without_suggestion(told, p) for told, p in zip(words, problems, strict=True)]
     columns = [column_of(problem) for problem in problems]
     # Of a longer cell nobody was told anything.
     most = longest(slug)
@@ -164,16 +165,32 @@ def cell_errors(
         piece for name in secret_columns() for piece in _repeated(words, looked.get(name, ""), 12)
     }
     hidden = {
-        name: _repeated(words, looked.get(name, ""), 6)
+        name: _repeated(own_words, looked.get(name, ""), 6)
         for name in set(columns)
         if not _may_be_shown(name, cells.get(name, ""), slug)
     }
     return [
         _cell_error(
-            row, problem, cells, slug, any(p in told for p in secret | hidden.get(at, set()))
+            row,
+            problem,
+            cells,
+            slug,
+            any(p in told for p in secret) or any(p in own for p in hidden.get(at, ())),
         )
-        for problem, told, at in zip(problems, words, columns, strict=True)
+        for problem, told, own, at in zip(problems, words, own_words, columns, strict=True)
     ]
+
+
+def _without_suggestion(words: str, problem: Problem) -> str:
+    """The words but for the pattern that they suggest and its host, which may be told where
+    a person must have meant one; and the schemes of addresses, which are no secret."""
+    suggested = problem.suggestion or ""
+    if column_of(problem) != PATTERN or not _ECHO[PATTERN].fullmatch(suggested):
+        return words
+    host = suggested.partition("/")[0]
+    for known in (suggested, *([host] if "." in host else []), "https://", "http://"):
+        words = words.replace(known, "")
+    return words
 
 
 def _cell_error(
@@ -185,7 +202,8 @@ def _cell_error(
         what = "This isn't what belongs here."
         fix = "Check that each cell of the row stands under its own header."
         example = next((f.example for f in _declared(column, slug)), "")
-        example = "registry.example.com/my-repo/*" if column == PATTERN else example
+        if column == PATTERN:
+            example = BY_SLUG[slug].example_pattern if slug in BY_SLUG else ""
         fix += f" An example is {example}." if example else ""
     value = shown(column, cells.get(column, ""), slug)
     return CellError(row, column, value, problem.code, what, fix)
