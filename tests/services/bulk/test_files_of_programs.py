@@ -22,6 +22,7 @@ KEY = "AKIAIOSFODNN7EXAMPLE"
 HEADER = "image_pattern,type,access_key_id,secret_access_key,note"
 ROW = f"{HOST}/a,aws-ecr,{KEY},{CANARY},of the team"
 TABLE = f"{HEADER}\n{ROW}\n"
+TYPES_LABEL = "AWS ECR (IAM credentials)"
 CELLS = dict(zip(HEADER.split(","), ROW.split(","), strict=True))
 
 
@@ -109,6 +110,17 @@ def test_what_stands_above_and_between(table, number, encoding):
         table = table[2:]  # no program writes one that begins so
     (row,) = read(table.encode(encoding))
     assert (row.number, row.cells, row.remarks) == (number, CELLS, ())
+
+
+@pytest.mark.parametrize("format", ["json", "yaml"])
+def test_labels_in_documents(format):
+    names = NAMES["form"].split(",")
+    entry = dict(zip(names, ROW.split(","), strict=True)) | {"Registry type": TYPES_LABEL}
+    (row,) = read(json.dumps([entry]), format)
+    assert (row.cells, row.errors) == (CELLS, [])
+    (row,) = read(json.dumps([entry | {"type": "docker"}]), format)
+    assert [(e.column, e.code) for e in row.errors] == [("Registry type", "unknown_column")]
+    assert row.cells["type"] == "docker"
 
 
 def test_after_many_rows_no_header_is_looked_for():

@@ -91,6 +91,8 @@ def _by_label(kinds: tuple[RegistryType, ...]) -> Mapping[str, str]:
 
 def type_named(cell: str) -> str:
     """The slug of the type that a cell names by its label; else the cell."""
+    if cell in BY_SLUG or len(cell) > _LONGEST_NAME:
+        return cell
     return _by_type_label(tuple(TYPES)).get(" ".join(cell.lower().split()), cell)
 
 

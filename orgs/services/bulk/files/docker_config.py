@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from .rows import MAX_COLUMNS, MAX_ROWS, BrokenFile, Row, broken, too_large
 _HUBS = frozenset({HUB, HUB_ALIAS, "registry-1.docker.io"})
 # What Docker's sign-in by browser keeps beside the login, under keys of no registry.
 _SESSION = ("/v1/access-token", "/v1/refresh-token")
+_HELPER = re.compile(r"[a-z]+(-[a-z]+){0,3}")
 _LONGEST_ADDRESS = 1_000
 _DATA = {".dockerconfigjson": False, ".dockercfg": True}
 # Whose images a login for all of the host is for can't be told.
@@ -309,8 +311,8 @@ def _shown(address: str) -> str:
 
 def _named(helper: Any) -> str:
     """A helper's name, where it may be one."""
-    known = type(helper) is str and len(helper) <= 30 and helper.replace("-", "").isalpha()
-    return f" “{helper}”" if known and helper.isascii() else ""
+    known = type(helper) is str and len(helper) <= 30 and _HELPER.fullmatch(helper)
+    return f" “{helper}”" if known else ""
 
 
 def _remarks(host: str, pattern: str, beside_session: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from orgs.registries.catalogue import first
 
 from . import coding, docker_config
-from .columns import IGNORED, CellError, columns
+from .columns import IGNORED, TYPE, CellError, columns, named, type_named
 from .rows import (
     MAX_BYTES,
     MAX_COLUMNS,
@@ -310,6 +310,11 @@ def _flat(number: int, entry: Any, near: NearMisses) -> Row:
             wrong("configuration", "duplicate_column", what, "Keep one.")
     _join_patterns(cells, wrong)
     known = columns()
+    for name in [name for name in cells if name not in known]:
+        if (meant := named(name)) in known and meant not in cells:
+            cells[meant] = cells.pop(name)
+    if type(kind := cells.get(TYPE)) is str:
+        cells[TYPE] = type_named(kind)
     unknown = [name for name in cells if name not in known]
     for name in unknown:
         del cells[name]
