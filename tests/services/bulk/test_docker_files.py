@@ -258,6 +258,21 @@ def test_passwords_that_end_are_no_passwords():
     assert told(document) == [(1, "auths", "gcr.io", "short_lived_password")]
 
 
+@pytest.mark.parametrize(
+    ("host", "username", "password"),
+    [
+        ("ghcr.io", "x-access-token", f"ghp_{CANARY}"),
+        ("r.example.com", "AWS", CANARY),
+        ("gcr.io", "_json_key_base64", CANARY),
+        ("a.azurecr.io", "11111111-2222-3333-4444-555555555555", CANARY),
+        ("registry.gitlab.com", "gitlab+deploy-token-1", CANARY),
+    ],
+)
+def test_passwords_that_look_much_like_those_and_last(host, username, password):
+    (row,) = read({"auths": {host: login(username, password)}})
+    assert not row.errors and row.cells["username"] == username
+
+
 def test_a_helper_comes_before_a_password_as_docker_has_it():
     document = config(credHelpers={"r.example.com": "pass"})
     assert told(document) == [(1, "credHelpers", "r.example.com", "password_elsewhere")]

@@ -12,11 +12,12 @@ import pytest
 from orgs.forms.entry import entry_form
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import TYPES
-from orgs.services.bulk.files import Rows, apart, coding, format_of
+from orgs.services.bulk.files import Rows, apart, coding, format_of, tables, workbook
 from orgs.services.bulk.files.columns import columns, named
 from orgs.services.bulk.files.rows import BrokenFile
 from orgs.services.bulk.importing import apply, plan
 from tests.conftest import CANARY, HOST
+from tests.support import hostile
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 HEADER = "image_pattern,type,access_key_id,secret_access_key,note"
@@ -136,6 +137,23 @@ def test_titles_in_workbooks():
     book.save(file)
     (row,) = read(file.getvalue(), "xlsx")
     assert (row.number, row.cells) == (4, CELLS)
+
+
+def test_more_empty_rows_than_any_table_has(monkeypatch):
+    """LibreOffice writes each row that has a format, to the sheet's last."""
+    monkeypatch.setattr(workbook, "MAX_BLANK_ROWS", 50)
+    monkeypatch.setattr(tables, "MAX_BLANK_ROWS", 50)
+    first = hostile.row(2, hostile.inline("A2", f"{HOST}/a"), hostile.inline("B2", "aws-ecr"))
+    last = hostile.row(60, hostile.inline("A60", f"{HOST}/b"), hostile.inline("B60", "aws-ecr"))
+    (error,) = refused(hostile.workbook(first + hostile.formatted_rows(3, 60) + last), "xlsx")
+    assert (error.row, error.code) == (3, "too_many_blank_rows") and "CSV UTF-8" in error.fix
+    rows = read(hostile.workbook(first + hostile.formatted_rows(3, 52) + last), "xlsx")
+    assert [row.number for row in rows] == [2, 60]
+    lines = f"image_pattern,type\n{HOST}/a,aws-ecr\n" + ",\n" * 57 + f"{HOST}/b,aws-ecr\n"
+    (error,) = refused(lines)
+    assert (error.row, error.code) == (3, "too_many_blank_rows")
+    (error,) = refused("\n" * 60)
+    assert error.row == 1
 
 
 @pytest.mark.parametrize(
