@@ -81,7 +81,8 @@ def _utf8_or_not(file: BinaryIO, marked: bool) -> Coding:
     letters, broken, end = marked, False, b""
     while not (letters and broken):
         chunk = file.read(_CHUNK)
-        letters = letters or _UTF8_LETTER.search(end + chunk) is not None
+        if not (letters or chunk.isascii()):
+            letters = _UTF8_LETTER.search(end + chunk) is not None
         end = chunk[-3:]
         if not broken:
             try:

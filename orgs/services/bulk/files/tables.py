@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
@@ -61,21 +62,16 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
     file.seek(0)
     known = coding.of_table(file)
     text = io.TextIOWrapper(file, encoding=known.name, errors=known.errors, newline="")
-    count = 0
-
-    def numbered() -> Iterator[tuple[int, list[str]]]:
-        nonlocal count
-        for record in _records(text, delimiter):
-            count += 1
-            yield count, record
-
+    # The next of it is that of the record after the one that can't be read.
+    numbers = itertools.count(1)
     try:
         delimiter, above = _delimiter(text)
         text.seek(0)
         for _ in range(above):
             text.readline(_LONGEST_LINE)
-        yield from table(numbered(), known)
+        yield from table(zip(numbers, _records(text, delimiter), strict=False), known)
     except UnicodeError:
+        count = max(0, next(numbers) - 2)
         raise broken(
             "wrong_encoding",
             f"There is a letter {f'after row {count}' if count else 'in it'} that isn't "
@@ -88,7 +84,7 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
             "From this row on the cells can't be told apart: a quotation mark is missing, or "
             "there is one too many.",
             'Write a cell with a quotation mark in it as "…""…".',
-            count + 1,
+            next(numbers) - 1,
         ) from None
     finally:
         text.detach()
@@ -152,10 +148,15 @@ def table(
     the texts were in. Raises `BrokenFile`.
     """
     secrets = secret_columns()
-    kept = _not_blank(records)
-    number, header = _header(kept)
+    records = iter(records)
+    last, header = _header(_not_blank(records))
     unsure = known is not None and not known.sure
-    for number, record in kept:
+    for number, record in records:
+        if _blank(record):
+            if number - last > MAX_BLANK_ROWS:
+                raise too_many_blank_rows(last + 1)
+            continue
+        last = number
         if not _blank(record[len(header) :]):
             yield Row(number, {}, [_too_many_cells(number, len(header))])
         elif unsure:
@@ -189,8 +190,8 @@ def _row(
         else:
             as_is = column in secrets or not isinstance(cell, str)
             cells[column] = cell if as_is else unescape(cell)
-    if isinstance(named_type := cells.get(TYPE), str):
-        cells[TYPE] = type_named(named_type)
+    if (kind := cells.get(TYPE)) not in BY_SLUG and isinstance(kind, str):
+        cells[TYPE] = type_named(kind)
     return Row(number, cells, tuple(errors))
 
 
