@@ -19,6 +19,11 @@ PATTERN, TYPE = "image_pattern", "type"
 ENVIRONMENTS, ENABLED, NOTE = "environments", "enabled", "note"
 REQUIRED = (PATTERN, TYPE)
 
+# What forms call the columns that no type's field is for.
+_LABELS = {PATTERN: ("Match pattern", "Match patterns"), TYPE: ("Registry type",)}
+_LONGEST_NAME = 100
+_NO_NAME = re.compile(r"\s*\([^()]*\)|[^a-z0-9]+")
+
 # What an export tells beside these. Import takes and ignores it, as it does what
 # the API's answers have beside.
 TOLD = ("status", "last_used", "secret_set", "key_age_days", "attention")
@@ -44,6 +49,56 @@ def field_columns(*, to_come: bool = True) -> tuple[str, ...]:
 def _field_columns(kinds: tuple[RegistryType, ...]) -> tuple[str, ...]:
     names = [f.name for kind in kinds for f in kind.fields]
     return tuple(dict.fromkeys([*names, _TO_COME.name]))
+
+
+def named(header: str) -> str:
+    """The column that a header means, by its name or the form's label, whatever its case,
+    blanks and signs: “Access key ID*” is access_key_id. Else what it says."""
+    header = header[:_LONGEST_NAME].lower().strip()
+    plain = _plain(header)
+    kinds = tuple(TYPES)
+    meant = _by_label(kinds).get(plain)
+    if meant is None and plain in _known(kinds):
+        meant = plain
+    # What it says otherwise stays as it is, signs too: it may be a secret, which has some.
+    return meant or re.sub(r"[\s-]+", "_", header)
+
+
+def _plain(name: str) -> str:
+    return "_".join(_NO_NAME.sub(" ", name).split())
+
+
+@cache
+def _known(kinds: tuple[RegistryType, ...]) -> frozenset[str]:
+    return frozenset({*columns(), *IGNORED})
+
+
+@cache
+def _by_label(kinds: tuple[RegistryType, ...]) -> Mapping[str, str]:
+    """The columns by their labels; a label of two columns means neither."""
+    labelled = [(label, name) for name, labels in _LABELS.items() for label in labels]
+    labelled += [(f.label, f.name) for kind in kinds for f in kind.fields]
+    found: dict[str, set[str]] = {}
+    for label, name in labelled:
+        found.setdefault(_plain(label.lower()), set()).add(name)
+    known = _field_columns(kinds)
+    return {
+        label: next(iter(names))
+        for label, names in found.items()
+        if len(names) == 1 and label not in known
+    }
+
+
+def type_named(cell: str) -> str:
+    """The slug of the type that a cell names by its label; else the cell."""
+    if cell in BY_SLUG or len(cell) > _LONGEST_NAME:
+        return cell
+    return _by_type_label(tuple(TYPES)).get(" ".join(cell.lower().split()), cell)
+
+
+@cache
+def _by_type_label(kinds: tuple[RegistryType, ...]) -> Mapping[str, str]:
+    return {kind.label.lower(): kind.slug for kind in kinds}
 
 
 def secret_columns() -> frozenset[str]:
