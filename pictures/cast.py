@@ -279,6 +279,18 @@ def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> N
     gone = sealed.seal("{}", "of a row that is gone")
     RegistryEntry.objects.filter(pk=cast.entries["unreadable"].pk).update(secrets=gone)
     _verified(cast.entries["good"], IMAGE)
+    used = Step(
+        "login", Result.NOT_CHECKED, what="Nothing to obtain: the password is used as it is."
+    )
+    ill = "registry.example.com has a fault of its own (HTTP 503)."
+    hit = "Try again later; if it lasts, ask whoever runs it. Workers are likely to meet the same."
+    _unreachable(cast.entries["docker"], used, ill, hit)
+    silent = f"{HOST} didn't answer in time."
+    way = (
+        "Try again in a few seconds; if it lasts, check this server's way to it. Workers pull from "
+    )
+    way += "it by their own way, so they may still reach it."
+    _unreachable(cast.entries["several"], Step("login", Result.OK), silent, way)
     cast.arguments["entry_id"] = cast.entries["good"].pk
     cast.named |= {name: made.pk for name, made in cast.entries.items()}
 
@@ -293,6 +305,16 @@ def _verified(entry: RegistryEntry, image: str) -> None:
     told = [asdict(Step(name, Result.OK, what=what)) for name, what in steps]
     Verification.objects.create(entry=entry, at=timezone.now(), image=image, steps=told)
     status_mark(entry, RegistryEntry.Status.VERIFIED)
+
+
+def _unreachable(entry: RegistryEntry, login: Step, what: str, fix: str) -> None:
+    """As Verify would have left it where the registry didn't answer."""
+    failed = Step("registry", Result.FAILED, "registry_unreachable", what, fix)
+    last = Step("image", Result.NOT_CHECKED, what="It needs the registry.")
+    told = [asdict(step) for step in (login, failed, last)]
+    Verification.objects.create(entry=entry, at=timezone.now(), steps=told)
+    error = Failed("registry_unreachable", what, fix)
+    status_mark(entry, RegistryEntry.Status.UNREACHABLE, error)
 
 
 def _refused(entry: RegistryEntry, error: Failed) -> None:
