@@ -28,8 +28,8 @@ pytestmark = pytest.mark.once
 
 NAMES = tuple(guide.guides())
 SOURCES = {name: (guide.FOLDER / f"{name}.md").read_text("utf-8") for name in NAMES}
-# Others' own: of the network, of Docker, and of the API's answers.
-FOREIGN = {"HTTPS_PROXY", "DOCKER_CONFIG"}
+# Others' own: of the network, of Docker, of GitHub.
+FOREIGN = {"HTTPS_PROXY", "DOCKER_CONFIG", "GITHUB_TOKEN"}
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def pages(client) -> dict[str, Page]:
     return {address: Page(client.get(address)) for address in addresses}
 
 
-@pytest.mark.parametrize("name", ["valohai-yaml", "workers", "import", "operations"])
+@pytest.mark.parametrize(
+    "name", ["passwords", "valohai-yaml", "workers", "import", "scripts", "operations"]
+)
 def test_there_is_a_page(name):
     assert name in NAMES
 
@@ -241,18 +243,21 @@ def test_labels_are_the_forms(registry_type):
     named = set(re.findall(r"\*([A-Z][^*]+)\*(?!\*)", re.sub(r"\*\*.*?\*\*", "", steps)))
     wanted = {"Match pattern", "Registry type", *(f.label for f in registry_type.fields)}
     assert wanted <= named
-    assert named <= labels | after | {"Read-only"}  # Docker Hub's own word
+    assert named <= labels | after
     assert f"**{registry_type.label}**" in steps
     assert ("Region" in wanted) == (f"**{FROM_PATTERN}**" in steps)
 
 
 def test_the_policy_is_the_forms():
-    (block,) = re.findall(r"```json\n(.*?)```", SOURCES["aws-ecr"], re.DOTALL)
-    read, token = json.loads(block)["Statement"]
+    whole, more = re.findall(r"```json\n(.*?)```", SOURCES["aws-ecr"], re.DOTALL)
+    read, token = json.loads(whole)["Statement"]
     assert tuple(read["Action"]) == ecr_policy.ACTIONS
     assert (read["Sid"], token["Sid"]) == ("ReadECRRepository", "GetECRAuthToken")
     assert token["Action"] == "ecr:GetAuthorizationToken" and token["Resource"] == "*"
     assert f"`{ecr_policy.NAME}`" in SOURCES["aws-ecr"]
+    cache = json.loads(more)  # for a cache's first pull, beyond what the form grants
+    assert cache.keys() == read.keys() and not set(cache["Action"]) & set(read["Action"])
+    assert cache["Resource"] == read["Resource"].replace("<REPOSITORY>", "<PREFIX>/*")
 
 
 def test_verification_is_told_as_it_shows():
