@@ -6,6 +6,7 @@ secret; and it costs in proportion to the bytes.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -54,6 +55,11 @@ ROWS: list[dict[str, Any]] = [
     },
 ]
 COLUMNS = sorted({column for row in ROWS for column in row})
+
+PARTS_OF_ADDRESSES = (
+    *("https://", "r.example.com", "index.docker.io", "/v1/", "/v2", "/team", HOST, ":5000"),
+    *("", "", "ghcr.io", "*", "@", " ", "localhost", SECRET, "access-token"),
+)
 
 YAML = f"""\
 - step: &base
@@ -214,9 +220,40 @@ def as_csv(chance: random.Random) -> bytes:
         cells = row if isinstance(row, dict) else {}
         texts = (str(cells.get(column, "")) for column in lines[0].split(","))
         lines.append(",".join(f'"{text}"' if "," in text else text for text in texts))
-    text = "\n".join(lines)
-    encoding = chance.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16"))
-    return changed(text, chance).encode(encoding, "surrogatepass")
+    above = chance.choice(("", "", "", "sep=,\n", "sep=;\n", "#TYPE a.b\n", "a title\n\n"))
+    text = above + "\n".join(lines)
+    encoding = chance.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"))
+    errors = "replace" if encoding == "cp1252" else "surrogatepass"
+    return changed(text, chance).encode(encoding, errors)
+
+
+def logins(chance: random.Random) -> dict[str, Any]:
+    """A config.json of Docker's, or a Secret of Kubernetes with one."""
+    auth = base64.b64encode(f"me:{SECRET}".encode()).decode()
+    made: dict[str, Any] = {}
+    for _ in range(chance.randrange(1, 5)):
+        address = "".join(chance.choice(PARTS_OF_ADDRESSES) for _ in range(3))
+        login: Any = {"auth": auth, "username": "me", "password": SECRET}
+        for name in chance.sample(sorted(login), chance.randrange(3)):
+            login[name] = odd_value(chance)
+        made[address] = odd_value(chance) if chance.random() < 0.1 else login
+    config: Any = {"auths": made}
+    if chance.random() < 0.3:
+        config["credHelpers"] = {chance.choice(PARTS_OF_ADDRESSES): odd_value(chance)}
+        config["credsStore"] = odd_value(chance)
+    if chance.random() < 0.5:
+        return config
+    text = json.dumps(config)
+    text = changed(text, chance) if chance.random() < 0.3 else text
+    data = base64.b64encode(text.encode(errors="replace")).decode()
+    secret: Any = {"kind": "Secret", "data": {".dockerconfigjson": data}}
+    items = [secret, chance.choice((secret, odd_value(chance)))]
+    return chance.choice((secret, {"kind": "List", "items": items}))
+
+
+def as_logins(chance: random.Random) -> bytes:
+    text = json.dumps(logins(chance))
+    return (changed(text, chance) if chance.random() < 0.3 else text).encode(errors="replace")
 
 
 def as_json(chance: random.Random) -> bytes:
@@ -267,6 +304,8 @@ FORMATS: dict[str, Callable[[random.Random], bytes]] = {
     "json": as_json,
     "yaml": as_yaml,
     "xlsx": as_xlsx,
+    "logins.json": as_logins,
+    "logins.yaml": as_logins,
 }
 
 
@@ -280,8 +319,9 @@ def files(count: int, seed: int) -> Figures:
         if chance.random() < 0.2:
             content = broken_bytes(content, chance)
         name = f"{number}.{format}"
+        reader = format.rpartition(".")[2]
         with figures.timed(name):
-            told = _guarded(figures, name, lambda: _drafted(content, format, environments))  # noqa: B023
+            told = _guarded(figures, name, lambda: _drafted(content, reader, environments))  # noqa: B023
         for code, text in told:
             figures.kinds[code] += 1
             _look(figures, name, text)

@@ -83,8 +83,8 @@ def test_a_registry_that_only_workers_reach(run, aws, internet, make_entry):
     internet.name(HOST, [])
     code, out, _ = run()
     assert code == 0 and "1 checked, 0 failed." in out
-    assert f"✓ acme  {HOST}/*\n    registry_unreachable: The DNS knows no address" in out
+    assert f"◑ acme  {HOST}/*\n    registry_unreachable: The DNS knows no address" in out
     entry.refresh_from_db()
-    assert entry.status == "verified"
+    assert entry.status == "unreachable"
     aws.fault("error500")
     assert run()[0] == 1  # whether the key is good, nobody said

@@ -147,8 +147,8 @@ class EntryAdmin(ServiceAdmin):
     @admin.action(description="Verify", permissions=["change"])
     def verify(self, request: HttpRequest, queryset: QuerySet[RegistryEntry]) -> None:
         if chosen := self._chosen(request, queryset):
-            done, failed = verify_many(chosen, staff_actor(request))
-            self.message_user(request, done, messages.SUCCESS)
+            level, done, failed = verify_many(chosen, staff_actor(request))
+            self.message_user(request, done, level)
             self._tell(request, failed, "more weren't verified.")
 
     @admin.action(description="Enable", permissions=["change"])

@@ -220,7 +220,7 @@ def _patterns(given: schemas.CredentialsChange) -> list[str] | None:
     one, several = given.image_pattern, given.image_patterns
     if one is None or several is None:
         return [one] if one is not None else several
-    if [one.strip()] != [text.strip() for text in several[:1]]:
+    if [one] != several[:1]:
         raise Refused(
             Problem(
                 "patterns_disagree",

@@ -31,7 +31,7 @@ FIELDS = "one or more per field"
 # What every address may answer that needs a token.
 ANYWHERE = (
     *("not_authenticated", "token_expired", "token_revoked", "method_not_allowed"),
-    *("too_large", "rate_limited", "server_error", "audit_unavailable"),
+    *("too_large", "rate_limited", "server_error", "busy"),
 )
 # CONTRACT gives Retry-After to these whatever the cause; seconds, where none is known.
 RETRY_AFTER = {413: 60, 429: 1, 503: 5}
@@ -177,6 +177,5 @@ def _unparsable(request: HttpRequest, error: Any) -> JsonResponse:
 
 
 def _database_away(request: HttpRequest, error: Any) -> JsonResponse:
-    return answer(
-        request, "audit_unavailable", "The database can't be reached. Ask again in some seconds."
-    )
+    what = "This server's database can't be reached. Ask again in some seconds."
+    return answer(request, "busy", what, RETRY_AFTER[503])

@@ -16,6 +16,7 @@ from django import forms
 from django.http import HttpRequest, QueryDict
 
 from orgs.models import Environment, Organization, RegistryEntry
+from orgs.registries import pasted
 from orgs.registries.catalogue import BY_SLUG, TYPES, first
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
@@ -52,10 +53,10 @@ class PatternsField(forms.CharField):
     """Match patterns, one per line (blanks separate them too)."""
 
     widget = forms.Textarea(attrs={"rows": 2, "class": "code", _HELPS: True, **_PLAIN})
-    example = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
+    example = ""
 
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
-        return str(value or "").split()
+        return pasted.texts(str(value or ""))
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -113,6 +114,7 @@ class EntryForm(forms.ModelForm):
         self._proven: bool | None = None
         self._proof: new_keys.Proof | None = None
         self.entry = self.instance if self.instance.pk and not self.instance._state.adding else None
+        self.fields["patterns"].example = self.type.example_pattern  # type: ignore[attr-defined]
         choices = [(t.slug, t.label) for t in TYPES]
         self.fields["registry_type"].choices = choices  # type: ignore[attr-defined]
         self.initial.setdefault("registry_type", self.type.slug)
@@ -488,7 +490,7 @@ def requested_form(
     if request.method == "POST" and "show_fields" not in request.POST:
         return form_class(request.POST, **chosen)
     if entry is None:
-        chosen["initial"] = {"patterns": request.GET.get("pattern", "").split()}
+        chosen["initial"] = {"patterns": pasted.texts(request.GET.get("pattern", ""))}
     form = form_class(**chosen)
     if copy is not None and request.method != "POST":
         form.fill_in(copy)

@@ -39,9 +39,11 @@ _ENDINGS = ".csv, .json, .yaml or .xlsx"
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        widget=forms.FileInput(attrs={"accept": ".csv,.json,.yaml,.yml,.xlsx"}),
-        help_text=f"CSV, JSON, YAML or XLSX; at most {MAX_ROWS:,} rows and "
-        f"{MAX_BYTES // 10**6} MB.",
+        widget=forms.FileInput(
+            attrs={"accept": ".csv,.json,.yaml,.yml,.xlsx,.dockerconfigjson,.dockercfg"}
+        ),
+        help_text=f"CSV, JSON, YAML or XLSX, or Docker's own config.json; at most {MAX_ROWS:,} "
+        f"rows and {MAX_BYTES // 10**6} MB.",
         error_messages={
             "required": "There is no file. Choose one.",
             "missing": "There is no file. Choose one.",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 
 from orgs.models import RegistryEntry
 from orgs.registries.problems import Failed, Refused
@@ -55,8 +56,9 @@ class VerifyForm(forms.Form):
         return not self.errors
 
 
-def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[str, list[str]]:
-    """Verify the selected ones; a sentence on how many work, and one for each that doesn't."""
+def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[int, str, list[str]]:
+    """Verify the selected ones; the level of a message and its sentence on how many hold, and
+    a sentence for each that doesn't."""
     works, failed = 0, []
     for entry, outcome in verifying.verify_each(found, actor, WITHIN):
         if not isinstance(outcome, verifying.Report):
@@ -66,4 +68,5 @@ def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[str, list
             works += 1
         elif (step := outcome.failed) is not None:
             failed.append(f"{entry}: {step.what} {step.fix}")
-    return f"{works} of {len(found)} verified.", failed
+    level = messages.SUCCESS if works == len(found) else messages.WARNING
+    return level if works else messages.ERROR, f"{works} of {len(found)} verified.", failed

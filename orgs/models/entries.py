@@ -36,7 +36,8 @@ class RegistryEntryQuerySet(models.QuerySet["RegistryEntry"]):
                         enabled=True,
                         then=0,
                     ),
-                    default=1,
+                    models.When(status=RegistryEntry.Status.UNREACHABLE, enabled=True, then=1),
+                    default=2,
                 ),
                 "-created_at",
                 "id",
@@ -51,6 +52,7 @@ class RegistryEntry(models.Model):
         UNVERIFIED = "unverified", "Not verified"
         VERIFIED = "verified", "Verified"
         FAILING = "failing", "Failing"
+        UNREACHABLE = "unreachable", "Registry unreachable"
         UNREADABLE = "unreadable", "Secret unreadable"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -16,7 +16,7 @@ from .ecr_hosts import (
     resembles_ecr,
 )
 from .ecr_policy import role_policy, user_policy
-from .patterns import MatchPattern
+from .patterns import MatchPattern, not_a_registry
 from .problems import Failed, Problem, Refused
 from .types import (
     AccessPolicy,
@@ -57,6 +57,7 @@ class _Ecr(RegistryType):
     """What both ECR types share: true ECR hosts only, one region, one partition."""
 
     private_addresses = True  # VPC endpoints
+    example_pattern = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
     denied_fixes = {
         "access_denied": "Attach the policy below to that user, wait a few seconds, and "
         "verify again.",
@@ -90,7 +91,8 @@ class _Ecr(RegistryType):
         for pattern in patterns:
             host = parse_ecr_pattern_host(pattern.host) if pattern.port is None else None
             if host is None:
-                problems.append(_not_ecr(pattern))
+                site = not_a_registry(pattern)
+                problems.append(self.fitting(site) if site else _not_ecr(pattern))
                 continue
             region = region or host.region
             if host.region == region:

@@ -8,6 +8,7 @@ from collections.abc import ValuesView
 from . import codes
 from .aws_ecr import AwsEcr, AwsEcrRole
 from .docker import DockerRegistry
+from .patterns import MatchPattern
 from .types import Field, RegistryType
 
 BY_SLUG: dict[str, RegistryType] = {
@@ -24,6 +25,11 @@ TYPES: ValuesView[RegistryType] = BY_SLUG.values()
 def first() -> RegistryType:
     """The one that a new entry begins with."""
     return next(iter(TYPES))
+
+
+def takers(pattern: MatchPattern) -> list[RegistryType]:
+    """The types whose entries may have the pattern, in the order that people see."""
+    return [kind for kind in TYPES if not kind.refused_patterns([pattern])]
 
 
 def fields_named(name: str, slug: str = "") -> list[Field]:

@@ -41,6 +41,7 @@ class DockerRegistry(RegistryType):
         "so use a token that may only read."
     )
     travel = Travel.STATIC
+    example_pattern = "docker.io/your-team/*"
     fields = (
         Field(
             name="username",

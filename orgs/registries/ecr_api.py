@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import aws
+from .aws_denials import denial
 from .outbound import Unreachable
 from .private import private
 from .problems import NO_LOGIN, Failed
@@ -25,7 +26,7 @@ _MOST_PAGES = 5  # filtered ones may be far from full
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # The length that ECR's own model wants (RepositoryName); the rest is the path's grammar.
 _REPOSITORY = re.compile(r"[a-z0-9._/-]{2,256}")
-_ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
+_ATTACH = "Attach the policy valohai-ecr-policy to that user, wait a few seconds, and try again."
 
 
 class EcrApi:
@@ -166,7 +167,7 @@ class EcrApi:
             )
         except aws.Fault as fault:
             if told and (meant := told.get(fault.code.removesuffix("Exception"))):
-                raise meant() from None
+                raise _because(meant(), fault) from None
             raise self._told(fault) from None
         except aws.NotAws:
             raise self._unreachable("answered what isn't ECR's language") from None
@@ -189,13 +190,13 @@ class EcrApi:
         code, text = fault.code, fault.text
         whose = private(f" {self._key.id}")
         if code in {"AccessDeniedException", "AccessDenied"}:
-            action = _ACTION.search(text)
+            denied = denial(text)
             return Failed(
                 "access_denied",
                 f"AWS accepts the key{whose}, but its user may not call "
-                f"{action[1] if action else 'ecr:GetAuthorizationToken'}.",
-                "Attach the policy valohai-ecr-policy to that user, wait a few seconds, and try "
-                "again.",
+                f"{denied.action or 'ecr:GetAuthorizationToken'}{denied.why}.",
+                denied.fix(_ATTACH),
+                mended_elsewhere=not denied.mended_by_allowing,
             )
         expired = "Signature expired" in text or "not yet current" in text
         if code == "RequestExpired" or (
@@ -239,6 +240,15 @@ class EcrApi:
         return self._unreachable(
             broken if fault.status >= 500 else f"refused the request ({fault.status})"
         )
+
+
+def _because(meant: Failed, fault: aws.Fault) -> Failed:
+    """The same, where a policy denies it that no Allow of the user's own outweighs."""
+    denied = denial(fault.text)
+    if denied.mended_by_allowing:
+        return meant
+    what = f"{meant.what.removesuffix('.')}{denied.why}."
+    return Failed(meant.code, what, denied.fix(""), mended_elsewhere=True)
 
 
 def _list(found: Any) -> list[Any]:

@@ -120,6 +120,8 @@ def corrected_ecr_host(host: str) -> str | None:
     region; what they don't decide is put right.
     """
     labels = host.lower().split(".")
+    # AWS's console writes an account with dashes.
+    labels = [re.sub(r"^([0-9]{4})-([0-9]{4})-([0-9]{4})$", r"\1\2\3", part) for part in labels]
     accounts = (i for i, label in enumerate(labels) if re.fullmatch(r"[0-9]{12}|\*", label))
     start = next(accounts, None)
     if start is None:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Self
 
+from .pasted import Pasted, has_placeholder, split_scheme, unwrapped
 from .problems import Problem, Refused
 
 HUB = "docker.io"
@@ -22,14 +23,14 @@ MAX_HOST_LENGTH = 253
 MAX_PATH_LENGTH = 255
 
 _TEXT = re.compile(r"[!-~]+")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[A-Za-z][A-Za-z0-9+.-]*://)*(.*)")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _AUTHORITY = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[[A-Fa-f0-9:]+\])(?::([0-9]{{1,5}}))?")
 COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _PATH = re.compile(rf"{COMPONENT.pattern}(?:/{COMPONENT.pattern})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"([A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*):([0-9A-Fa-f]{32,})")
-_DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
+# The grammar has more, but clients know these, in lower case only
+# (github.com/opencontainers/go-digest: sha.go, algorithm.go).
+_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}")
 _IMAGE_ID = re.compile(r"[a-f0-9]{64}")
 
 
@@ -58,41 +59,13 @@ class ImageReference:
         """Give the reference that `docker pull` would understand; raise `InvalidImage`.
 
         `str()` of the result parses to an equal one. Surrounding blanks are
-        refused: whoever takes input strips it.
+        refused: whoever takes input strips it. What is known to be something else, such as
+        a command or a page's address, is refused with the reference that it names.
         """
-        check_text(text)
-        scheme, rest = split_scheme(text)
-        if scheme is not None:
-            raise _with_scheme(scheme, rest)
-        if _IMAGE_ID.fullmatch(text):
-            raise _refuse(
-                "64 hexadecimal digits are an image's ID, which no registry serves.",
-                "Write the image's repository, with its tag or digest.",
-            )
-        name, at, digest = text.partition("@")
-        if at and not _is_digest(digest):
-            raise _refuse(
-                "What follows the “@” isn't a digest.",
-                "Write it like @sha256: and 64 hexadecimal digits, or leave it out.",
-            )
-        first, slash, rest = name.partition("/")
-        # A lone `example.com:5000` is a name and its tag, as Docker reads it.
-        has_host = bool(slash) and looks_like_host(first)
-        written, remainder = (first, rest) if has_host else (HUB, name)
-        host, port = parse_authority(written)
-        path, colon, tag = remainder.partition(":")
-        if colon and not _TAG.fullmatch(tag):
-            raise _refuse(
-                "What follows the “:” isn't a tag.",
-                "Tags have at most 128 letters, digits, “_”, “.” and “-”,"
-                " and don't begin with “.” or “-”.",
-            )
-        if not _PATH.fullmatch(path):
-            raise _bad_path(text, path, has_host)
-        if (host, port) == (HUB, None) and "/" not in path:
-            path = f"library/{path}"
-        check_path_length(path)
-        return cls(host, port, path, tag or None, digest or None, written)
+        try:
+            return cls(*_parse(text))
+        except InvalidImage as refused:
+            raise _told(text, refused) from None
 
     @property
     def authority(self) -> str:
@@ -171,12 +144,6 @@ def check_text(text: str) -> None:
         )
 
 
-def split_scheme(text: str) -> tuple[str | None, str]:
-    """`https://host/x` → `("https", "host/x")`; without a scheme, `(None, text)`."""
-    match = _SCHEME.fullmatch(text)
-    return (match[1], match[2]) if match else (None, text)
-
-
 def looks_like_host(part: str) -> bool:
     """Whether the part before the first `/` is a host rather than a Docker Hub name."""
     return "." in part or ":" in part or part == "localhost" or part != part.lower()
@@ -192,7 +159,7 @@ def parse_authority(written: str) -> tuple[str, int | None]:
     if port is None and not looks_like_host(host):
         raise _refuse(
             "The host of a registry has a dot or a port, or is localhost.",
-            "Write its full name, such as registry.example.com.",
+            "Write its full name, as in docker pull.",
         )
     return (HUB, None) if (host, port) == (HUB_ALIAS, None) else (host, port)
 
@@ -206,7 +173,7 @@ def split_authority(written: str) -> tuple[str, int | None]:
     if not match or len(match[1]) > MAX_HOST_LENGTH:
         raise _refuse(
             "What stands before the first “/” isn't the host of a registry.",
-            "Write host or host:port, such as registry.example.com:5000.",
+            "Write host or host:port, as in docker pull.",
         )
     host = match[1].lower()
     if match[2] is None:
@@ -232,22 +199,77 @@ def check_path_length(path: str) -> None:
         )
 
 
-def _is_digest(text: str) -> bool:
-    match = _DIGEST.fullmatch(text)
-    if not match:
-        return False
-    length = _DIGEST_LENGTHS.get(match[1].lower())
-    return length is None or len(match[2]) == length
+def _parse(text: str) -> tuple[str, int | None, str, str | None, str | None, str]:
+    """The parts of a reference, in the order of its fields; raises `InvalidImage`."""
+    check_text(text)
+    scheme, rest = split_scheme(text)
+    if scheme is not None:
+        what = f"Image references have no scheme, so “{scheme}://” can't be part of one."
+        raise _refuse(what, "Write host/path.")
+    if _IMAGE_ID.fullmatch(text):
+        raise _refuse(
+            "64 hexadecimal digits are an image's ID, which no registry serves.",
+            "Write the image's repository, with its tag or digest.",
+        )
+    name, at, digest = text.partition("@")
+    if at and not _DIGEST.fullmatch(digest):
+        raise _digest_problem(name, digest)
+    first, slash, rest = name.partition("/")
+    # A lone `example.com:5000` is a name and its tag, as Docker reads it.
+    has_host = bool(slash) and looks_like_host(first)
+    written, remainder = (first, rest) if has_host else (HUB, name)
+    host, port = parse_authority(written)
+    path, colon, tag = remainder.partition(":")
+    if colon and not _TAG.fullmatch(tag):
+        raise _refuse(
+            "What follows the “:” isn't a tag.",
+            "Tags have at most 128 letters, digits, “_”, “.” and “-”,"
+            " and don't begin with “.” or “-”.",
+        )
+    if not _PATH.fullmatch(path):
+        raise _bad_path(text, path, has_host)
+    if (host, port) == (HUB, None) and "/" not in path:
+        path = f"library/{path}"
+    check_path_length(path)
+    return host, port, path, tag or None, digest or None, written
 
 
-def _with_scheme(scheme: str, rest: str) -> InvalidImage:
-    rest = rest.rstrip("/")
+def _told(text: str, refused: InvalidImage) -> InvalidImage:
+    """The refusal, with what was pasted instead and the reference in it, where that is
+    known."""
+    found = unwrapped(text)
+    if found is None:
+        return _with_placeholder(text) or refused
+    suggestion = _suggested(found)
+    problem = refused.problem
+    what = problem.what if split_scheme(text)[0] is not None else found.what
+    return _refuse(what, f"Write {suggestion}." if suggestion else "Write host/path.", suggestion)
+
+
+def _with_placeholder(text: str) -> InvalidImage | None:
+    if not has_placeholder(text):
+        return None
+    what = "Something in it only stands for what is to be written there."
+    return _refuse(what, "Write it with your own names in their places.")
+
+
+def _suggested(found: Pasted) -> str | None:
     # A lone host would parse, but as the name of a Docker Hub image.
-    suggestion = _corrected(rest) if "/" in rest else None
+    is_host = "/" not in found.meant and looks_like_host(found.meant.partition(":")[0])
+    return None if is_host or not found.meant else _corrected(found.meant)
+
+
+def _digest_problem(name: str, digest: str) -> InvalidImage:
+    lowered = digest.lower()
+    what = "What follows the “@” isn't a digest that clients take."
+    if _DIGEST.fullmatch(lowered):
+        suggestion = _corrected(f"{name}@{lowered}")
+        if suggestion:
+            return _refuse(f"{what} They are in lower case.", f"Write {suggestion}.", suggestion)
     return _refuse(
-        f"Image references have no scheme, so “{scheme}://” can't be part of one.",
-        f"Write {suggestion}." if suggestion else "Write host/path.",
-        suggestion,
+        what,
+        "Write it like @sha256: and 64 hexadecimal digits (sha384: 96, sha512: 128), in lower "
+        "case, or leave it out.",
     )
 
 
@@ -269,9 +291,9 @@ def _bad_path(text: str, path: str, has_host: bool) -> InvalidImage:
 
 
 def _corrected(text: str) -> str | None:
-    """`text` if it parses, else what its refusal suggests."""
+    """`text` if it parses as it is, else what its refusal suggests."""
     try:
-        ImageReference.parse(text)
+        _parse(text)
     except InvalidImage as refused:
         return refused.problem.suggestion
     return text

@@ -47,7 +47,7 @@ _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 class Unreachable(Failed):
     """No answer came; `kind` is why: "dns", "timeout", "refused", "closed", "certificate",
-    "tls", "network"."""
+    "tls", "proxy", "network"."""
 
     def __init__(self, kind: str, what: str, fix: str, retry_after: int | None = None) -> None:
         super().__init__("registry_unreachable", what, fix, retry_after)
@@ -273,12 +273,18 @@ class _Connection(http.client.HTTPConnection):
         self._server_name = bare
 
     def connect(self) -> None:
-        raw = self._first_to_answer()
-        sock = _Bounded(raw.family, raw.type, raw.proto, fileno=raw.detach())
-        sock.deadline = self._deadline
-        self.sock: socket.socket | None = sock  # from here on, `close` closes it
-        if getattr(self, "_tunnel_host", None):
-            self._tunnel()  # type: ignore[attr-defined]
+        tunnelled = bool(getattr(self, "_tunnel_host", None))
+        try:
+            raw = self._first_to_answer()
+            sock = _Bounded(raw.family, raw.type, raw.proto, fileno=raw.detach())
+            sock.deadline = self._deadline
+            self.sock: socket.socket | None = sock  # from here on, `close` closes it
+            if tunnelled:
+                self._tunnel()  # type: ignore[attr-defined]
+        except (OSError, http.client.HTTPException) as error:
+            if not tunnelled:
+                raise
+            raise _ProxyFault(error) from None
         if self._tls is not None:
             sock.arm()
             wrapped = self._tls.wrap_socket(
@@ -322,6 +328,10 @@ def _trusting_these(file: str, directory: str, aws: str, requests: str) -> ssl.S
     return context
 
 
+class _ProxyFault(OSError):
+    """What failed was the way through the operator's proxy, not the host behind it."""
+
+
 def _left(deadline: float) -> float:
     """The seconds until then; raise TimeoutError where there are none."""
     left = deadline - time.monotonic()
@@ -359,6 +369,13 @@ def _network_error(host: str, error: Exception) -> Failed:
 
 
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, str, int | None], ...] = (
+    (
+        (_ProxyFault,),
+        "proxy",
+        "This server's proxy didn't let it through to {host}.",
+        "Ask staff to look at HTTPS_PROXY and NO_PROXY, and at what the proxy allows.",
+        5,
+    ),
     (
         (TimeoutError,),
         "timeout",

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from .ecr_hosts import parse_ecr_pattern_host
-from .images import ImageReference, InvalidImage
+from .images import HUB, ImageReference, InvalidImage, looks_like_host
 from .patterns import MatchPattern, segment_matches
+from .shared_hosts import depth
+from .web_sites import site_of
 
 EXAMPLES = 3
 # The registry of a `*` in the host: an account, or any name.
@@ -18,7 +20,11 @@ _LABELS = ("registry", "eu", "test")
 _FILLS = ("train", "base", "x")
 _BELOW = (":v1", "/train", "/a/b:v1")
 _TAGS = (":v1", ":v2", "")
-_WHOLE_REGISTRY = ("my-ml-image:v1.0", "team/train", "team/a/b:v1")
+_FURTHER = ("/base:v2", "/train/base:v2", "/a/b/c", "/train:v1")
+_WHOLE_REGISTRY = ("my-ml-image:v1.0", "team/train", "team/a/b:v1", "team/base:v2", "team/a/c")
+# What an example image is called, the parts above it too where there must be some.
+_NAMES = ("my-ml-image", "my-repo/my-ml-image", "my-team/my-repo/my-ml-image")
+_TAG = ":v1.0"
 _ELSEWHERE = (
     "docker.io/library/python",
     "quay.io/team/train",
@@ -53,11 +59,53 @@ def covers(pattern: MatchPattern) -> Covers:
         found = {
             image: Example(image, text.removeprefix(own))
             for text in texts
-            if (image := _image(text)) is not None and pattern.matches(image) is matching
+            if (image := _image(text)) is not None
+            and pattern.matches(image) is matching
+            and can_exist(image)
         }
         return tuple(islice(found.values(), EXAMPLES))
 
     return Covers(pattern, some(_matching(pattern), True), some(_near_misses(pattern), False))
+
+
+def can_exist(image: ImageReference) -> bool:
+    """Whether its registry could have such an image, as far as is known of its host."""
+    if len(image.segments) < depth(image.authority).shortest:
+        return False
+    if image.port is None and site_of(image.host, image.path):
+        return False
+    # ECR's names have at least two characters.
+    return len(image.path) > 1 or parse_ecr_pattern_host(image.host) is None
+
+
+def example_image(pattern: MatchPattern, host: str = "") -> str:
+    """An image that the pattern serves, as people write it; on `host` (`host[:port]`) where
+    the pattern leaves its own open. "" where none of the usual names fits."""
+    base, below = _base(pattern)
+    authority = host or _hosts(pattern)[0]
+    texts = (
+        f"{authority}/{path}{_TAG}"
+        for fill in ("my-ml-image", "image", "x", "")
+        for path in _example_paths(base, below, fill, depth(authority).shortest)
+    )
+    found = (
+        text
+        for text in texts
+        if (image := _image(text)) is not None and pattern.matches(image) and can_exist(image)
+    )
+    text = next(found, "")
+    named = looks_like_host(pattern.text.partition("/")[0])
+    return text if named else text.removeprefix(f"{HUB}/").removeprefix("library/")
+
+
+def _example_paths(base: list[str], below: bool, fill: str, shortest: int) -> Iterator[str]:
+    """The pattern's path with its `*` filled, and what may come below it."""
+    partial = "image" if fill == "my-ml-image" else fill
+    filled = [fill if part == "*" else part.replace("*", partial) for part in base]
+    if filled:
+        yield "/".join(filled)
+    for name in _NAMES[0 if filled else shortest - 1 :] if below else ():
+        yield "/".join([*filled, name])
 
 
 def _image(text: str) -> ImageReference | None:
@@ -84,11 +132,17 @@ def _matching(pattern: MatchPattern) -> Iterator[str]:
     base, below = _base(pattern)
     path, ends = "/".join(base), _BELOW if below else _TAGS
     filled = [path.replace("*", fill) + end for fill, end in zip(_FILLS, ends, strict=True)]
-    rests = filled if base else _WHOLE_REGISTRY
-    for host, rest in zip(_hosts(pattern), rests, strict=True):
+    # One part alone would read as `library/…` on Docker Hub, whose images are nobody's.
+    whole = _WHOLE_REGISTRY if depth(pattern.authority).shortest == 1 else _WHOLE_REGISTRY[1:]
+    rests = filled if base else whole
+    hosts = _hosts(pattern)
+    for host, rest in zip(hosts, rests, strict=False):
         yield f"{host}/{rest}"
-    # On Docker Hub `me/*` begins one part lower: what has one part is under `library/`.
-    yield f"{_hosts(pattern)[0]}/{path.replace('*', _FILLS[0])}/base:v2"
+    for rest in whole if not base else ():
+        yield f"{hosts[0]}/{rest}"
+    # On many hosts no image has as few parts: on Docker Hub `me/*` begins with `me/train`.
+    for end in _FURTHER:
+        yield f"{hosts[0]}/{path.replace('*', _FILLS[0])}{end}"
 
 
 def _near_misses(pattern: MatchPattern) -> Iterator[str]:

@@ -24,9 +24,11 @@ from .images import (
     looks_like_host,
     parse_authority,
     split_authority,
-    split_scheme,
 )
+from .pasted import has_placeholder, split_scheme, unwrapped
 from .problems import Problem, Refused
+from .shared_hosts import is_shared
+from .web_sites import Site, site_of
 
 SegmentRank: TypeAlias = tuple[int, int]
 Rank: TypeAlias = tuple[int, tuple[SegmentRank, ...]]
@@ -39,7 +41,6 @@ PARTIAL = 2
 ANY_SEGMENT: SegmentRank = (1, 0)
 EVERYTHING_BELOW: SegmentRank = (0, 0)
 
-EXAMPLE = "registry.example.com/my-repo/*"
 # What isn't shaped like a tag or digest may be a password: not echoed.
 _SHOWABLE_TAG = re.compile(r"[:@][A-Za-z0-9_.:@*-]{0,200}")
 
@@ -47,8 +48,8 @@ _SHOWABLE_TAG = re.compile(r"[:@][A-Za-z0-9_.:@*-]{0,200}")
 class InvalidPattern(Refused):
     """Not a match pattern.
 
-    Codes: `bare_host`, `scheme_in_pattern`, `tag_in_pattern`, `invalid_pattern`;
-    the problem's field is "patterns".
+    Codes: `bare_host`, `scheme_in_pattern`, `tag_in_pattern`, `not_a_registry_host`,
+    `invalid_pattern`; the problem's field is "patterns".
     """
 
 
@@ -71,8 +72,17 @@ class MatchPattern:
         """Read a pattern; `str()` of the result parses to an equal one.
 
         Raises `InvalidPattern`, with the corrected pattern where there is one.
-        Surrounding blanks are refused: whoever takes input strips it.
+        Surrounding blanks are refused: whoever takes input strips it. A web site's host
+        that is written like a registry's is a pattern: see `not_a_registry`.
         """
+        try:
+            return cls._plainly(text)
+        except InvalidPattern as refused:
+            raise _told(text, refused.problem) from None
+
+    @classmethod
+    def _plainly(cls, text: str) -> Self:
+        """`parse`, but for what something else may have been pasted for."""
         try:
             return cls(text, *_parse(text))
         except InvalidImage as refused:
@@ -193,13 +203,67 @@ def _segment_rank(segment: str) -> SegmentRank:
     return LITERAL
 
 
+def not_a_registry(pattern: MatchPattern) -> Problem | None:
+    """What is wrong with a pattern whose host, or path on it, is a web site's; None where
+    it may be a registry's. Stored patterns may have one: they stay what they are."""
+    site = _site_of(pattern)
+    if site is None:
+        return None
+    shown = f"{pattern.host}/{pattern.segments[0]}" if site.is_page else pattern.host
+    suggestion = _corrected(site.meant) if site.meant else None
+    # An address may lead to a page once more, however it was written.
+    if suggestion and _site_of(MatchPattern._plainly(suggestion)):
+        suggestion = None
+    return _instead("not_a_registry_host", f"{shown} is {site.name}.", suggestion)
+
+
+def _site_of(pattern: MatchPattern) -> Site | None:
+    return site_of(pattern.host, "/".join(pattern.segments)) if pattern.port is None else None
+
+
+def _told(text: str, problem: Problem) -> InvalidPattern:
+    """The refusal, with what was pasted instead and the pattern in it, where that is known;
+    never with a pattern that would be refused next."""
+    found = unwrapped(text)
+    if found is not None:
+        what = problem.what if problem.code == "scheme_in_pattern" else found.what
+        code = problem.code if problem.code == "scheme_in_pattern" else "invalid_pattern"
+        suggestion = _corrected(found.meant) if found.meant else None
+        problem = _instead(code, what, suggestion, named=suggestion is None or suggestion in text)
+    elif has_placeholder(text):
+        what = "Something in it only stands for what is to be written there."
+        return _refuse(what, "Write it with your own names in their places.")
+    if problem.suggestion and (site := not_a_registry(MatchPattern._plainly(problem.suggestion))):
+        problem = site if problem.code == "bare_host" else replace(site, code=problem.code)
+    return InvalidPattern(problem)
+
+
+def _instead(code: str, what: str, suggestion: str | None, *, named: bool = False) -> Problem:
+    """The problem of something that isn't a pattern, with what to write; `named` where that
+    stood in it, so that it's told as it is."""
+    if suggestion is None:
+        fix = "Write the host that images are pulled from, and their path, as in docker pull."
+    elif not named and suggestion.endswith("/*") and suggestion.count("/") == 1:
+        fix = _for_all_of(suggestion.removesuffix("/*"))
+    else:
+        fix = f"Write {suggestion}."
+    return Problem(code, what, fix, "patterns", suggestion)
+
+
+def _for_all_of(authority: str) -> str:
+    """How to write a pattern for a whole host, of which no part was named."""
+    if not is_shared(authority):
+        return f"Write {authority}/* to cover everything in it."
+    return f"Write whose images, such as {authority}/your-team/*; {authority}/* covers everybody's."
+
+
 def _parse(text: str) -> tuple[str, int | None, tuple[str, ...]]:
     """Give normalized `(host, port, segments)`; raise `InvalidPattern` or `InvalidImage`."""
     check_text(text)
-    scheme, rest = split_scheme(text)
+    scheme, _ = split_scheme(text)
     if scheme is not None:
         what = f"Patterns have no scheme, so “{scheme}://” can't be part of one."
-        raise _suggest("scheme_in_pattern", what, _corrected(rest))
+        raise _suggest("scheme_in_pattern", what, None)
     written, path = _split_host(text.removesuffix(":*"))
     path, tag = _split_tag(path)
     if tag:
@@ -210,12 +274,16 @@ def _parse(text: str) -> tuple[str, int | None, tuple[str, ...]]:
     host, port = _parse_host(written) if written else (HUB, None)
     if written and not path:
         what = f"{written} names a registry but no images."
-        raise _suggest("bare_host", what, f"{written}/*", " to cover everything in it")
+        authority = join_authority(host, port)
+        meant = authority if is_shared(authority) else written
+        raise InvalidPattern(
+            Problem("bare_host", what, _for_all_of(meant), "patterns", f"{meant}/*")
+        )
     segments = path.split("/")
     if not written and "*" in segments[0]:
         raise _refuse(
             "Without a host, the first part names someone on Docker Hub, so it can't have a “*”.",
-            "Begin with the host, such as registry.example.com/*.",
+            "Begin with the host that images are pulled from.",
         )
     _check_segments(text, segments)
     if (host, port) == (HUB, None) and len(segments) == 1 and segments != ["*"]:
@@ -259,7 +327,7 @@ def _parse_host(written: str) -> tuple[str, int | None]:
     if "." not in host or host.rpartition(".")[2].isdigit():
         raise _refuse(
             "Such a wide “*” in a host could send a login to strangers.",
-            "Leave at least two parts of a name after it, such as *.example.com/*.",
+            "Leave at least two parts of a name after it, or write the host in full.",
         )
     return f"*.{host}", port
 
@@ -289,16 +357,16 @@ def _check_segments(text: str, segments: Sequence[str]) -> None:
 
 
 def _corrected(text: str) -> str | None:
-    """`text` if it parses, else what its refusal suggests."""
+    """`text` if it parses as it is, else what its refusal suggests."""
     try:
-        MatchPattern.parse(text)
+        MatchPattern._plainly(text)
     except InvalidPattern as refused:
         return refused.problem.suggestion
     return text
 
 
 def _suggest(code: str, what: str, suggestion: str | None, why: str = "") -> InvalidPattern:
-    fix = f"Write {suggestion}{why}." if suggestion else f"Write it like {EXAMPLE}."
+    fix = f"Write {suggestion}{why}." if suggestion else "Write host/path, or host/path/*."
     return InvalidPattern(Problem(code, what, fix, "patterns", suggestion))
 
 

@@ -76,12 +76,22 @@ class Failed(Exception):
     `problem`, `what`, `fix` and `detail` are for everyone, already cleaned of secrets and
     control characters; what is private in them (`registries.private`) is only in `told`,
     which is what to store, and in `in_full`. `retry_after` is in seconds, or None where
-    waiting doesn't help.
+    waiting doesn't help. `mended_elsewhere`: attaching the type's own policy doesn't help,
+    as it does for others with the same code.
     """
 
-    def __init__(self, code: str, what: str, fix: str = "", retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        fix: str = "",
+        retry_after: int | None = None,
+        *,
+        mended_elsewhere: bool = False,
+    ) -> None:
         self._marked = Problem(code, private.marked(what), fix)
         self.retry_after = retry_after
+        self.mended_elsewhere = mended_elsewhere
         super().__init__(f"{code}: {self.problem}")
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, StrEnum, auto
 from functools import cached_property
@@ -226,6 +226,8 @@ class RegistryType(abc.ABC):
     """Codes that only this type raises, which `catalogue` adds to the table of `codes`."""
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
+    example_pattern: str = ""
+    """A match pattern that the type takes, as an example; "" for none."""
 
     @cached_property
     def config_fields(self) -> tuple[Field, ...]:
@@ -286,6 +288,29 @@ class RegistryType(abc.ABC):
     def _place(self, problem: Problem) -> int:
         names = [f.name for f in self.fields]
         return names.index(problem.field) if problem.field in names else len(names)
+
+    @final
+    def refused_patterns(self, patterns: Sequence[MatchPattern]) -> list[Problem]:
+        """What the type has against patterns, whatever its fields will say."""
+        try:
+            self.clean({}, {}, patterns)
+        except Refused as refused:
+            return [problem for problem in refused.problems if problem.field == "patterns"]
+        return []
+
+    @final
+    def fitting(self, problem: Problem) -> Problem:
+        """The problem of a pattern that suggests another, told so that the type takes what
+        is suggested; without a suggestion where it takes none of that host."""
+        suggested = problem.suggestion
+        against = suggested and self.refused_patterns([MatchPattern.parse(suggested)])
+        if not against:
+            return problem
+        first = against[0]
+        instead = first.suggestion
+        if instead and not self.refused_patterns([MatchPattern.parse(instead)]):
+            return replace(problem, fix=f"Write {instead}.", suggestion=instead)
+        return replace(problem, fix=str(first), suggestion=None)
 
     @final
     def unusable(self, config: Config, secrets: Config) -> Problem | None:

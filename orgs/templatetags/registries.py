@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from orgs.models import RegistryEntry, Token, User
-from orgs.registries import codes
+from orgs.registries import codes, pattern_help
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
@@ -62,26 +62,18 @@ def _starred(text: str) -> SafeString:
 @register.filter
 def entry_image(entry: RegistryEntry) -> str:
     """An image that the entry's first pattern serves, for `valohai.yaml`."""
-    text = next(iter(entry.pattern_texts), "")
-    kind, parsed = BY_SLUG.get(entry.registry_type), readable([text])
-    return example_image(text, kind.example_host(parsed[0]) if kind and parsed else "")
+    kind = BY_SLUG.get(entry.registry_type)
+    for pattern in readable(entry.pattern_texts):
+        host = kind.example_host(pattern) if kind else ""
+        if found := pattern_help.example_image(pattern, host):
+            return found
+    return ""
 
 
 @register.filter
-def example_image(pattern: str, example_host: str = "") -> str:
-    """An image that the pattern serves; on `example_host` where it leaves its own open."""
-    host, slash, path = pattern.removesuffix(":*").partition("/")
-    if not slash:
-        host, path = "", host
-    segments = path.split("/")
-    if segments[-1] == "*" and len(segments) > 1:
-        segments.pop()
-    named = "/".join(
-        "my-ml-image" if segment == "*" else segment.replace("*", "image") for segment in segments
-    )
-    if "*" in host:
-        host = example_host or host.replace("*", "registry")
-    return f"{host}{slash}{named}:v1.0"
+def example_image(pattern: str) -> str:
+    """An image that the pattern serves; "" where none can be told."""
+    return next(map(pattern_help.example_image, readable([pattern])), "")
 
 
 @register.filter
@@ -120,9 +112,9 @@ def to_ask(people: list[User]) -> SafeString:
 
 _STEPS = {"login": "Login obtained", "registry": "Registry answers", "image": "Image readable"}
 _RESULTS: dict[str, str] = {
-    Result.OK: "Yes",
-    Result.FAILED: "No",
-    Result.NOT_CHECKED: "Not checked",
+    Result.OK: "done",
+    Result.FAILED: "failed",
+    Result.NOT_CHECKED: "not checked",
 }
 
 
@@ -137,10 +129,17 @@ def step_word(step: Step) -> str:
 
 
 @register.filter
+def is_outage(step: Step) -> bool:
+    """Whether it failed for something that passes by itself, and nobody refused anything."""
+    known = step.result == Result.FAILED and codes.known(step.code)
+    return known and codes.of(step.code).kind is codes.Kind.TRANSIENT
+
+
+@register.filter
 def mended_by_policy(step: Step, entry: RegistryEntry) -> bool:
     """Whether what to do about it is to attach the policy that the page shows."""
     kind = BY_SLUG.get(entry.registry_type)
-    return kind is not None and step.code in kind.denied_fixes
+    return kind is not None and step.fix == kind.denied_fixes.get(step.code)
 
 
 # --- states -------------------------------------------------------------------
@@ -159,6 +158,9 @@ _STATES: dict[str, State] = {
     RegistryEntry.Status.UNVERIFIED: State("open", "○", "Not verified"),
     RegistryEntry.Status.UNREADABLE: State("bad", "✕", "Secret unreadable"),
 }
+# The shape for both; whether a login was obtained depends on the type.
+_UNREACHABLE = State("warn", "◑", "Login works, registry unreachable")
+_UNREACHABLE_STATIC = State("warn", "◑", "Registry unreachable")
 _DISABLED = State("off", "□", "Disabled")
 _ON_WORKERS = State("open", "◇", "Checked on workers")
 
@@ -170,6 +172,8 @@ def state_of(entry: RegistryEntry) -> State:
         return _DISABLED
     if entry.status == RegistryEntry.Status.UNVERIFIED and found and found.completed_on_worker:
         return _ON_WORKERS
+    if entry.status == RegistryEntry.Status.UNREACHABLE:
+        return _UNREACHABLE if found and found.minted else _UNREACHABLE_STATIC
     return _STATES.get(entry.status, _STATES[RegistryEntry.Status.UNVERIFIED])
 
 

@@ -35,7 +35,7 @@ def test_on_the_entrys_page(client, staff, ecr, entry) -> None:
     address = reverse("admin:orgs_registryentry_verify", args=[entry.pk])
     page = Page(client.post(address, {"image": IMAGE}, follow=True))
     assert "was checked." in page.text
-    assert f"Image readable Yes {IMAGE} can be pulled." in page.by_id["verification"]
+    assert f"Image readable done {IMAGE} can be pulled." in page.by_id["verification"]
     assert "● Verified" in page.text
     assert AuditEvent.objects.get(action="entry.verified").staff
 

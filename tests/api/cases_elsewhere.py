@@ -14,6 +14,7 @@ _TOKENS = "api/test_tokens.py"
 _TROUBLE, _HELPER = "worker/test_server_trouble.py", "worker/test_docker_helper.py"
 _ROLES = "worker/test_instance_role.py"
 ELSEWHERE = {
+    "one_login_a_host": f"{_HELPER}::test_config_for_docker_is_by_host",
     "login_refused": "web/test_every_error.py::test_the_registrys_step",
     "not_a_registry": "web/test_every_error.py::test_the_registrys_step",
     "redirected": "web/test_every_error.py::test_the_registrys_step",
@@ -45,6 +46,10 @@ ELSEWHERE = {
     "wrong_encoding": f"{_FILES}::test_tables_that_are_not",
     "broken_quotes": f"{_FILES}::test_tables_that_are_not",
     "not_an_entry": f"{_FILES}::test_entries_that_are_not",
+    "password_elsewhere": "services/bulk/test_docker_files.py::test_helpers_are_told",
+    "short_lived_password": (
+        "services/bulk/test_docker_files.py::test_passwords_that_end_are_no_passwords"
+    ),
     "too_deep": f"{_FILES}::test_documents_that_are_not",
     "not_a_list": f"{_FILES}::test_documents_that_are_not",
     "unreadable_file": f"{_FILES}::test_documents_that_are_not",

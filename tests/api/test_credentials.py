@@ -441,3 +441,31 @@ def test_answers_are_in_their_schema(provider, body, make_entry):
     check("post", URL, provider.post(URL, b"{"))
     check("get", one, provider.get(f"{URL}{uuid.uuid4()}/"))
     check("get", URL, Api(None).get(URL))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        f" {HOST}/*", f"{HOST}/* ", f"{HOST}/*\n", f"\t{HOST}/*", f"\ufeff{HOST}/*",
+        f"{HOST}/*\u200b", f"\u00a0{HOST}/*", f'"{HOST}/*"', f"{HOST}/*,",
+    ],
+)  # fmt: skip
+def test_a_pattern_is_answered_as_given_so_what_is_around_it_is_refused(provider, body, given):
+    for sent in ({"image_pattern": given}, {"image_pattern": None, "image_patterns": [given]}):
+        answer = provider.post(URL, body | sent)
+        assert answer.status_code == 400
+        (problem,) = answer.json()["image_pattern"]
+        assert problem["code"] == "invalid_pattern"
+        assert problem["message"].endswith(f" Write {HOST}/*.")
+    made = provider.post(URL, body)
+    assert made.status_code == 201
+    at = f"{URL}{made.json()['id']}/"
+    assert provider.send("patch", at, {"image_pattern": given}).status_code == 400
+    assert provider.get(at).json()["image_pattern"] == f"{HOST}/*"
+    assert provider.send("put", at, body).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["", " ", "\n", "\u200b"])
+def test_nothing_but_blanks_is_no_pattern(provider, body, given):
+    answer = provider.post(URL, body | {"image_pattern": given})
+    assert answer.status_code == 400 and set(answer.json()) == {"image_pattern"}

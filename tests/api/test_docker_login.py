@@ -333,11 +333,27 @@ def test_a_token_for_any_environment_names_one(roles, issue, ask, umbrella):
 
 def test_no_entry_for_the_image(ask, entry):
     told = refused(ask("ghcr.io/me/x:1"), 404, "no_match")
-    assert "ghcr.io/*" in told["detail"]
+    assert "add an entry with ghcr.io/me/*" in told["detail"]
+
     page, query = helped(told)
     assert page == "/organizations/acme/registries/check/"
     assert query == {"image": "ghcr.io/me/x:1"}
     assert AuditEvent.objects.get(action="login.refused").code == "no_match"
+
+
+@pytest.mark.parametrize(
+    ("image", "meant"),
+    [
+        ("docker pull ghcr.io/me/x:1", "ghcr.io/me/x:1"),
+        ("image: ghcr.io/me/x:1", "ghcr.io/me/x:1"),
+        ("\ufeffghcr.io/me/x:1", "ghcr.io/me/x:1"),
+        ("https://hub.docker.com/r/me/x", "docker.io/me/x"),
+        (f"ghcr.io/me/x@SHA256:{'A' * 64}", f"ghcr.io/me/x@sha256:{'a' * 64}"),
+    ],
+)
+def test_what_was_pasted_for_an_image_is_told_with_the_image(ask, entry, image, meant):
+    told = refused(ask(image), 400, "invalid_image")
+    assert told["detail"].endswith(f"Write {meant}.")
 
 
 def test_a_disabled_entry_and_another_organizations_serve_nobody(ask, make_entry, umbrella, actor):
@@ -515,7 +531,7 @@ def test_a_database_that_is_away_is_told_as_json(ask, monkeypatch):
 
     monkeypatch.setattr(tokens, "authenticate", away)
     response = ask()
-    told = refused(response, 503, "audit_unavailable")
+    told = refused(response, 503, "busy")  # no event was lost: none was due
     assert CANARY not in told["detail"]
     assert int(response["Retry-After"]) > 0
 
@@ -539,7 +555,9 @@ def test_a_server_whose_entry_covers_the_whole_host(ask, entry):
 
 def test_a_server_that_no_entry_stands_on(ask, entry):
     told = refused(ask(None, server="ghcr.io"), 404, "no_match")
-    assert "ghcr.io/*" in told["detail"]
+    assert "such as ghcr.io/your-team/*;" in told["detail"]
+    told = refused(ask(None, server="registry.example.com"), 404, "no_match")
+    assert "add an entry with registry.example.com/*" in told["detail"]
 
 
 def test_a_server_where_the_image_would_decide(ask, entry, make_entry):

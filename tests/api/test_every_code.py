@@ -287,6 +287,7 @@ BY_FIELD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "secret_shape": ({"configuration": KEY | {"secret_access_key": "x"}}, "secret_access_key"),
     "secret_required": ({"configuration": KEY | {"secret_access_key": ""}}, "secret_access_key"),
+    "not_a_registry_host": (_docker(pattern="hub.docker.com/r/me/train"), "image_pattern"),
     "wildcard_host": (_docker(pattern="*.example.com/*"), "image_pattern"),
     "unknown_type": ({"type": "nonsense"}, "type"),
     "unknown_version": ({"configuration": KEY | {"version": "2"}}, "configuration"),

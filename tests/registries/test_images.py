@@ -61,7 +61,7 @@ NORMALIZED = [
     (f"{ECR}/app@sha256:{HEX}", f"{ECR}/app@sha256:{HEX}", ECR),
     (f"{ECR}/app:v1@sha256:{HEX}", f"{ECR}/app:v1@sha256:{HEX}", ECR),
     (f"app@sha512:{HEX}{HEX}", f"docker.io/library/app@sha512:{HEX}{HEX}", "docker.io"),
-    (f"app@foo+bar.b:{HEX[:32]}", f"docker.io/library/app@foo+bar.b:{HEX[:32]}", "docker.io"),
+    (f"app@sha384:{HEX}{HEX[:32]}", f"docker.io/library/app@sha384:{HEX}{HEX[:32]}", "docker.io"),
     # 64 hexadecimal digits are an ID only when they stand alone.
     (f"{HEX}:v1", f"docker.io/library/{HEX}:v1", "docker.io"),
     (f"me/{HEX}", f"docker.io/me/{HEX}", "docker.io"),
@@ -102,6 +102,8 @@ INVALID = [
         "a.com:/x",
         "a.com:0/x",
         "a.com:65536/x",
+        "a.com:99999/x",
+        "a.com:443443/x",
         "a.com:123456/x",
         "a.com:x/y",
         "a.com:1:2/x",
@@ -117,6 +119,9 @@ INVALID = [
     # Digests.
     *("app@", "app@sha256", "app@sha256:", f"app@sha256:{HEX[:63]}", f"app@sha256:{HEX}0"),
     *(f"app@sha256:{HEX[:63]}g", f"app@sha512:{HEX}", f"app@x:{HEX[:31]}", f"app@1x:{HEX}"),
+    # The grammar has more algorithms and upper case; no client takes them.
+    *(f"app@SHA256:{HEX}", f"app@sha256:{HEX.upper()}", f"app@foo+bar.b:{HEX[:32]}"),
+    *(f"app@sha1:{HEX[:40]}", f"app@md5:{HEX[:32]}", f"app@sha384:{HEX}", f"app@blake3:{HEX}"),
     *(f"app@sha256:{HEX}:v1", f"@sha256:{HEX}", f"app@sha256:{HEX}@sha256:{HEX}"),
     # An image's ID.
     HEX,
@@ -217,6 +222,8 @@ def test_server(text: str, authority: str, written: str) -> None:
             "HOST",
             "a.com:",
             "a.com:0",
+            "a.com:65536",
+            "https://a.com:70000/v2/",
             "user@a.com",
             "a.com?x",
             "*.a.com",

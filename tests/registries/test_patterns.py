@@ -83,12 +83,14 @@ REFUSED = [
     ("invalid_pattern", "a.com/a**b", "a.com/a*b"),
     ("invalid_pattern", "a.com/x/", "a.com/x/*"),
     ("invalid_pattern", "a.com/X/*", "a.com/x/*"),
+    ("invalid_pattern", " a.com/*", "a.com/*"),
+    ("invalid_pattern", "a.com/*\n", "a.com/*"),
     # What can't be mended by rule, or may be a secret in the wrong field.
     *(
         ("invalid_pattern", text, None)
         for text in [
             # Blanks, line ends, other scripts.
-            *("", " a.com/*", "a.com/*\n", "a.com/x y", "\u00e4.com/*", "\u0430.com/*"),
+            *("", "a.com/x y", "\u00e4.com/*", "\u0430.com/*"),
             # Nothing named.
             *("*", "*/*", "*/x", "m*/x", "*:*", ":*", "**", "/", "/x"),
             # A `*` that could name strangers, or isn't the whole first label.
@@ -96,6 +98,7 @@ REFUSED = [
             *("a.com:*/x", "*.*.example.com/*", "**.example.com/*", "a*.example.com/*"),
             *(f"12*{ECR[12:]}/*", f"{ECR[:21]}*.amazonaws.com/*"),
             # Hosts.
+            *("a.com:65536/*", "a.com:99999", "*.a.com:65536/*"),
             *("HOST/*", "a.com:0/*", "a..com/*", "a_b.com/*"),
             # Paths.
             *("me/App", "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCd", "a.com//x", "a.com/../x"),

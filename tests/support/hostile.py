@@ -7,6 +7,7 @@ name; the name's end is the format, and a file's size follows from the number it
 
 from __future__ import annotations
 
+import base64
 import bz2
 import io
 import struct
@@ -94,6 +95,12 @@ def row(number: int, *cells: str) -> str:
     return f'<row r="{number}">{"".join(cells)}</row>'
 
 
+def formatted_rows(first: int, last: int) -> str:
+    attributes = 'customFormat="false" ht="12.8" hidden="false" customHeight="false" '
+    attributes += 'outlineLevel="0" collapsed="false"'
+    return "".join(f'<row r="{number}" {attributes}></row>' for number in range(first, last))
+
+
 def value(text: str, kind: str = "n") -> bytes:
     cell = f'<c r="A2" t="{kind}"><v>{text}</v></c>'
     return workbook(row(2, cell, inline("B2", "docker")))
@@ -156,6 +163,19 @@ JSON = '[{"type": "docker", "image_pattern": "a.b/c", %s}]'
 def same_mapping(times: int) -> str:
     keys = ", ".join(f"key{n}: x" for n in range(min(times, 20_000)))
     return f"- &it {{{keys}}}\n" + "- *it\n" * times
+
+
+def config(logins: str, more: str = "") -> str:
+    return f'{{"auths": {{{logins}}}{more}}}'
+
+
+def in_secret(text: str) -> str:
+    encoded = base64.b64encode(text.encode()).decode()
+    return f'{{"kind": "Secret", "data": {{".dockerconfigjson": "{encoded}"}}}}'
+
+
+def logins(count: int, login: str = '{"auth": "YTpi"}') -> str:
+    return ",".join(f'"r{number}.example.com": {login}' for number in range(count))
 
 
 HOSTILE = {
@@ -256,7 +276,23 @@ HOSTILE = {
     ),
     "empty-rows.xlsx": Hostile(
         lambda n: workbook("".join(f'<row r="{i}" spans="1:2"/>' for i in range(2, n))),
-        600_000, "too_many_cells",
+        600_000, "too_many_blank_rows",
+    ),
+    # LibreOffice, of a sheet whose rows have a height or format to the last
+    "formatted-rows.xlsx": Hostile(
+        lambda n: workbook(
+            row(2, inline("A2", "a.b/c"), inline("B2", "docker")) + formatted_rows(3, n)
+        ),
+        1_048_576, "too_many_blank_rows",
+    ),
+    "formatted-cells.xlsx": Hostile(
+        lambda n: workbook(
+            "".join(
+                row(i, *(f'<c r="{column}{i}" s="1"/>' for column in "ABCDEFGH"))
+                for i in range(2, n)
+            )
+        ),
+        120_000, "too_many_cells",
     ),
     "many-shared-texts.xlsx": Hostile(
         lambda n: workbook(row(2, '<c r="A2" t="s"><v>0</v></c>'), texts="<si><t>a</t></si>" * n),
@@ -367,7 +403,76 @@ HOSTILE = {
     "wide-apart.csv": Hostile(
         lambda n: (CSV + "a.b/c,docker,,\n" * n).encode("utf-16"), 100, "required"
     ),
+    "separators.csv": Hostile(lambda n: "sep=;\n" * n, 1_600_000, "no_header"),
+    "titles.csv": Hostile(lambda n: "a title\n" * n, 1_000_000, "no_header"),
+    "wide-titles.csv": Hostile(lambda n: ("a,;\t|" * 1_900 + "\n") * n, 1_000, "no_header"),
+    "long-titles.csv": Hostile(lambda n: f"{'(' * 400_000}\n" * n, 24, "broken_quotes"),
+    "titles-in-quotes.csv": Hostile(
+        lambda n: '"\n' * n, 4_900_000, "too_many_blank_rows"
+    ),
+    "windows-1252.csv": Hostile(
+        lambda n: (CSV + f"a.b/c,docker,,{'é' * 900}\n" * n).encode("cp1252"), 9_900, "required"
+    ),
+    "windows-1252-secrets.csv": Hostile(
+        lambda n: ("image_pattern,type,password\n" + f"a.b/c,docker,{'é' * 40}\n" * n).encode(
+            "cp1252"
+        ),
+        9_000, "wrong_encoding",
+    ),
+    "not-only-utf-8.csv": Hostile(
+        lambda n: CSV.encode() + "a.b/c,docker,,é".encode() + b"\xe9\n" * n, 3_000_000,
+        "wrong_encoding",
+    ),
+    "no-text.csv": Hostile(lambda n: b"\x81\x8d\x8f" * n, 3_300_000, "broken_quotes"),
+    "wide-letters.csv": Hostile(
+        lambda n: (CSV + "a.b/c,docker,,x\n" * n).encode("utf-32"), 100_000, "required"
+    ),
+    # Docker's files
+    "many-logins.json": Hostile(lambda n: config(logins(n)), 150_000, "too_large"),
+    "bad-logins.json": Hostile(lambda n: config(logins(n, '{"auth": "a"}')), 10_000, "invalid"),
+    "many-helpers.json": Hostile(
+        lambda n: f'{{"credHelpers": {{{logins(n, "5")}}}}}', 10_000, "password_elsewhere"
+    ),
+    "many-parts-of-a-login.json": Hostile(
+        lambda n: config(f'"a.b": {{{logins(n)}}}'), 120_000, "not_an_entry"
+    ),
+    "long-login.json": Hostile(
+        lambda n: config(f'"a.example.com": {{"auth": "YTpi{"YWFh" * n}"}}'), 2_400_000,
+        "too_long",
+    ),
+    "long-address.json": Hostile(
+        lambda n: config(f'"a.example.com/{"v1/" * n}": {{"auth": "YTpi"}}'), 3_000_000,
+        "invalid",
+    ),
+    "blanks-in-a-login.json": Hostile(
+        lambda n: config(f'"a.example.com": {{"auth": "{" Y" * n}"}}'), 4_900_000, "invalid"
+    ),
+    "deep-in-a-secret.json": Hostile(lambda n: in_secret("[" * n), 100_000, "not_an_entry"),
+    "parts-in-a-secret.json": Hostile(
+        lambda n: in_secret(config("", f', "x": [{"{}," * n}1]')), 2_400_000, "not_an_entry"
+    ),
+    "many-logins-in-a-secret.yaml": Hostile(
+        lambda n: in_secret(config(logins(n))), 150_000, "too_large"
+    ),
+    "secret-in-secrets.json": Hostile(
+        lambda n: in_secret(in_secret(in_secret("{}"))), 1, "required"
+    ),
+    "many-secrets.json": Hostile(
+        lambda n: '{"kind": "List", "items": ['
+        + ",".join([in_secret(config(logins(9)))] * n) + "]}",
+        4_000, "too_large",
+    ),
+    "no-secrets.json": Hostile(
+        lambda n: f'{{"kind": "List", "items": [{"1," * n}1]}}', 390_000, "not_an_entry"
+    ),
     # valohai.yaml
+    "one-name-many-times.valohai.yaml": Hostile(
+        lambda n: "- step: {name: a, image: x}\n" * n, 400, ""
+    ),
+    "all-kinds-at-once.valohai.yaml": Hostile(
+        lambda n: "- {step: {image: x}, task: , endpoint: , pipeline: , deployment: }\n" * n,
+        400, "",
+    ),
     "one-step-many-times.valohai.yaml": Hostile(same_mapping, 9_000, "invalid_yaml"),
     "merges.valohai.yaml": Hostile(
         lambda n: "- &m0 {x: 1}\n"

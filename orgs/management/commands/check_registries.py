@@ -44,7 +44,9 @@ class Command(Base):
 
 
 def _document(entry: RegistryEntry, outcome: Outcome) -> dict[str, Any]:
-    """`result` is ok, failed, or not_checked where only a worker can."""
+    """`result` is ok, failed, unreachable where the login works and the registry doesn't
+    answer this server, or not_checked: where only a worker can, or what was to be seen
+    can't be from here."""
     document: dict[str, Any] = {
         "id": str(entry.pk),
         "organization": entry.organization.slug,
@@ -54,7 +56,7 @@ def _document(entry: RegistryEntry, outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Report):
         failed = outcome.failed
         document |= {
-            "result": "ok" if outcome.holds else "failed",
+            "result": _result(outcome),
             "code": failed.code if failed else "",
             "detail": f"{failed.what} {failed.fix}".strip() if failed else "",
             "steps": [{"step": step.name, "result": step.result} for step in outcome.steps],
@@ -73,7 +75,18 @@ def _document(entry: RegistryEntry, outcome: Outcome) -> dict[str, Any]:
     return document
 
 
+def _result(report: Report) -> str:
+    if report.holds:
+        return "ok"
+    failed = report.failed
+    broken = report.status in (RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE)
+    if broken or failed is None or failed.name == "login":
+        return "failed"
+    unreachable = report.status == RegistryEntry.Status.UNREACHABLE
+    return "unreachable" if unreachable else "not_checked"
+
+
 def _line(told: dict[str, Any]) -> str:
-    sign = {"ok": "✓", "failed": "✕", "not_checked": "◇"}[told["result"]]
+    sign = {"ok": "✓", "failed": "✕", "unreachable": "◑", "not_checked": "◇"}[told["result"]]
     line = f"{sign} {told['organization']}  {told['image_pattern']}"
     return f"{line}\n    {told['code']}: {told['detail']}" if told["code"] else line

@@ -87,6 +87,8 @@ class Command(Base):
             f"{getattr(report, kind):,} {kind}"
             for kind in ("created", "updated", "unchanged", "refused")
         )
+        for remark in report.remarks:
+            self.stderr.write(str(remark))
         if report.errors:
             self.stderr.write("\n".join(map(str, report.errors)))
             if report.untold:

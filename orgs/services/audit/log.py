@@ -33,7 +33,7 @@ ACTIONS = {
     "entry.enabled": "Entry enabled",
     "entry.disabled": "Entry disabled",
     "entry.deleted": "Entry deleted",
-    "entry.verified": "Entry verified",
+    "entry.verified": "Entry checked",
     "login.issued": "Login given",
     "login.refused": "Login refused",
     "login.reported": "Login reported by a worker",

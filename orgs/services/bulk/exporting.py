@@ -14,6 +14,7 @@ from typing import Any
 from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry
+from orgs.registries.pasted import texts
 from orgs.registries.places import Places
 from orgs.services.audit.cells import escape
 from orgs.services.entries.attention import OLD
@@ -87,7 +88,7 @@ def _csv(entries: Iterable[RegistryEntry]) -> Iterator[str]:
     for entry in _documents(entries):
         cells = {
             **entry["configuration"],
-            PATTERN: " ".join(entry["image_patterns"]),
+            PATTERN: _in_a_cell(entry["image_patterns"]),
             TYPE: entry["type"],
             ENVIRONMENTS: " ".join(entry["environments"]),
             ENABLED: "true" if entry["enabled"] else "false",
@@ -127,6 +128,12 @@ def _documents(entries: Iterable[RegistryEntry]) -> Iterator[dict[str, Any]]:
             # Its text might quote what it was working on; its kind is enough.
             log.error("exporting entry %s: %s", entry.pk, type(error).__name__)
             yield _UNTELLABLE | {"type": entry.registry_type, "note": f"{_NOT_TOLD} {entry.pk}"}
+
+
+def _in_a_cell(patterns: list[str]) -> str:
+    """With blanks between them, or each on a line where they would read as something else."""
+    cell = " ".join(patterns)
+    return cell if texts(cell) == patterns else "\n".join(patterns)
 
 
 def _document(entry: RegistryEntry) -> dict[str, Any]:

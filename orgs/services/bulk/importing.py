@@ -16,7 +16,7 @@ from orgs.models import Organization, RegistryEntry
 from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
-from orgs.services.entries.validating import secret_problems
+from orgs.services.entries.validating import secret_problems, site_problems
 
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
 from .files.rows import BrokenFile, Row, broken
@@ -29,6 +29,9 @@ PLACES_A_ROW = 5  # on average, where the rows are limited
 MAX_CANDIDATES = 20  # entries with the same patterns that a row is compared with
 MAX_TOLD = 10_000  # errors; more are counted only
 MAX_ERRORS = 20_000  # where there are more, the rest isn't looked at
+MAX_REMARKS = 100  # different ones; of more, nothing is told
+# Where one of these is wrong, which entry a row means can't be told.
+_IDENTIFYING = frozenset({PATTERN, ENVIRONMENTS, ENABLED})
 
 Kind: TypeAlias = Literal["created", "updated", "unchanged", "refused"]
 
@@ -47,6 +50,19 @@ class Outcome:
 
 
 @dataclass
+class Remark:
+    """What was made of some rows, for whoever imports them to know; no error."""
+
+    sentence: str
+    first: int
+    rows: int = 1
+
+    def __str__(self) -> str:
+        others = f"{self.rows:,} rows, the first of them row {self.first:,}"
+        return f"{others if self.rows > 1 else f'Row {self.first:,}'}: {self.sentence}"
+
+
+@dataclass
 class Report:
     """What became, or would become, of a file's rows.
 
@@ -62,6 +78,7 @@ class Report:
     unchanged: int = 0
     refused: int = 0
     errors: list[CellError] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
     untold: int = 0
     untried: int = 0
     fingerprint: str = ""
@@ -77,6 +94,16 @@ class Report:
         room = max(0, MAX_TOLD - len(errors))
         self.untold += len(self.errors[room:])
         self.errors = [*self.errors[:room], *errors]
+
+    def remark(self, row: Row) -> Row:
+        """Note what is remarked of a row, the same once."""
+        for sentence in row.remarks:
+            known = next((r for r in self.remarks if r.sentence == sentence), None)
+            if known is not None:
+                known.rows += 1
+            elif len(self.remarks) < MAX_REMARKS:
+                self.remarks.append(Remark(sentence, row.number))
+        return row
 
     @property
     def advice(self) -> str:
@@ -169,7 +196,8 @@ def _run(
     judge = _Judge(organization, update, limit)
     digest = hashlib.sha256()
     try:
-        for some in chunks(map(judge.reader.read, _limited(rows, limit)), CHUNK):
+        remarked = map(report.remark, _limited(rows, limit))
+        for some in chunks(map(judge.reader.read, remarked), CHUNK):
             chunk = judge.all(some)
             for judged in chunk:
                 report.rows += 1
@@ -253,14 +281,16 @@ class _Judge:
     def one(self, row: RowSpec) -> _Judged:
         entry: RegistryEntry | None = None
         changes: dict[str, Any] = {}
+        if row.found is not None and row.wrong.isdisjoint(_IDENTIFYING):
+            try:
+                entry, changes = self._beside_what_stands(row)
+            except Refused as refused:
+                row.refuse(*refused.problems)
+            else:
+                # Of an entry that can't be told, the secret may well be kept.
+                row.refuse(*secret_problems(row.spec, row.found, entry))
         if row.found is not None:
-            # Where these are wrong, which entry is meant can't be told.
-            if row.wrong.isdisjoint({PATTERN, ENVIRONMENTS, ENABLED}):
-                try:
-                    entry, changes = self._beside_what_stands(row)
-                except Refused as refused:
-                    row.refuse(*refused.problems)
-            row.refuse(*secret_problems(row.spec, row.found, entry))
+            row.refuse(*site_problems(row.spec, row.found, entry))
         kind: Kind = "unchanged"
         if row.refusals:
             kind = "refused"

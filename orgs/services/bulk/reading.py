@@ -9,6 +9,7 @@ from typing import Any
 
 from orgs.models import Environment
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.pasted import texts as pasted_texts
 from orgs.registries.problems import Problem
 from orgs.registries.types import RegistryType
 from orgs.services.entries.validating import MAX_PATTERNS, EntrySpec, Examined, examine
@@ -152,7 +153,7 @@ class SpecReader:
 
 def _patterns(cell: str, problems: list[Problem]) -> list[str]:
     """The cell's patterns; none, and a problem, where they are more than an entry has."""
-    words = list(dict.fromkeys(cell.split()))
+    words = list(dict.fromkeys(pasted_texts(cell)))
     if len(words) <= MAX_PATTERNS:
         return words
     what = (
@@ -179,7 +180,7 @@ def _text(column: str, value: Any, most: int, problems: list[Problem]) -> str:
         if column not in secret_columns() and abs(value) < MAX_NUMBER:
             return f"{value:.0f}" if value == int(value) else str(value)
     elif type(value) is list and column in _LISTS and all(type(v) is str for v in value):
-        return _storable(column, " ".join(value), most, problems)
+        return _storable(column, "\n".join(value), most, problems)
     what, fix = "This isn't text.", "Write it as text (in quotation marks, or a cell for text)."
     problems.append(Problem("not_text", what, fix, column))
     return ""

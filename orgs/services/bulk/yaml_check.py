@@ -9,7 +9,8 @@ from enum import StrEnum
 from orgs.models import Environment, Organization
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import HUB, ImageReference
-from orgs.services.logins.resolve import Served, resolve, suggested_pattern
+from orgs.services.logins.advice import Advice, advice_on
+from orgs.services.logins.resolve import Served, resolve
 
 from .files.valohai_yaml import Mention, Mentions, Warned, read_images
 
@@ -47,7 +48,7 @@ class Row:
     result: Result
     sentence: str
     served: Served | None = None
-    suggestion: str = ""
+    advice: Advice | None = None
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,9 @@ def _judged(mention: Mention, reference: ImageReference, served: Served | None) 
     if reference.port is None and reference.host in PUBLIC_HOSTS:
         told = f"No entry. Images of {reference.host} are usually public and need none."
         return Row(mention, Result.PUBLIC, told)
-    suggestion = suggested_pattern(reference)
-    told = f"No enabled entry serves it. If it's private, add an entry with {suggestion}."
-    return Row(mention, Result.PRIVATE, told, suggestion=suggestion)
+    advice = advice_on(reference)
+    fix = f"If it's private, add an entry with {advice.pattern}." if advice.pattern else advice
+    return Row(mention, Result.PRIVATE, f"No enabled entry serves it. {fix}", advice=advice)
 
 
 def report_json(report: Report) -> dict[str, object]:

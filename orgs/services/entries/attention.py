@@ -17,6 +17,8 @@ from .status import BROKEN
 OLD = timedelta(days=90)
 SOON = timedelta(days=14)
 MOST = 20
+# What someone should look at: what fails, and what this server doesn't reach.
+TROUBLED = (*BROKEN, RegistryEntry.Status.UNREACHABLE)
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,21 @@ class Attention:
 
 
 def entries_needing_attention(organization: Organization, *, private: bool) -> list[Attention]:
-    """Broken entries first, then those with old keys or long unused; at most 20.
+    """Broken entries first, then those whose registry doesn't answer, then those with old
+    keys or long unused; at most 20.
 
     `private` as in `broken_sentence`.
     """
     before = timezone.now() - OLD
-    needing = Q(status__in=BROKEN) | old_key(before) | unused(before)
+    needing = Q(status__in=TROUBLED) | old_key(before) | unused(before)
     found = (
         RegistryEntry.objects.of(organization)
         .filter(needing, enabled=True)
-        .order_by(Case(When(status__in=BROKEN, then=0), default=1), "-created_at", "id")
+        .order_by(
+            Case(When(status__in=BROKEN, then=0), When(status__in=TROUBLED, then=1), default=2),
+            "-created_at",
+            "id",
+        )
     )
     return [
         Attention(
@@ -89,7 +96,7 @@ def broken_sentence(entry: RegistryEntry, *, private: bool) -> str:
 
 
 def _broken(entry: RegistryEntry) -> bool:
-    return entry.status in BROKEN
+    return entry.status in TROUBLED
 
 
 def _sentences(entry: RegistryEntry, before: datetime, private: bool) -> Iterator[str]:

@@ -33,9 +33,13 @@ def entry_stopped(entry: RegistryEntry, error: Failed) -> None:
     _tell(entry, f"{entry} stopped working", [whole(error.told), error.fix])
 
 
-def entry_works(entry: RegistryEntry) -> None:
-    """Tell those who were told that it failed that it works again."""
-    _tell(entry, f"{entry} works again", ["Images that it serves can be pulled again."])
+def entry_works(entry: RegistryEntry, *, reached: bool = True) -> None:
+    """Tell those who were told that it failed that it works again; `reached` where its
+    registry answered, too."""
+    what = "Images that it serves can be pulled again."
+    if not reached:
+        what = "Its login is obtained again. Whether its images are there, nobody saw yet."
+    _tell(entry, f"{entry} works again", [what])
 
 
 def drain() -> None:

@@ -23,8 +23,10 @@ Status = RegistryEntry.Status
 BROKEN = (Status.FAILING, Status.UNREADABLE)
 MAILED_EVERY = timedelta(minutes=30)
 # Found out by verifying only, after the login: that a login was obtained proves nothing
-# against them.
-BEYOND_LOGIN = frozenset(codes.of_kind(codes.Kind.BEYOND_LOGIN))
+# against it.
+BEYOND_LOGIN = frozenset(codes.of_kind(codes.Kind.BEYOND_LOGIN)) | frozenset(
+    code for code, row in codes.table().items() if row.verifying
+)
 
 
 def status_mark(
@@ -34,15 +36,17 @@ def status_mark(
     *,
     reporter: str = "",
     login_only: bool = False,
+    login_works: bool = False,
 ) -> None:
     """Store a result, unless the entry's credentials changed since it was read.
 
     `reporter` is the worker token that told it. `login_only` where nothing was seen
-    but a login: then what verifying found out beyond it stays.
+    but a login: then what verifying found out beyond it stays. `login_works` where a login
+    was obtained, whatever else failed.
     """
     rows = RegistryEntry.objects.filter(pk=entry.pk, credentials_version=entry.credentials_version)
     if login_only:
-        rows = rows.exclude(status=Status.FAILING, status_code__in=BEYOND_LOGIN)
+        rows = rows.exclude(status_code__in=BEYOND_LOGIN).exclude(status=Status.UNREACHABLE)
     result = {
         "status": status,
         "status_at": Now(),
@@ -58,9 +62,10 @@ def status_mark(
         if untold.update(failure_told_at=Now(), failure_mailed_at=Now(), **result):
             transaction.on_commit(lambda: notices.entry_stopped(entry, told), robust=True)
             return
-    elif status == Status.VERIFIED and rows.exclude(failure_told_at=None).update(
+    elif (login_works or status == Status.VERIFIED) and rows.exclude(failure_told_at=None).update(
         failure_told_at=None, **result
     ):
-        transaction.on_commit(lambda: notices.entry_works(entry), robust=True)
+        reached = status == Status.VERIFIED
+        transaction.on_commit(lambda: notices.entry_works(entry, reached=reached), robust=True)
         return
     rows.update(**result)

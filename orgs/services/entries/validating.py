@@ -15,7 +15,7 @@ from django.db.models import Count, QuerySet
 from orgs import sealed, stored
 from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
-from orgs.registries.patterns import MatchPattern, readable
+from orgs.registries.patterns import MatchPattern, not_a_registry, readable
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
 
@@ -59,7 +59,7 @@ class ValidSpec:
 class Examined:
     """A spec as far as it could be read; `valid` where the type takes it.
 
-    `patterns` are those that parse. Rule 6 isn't among the problems.
+    `patterns` are those that parse. Rule 6 isn't among the problems, nor are web sites.
     """
 
     patterns: list[MatchPattern]
@@ -73,7 +73,8 @@ def validate(spec: EntrySpec, entry: RegistryEntry | None = None) -> ValidSpec:
     `entry` is the one to be changed, None for a new one.
     """
     found = examine(spec)
-    problems = found.problems + secret_problems(spec, found, entry)
+    problems = found.problems + site_problems(spec, found, entry)
+    problems += secret_problems(spec, found, entry)
     if problems or found.valid is None:
         raise Refused(*problems)
     return with_kept(found.valid, entry)
@@ -101,10 +102,10 @@ def _kept(entry: RegistryEntry) -> dict[str, str]:
 
 
 def examine(spec: EntrySpec) -> Examined:
-    """`validate` but for rule 6, which needs to know the entry."""
-    parsed, problems = parse_patterns(spec.patterns)
-    problems += _other_problems(spec)
+    """`validate` but for rule 6 and web sites, which need to know the entry."""
     registry_type = BY_SLUG.get(spec.registry_type)
+    parsed, problems = parse_patterns(spec.patterns, registry_type)
+    problems += _other_problems(spec)
     if registry_type is None:
         unknown = Problem(
             "unknown_type",
@@ -169,9 +170,16 @@ def secrets_of(entry: RegistryEntry) -> dict[str, str]:
     return found
 
 
-def parse_patterns(texts: Sequence[str]) -> tuple[list[MatchPattern], list[Problem]]:
-    """Each pattern once, in the order given, and what is wrong with the others."""
-    given = list(dict.fromkeys(stripped for text in texts if (stripped := text.strip())))
+def parse_patterns(
+    texts: Sequence[str], registry_type: RegistryType | None = None
+) -> tuple[list[MatchPattern], list[Problem]]:
+    """Each pattern once, in the order given, and what is wrong with the others.
+
+    They are stored and answered as given, so blanks around one are refused: whoever takes
+    what people type cuts them off (`pasted.texts`). What is suggested is what the
+    `registry_type` takes.
+    """
+    given = list(dict.fromkeys(filter(None, texts)))
     if len(given) > MAX_PATTERNS:  # before any is read: it takes its time
         return [], [_too_many(len(given))]
     problems: list[Problem] = []
@@ -180,22 +188,32 @@ def parse_patterns(texts: Sequence[str]) -> tuple[list[MatchPattern], list[Probl
         try:
             pattern = MatchPattern.parse(text)
         except Refused as refused:
-            problems += refused.problems
+            problems.append(
+                registry_type.fitting(refused.problem) if registry_type else refused.problem
+            )
             continue
         if str(pattern).count("*") > MAX_STARS:
             problems.append(_too_many_stars())
         parsed.setdefault(str(pattern), pattern)
     if not parsed and not problems:
-        problems.append(
-            Problem(
-                "required",
-                "Match pattern is empty.",
-                "Write which images this entry serves, for example "
-                "123456789012.dkr.ecr.us-east-1.amazonaws.com/*.",
-                "patterns",
-            )
-        )
+        problems.append(_no_pattern(registry_type.example_pattern if registry_type else ""))
     return list(parsed.values()), problems
+
+
+def site_problems(spec: EntrySpec, found: Examined, entry: RegistryEntry | None) -> list[Problem]:
+    """What is wrong with patterns of web sites, but for those that the entry has already:
+    they came before the rule."""
+    registry_type = BY_SLUG.get(spec.registry_type)
+    standing = {str(pattern) for pattern in patterns_of(entry)} if entry else set()
+    sites = (not_a_registry(p) for p in found.patterns if str(p) not in standing)
+    told = [registry_type.fitting(s) if registry_type else s for s in sites if s]
+    return [problem for problem in told if problem not in found.problems]
+
+
+def _no_pattern(example: str) -> Problem:
+    fix = "Write which images this entry serves"
+    fix += f", for example {example}." if example else "."
+    return Problem("required", "Match pattern is empty.", fix, "patterns")
 
 
 def _too_many(count: int) -> Problem:

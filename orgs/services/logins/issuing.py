@@ -99,8 +99,8 @@ def login_for(
             )
         raise
     except DatabaseError:
-        # Not even the lease can be taken: nothing was asked of the registry.
-        raise no_event() from None
+        # Not even the lease can be taken: nothing was asked of the registry, and no event lost.
+        raise _database_away() from None
     _record_login(project, image, actor, environment, served)
     return answer(login, image, _served_by(served), timezone.now())
 
@@ -239,6 +239,15 @@ def issued(
         "code": "ok",
         "properties": _properties(served.pattern, environment),
     }
+
+
+def _database_away() -> Failed:
+    return Failed(
+        "busy",
+        "This server's database can't be written at this moment.",
+        "Ask again; if it lasts, ask staff to look at the database.",
+        retry_after=5,
+    )
 
 
 def no_event() -> Failed:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
 
 from django.db.models import Q
 
 from orgs.models import Environment, IndexedPattern, Organization, Project, RegistryEntry
-from orgs.registries.images import HUB, ImageReference, Server
+from orgs.registries.images import ImageReference, Server
 from orgs.registries.patterns import MatchPattern, host_keys, index_keys, readable
 from orgs.registries.problems import Failed
+from orgs.registries.shared_hosts import is_shared
 
-# What a login is asked for.
-Wanted: TypeAlias = ImageReference | Server
+from .advice import Wanted, advice_on
 
 
 class Verdict(StrEnum):
@@ -87,7 +86,7 @@ def resolve_server(
         if standing.exists():
             raise _ambiguous(
                 f"The entries of {organization} on {server} serve only some of its images.",
-                f"Ask with the image, or add an entry for {server}/*.",
+                _ask_with_image(server),
             )
         return None
     row, pattern = max(_parsed(covering), key=_order)
@@ -101,6 +100,13 @@ def resolve_server(
             "Ask with the image; on a worker, name it in VALOHAI_IMAGE.",
         )
     return Served(row.entry, row.text, pattern.authority)
+
+
+def _ask_with_image(server: Server) -> str:
+    """An entry for the whole host is no advice where strangers' images lie there too."""
+    if is_shared(server.authority):
+        return "Ask with the image; on a worker, name it in VALOHAI_IMAGE."
+    return f"Ask with the image, or add an entry for {server}/*."
 
 
 def _ambiguous(what: str, fix: str) -> Failed:
@@ -136,7 +142,7 @@ def no_match(organization: Organization, wanted: Wanted) -> Failed:
     return Failed(
         "no_match",
         f"No enabled entry of {organization} serves {wanted}.",
-        f"If it's private, add an entry with {suggested_pattern(wanted)}; public images need none.",
+        str(advice_on(wanted)),
     )
 
 
@@ -209,13 +215,6 @@ def explanation_json(image: ImageReference, found: Explanation) -> dict[str, obj
         else None,
         "candidates": [told(candidate) for candidate in found.candidates],
     }
-
-
-def suggested_pattern(wanted: Wanted) -> str:
-    """The pattern that someone lacking an entry most likely wants."""
-    if wanted.authority == HUB and isinstance(wanted, ImageReference):
-        return f"{HUB}/{wanted.segments[0]}/*"
-    return f"{wanted.authority}/*"
 
 
 def _rows(organization: Organization, image: ImageReference):

@@ -19,6 +19,7 @@ from django.db import connection
 from orgs.models import RegistryEntry
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
+from orgs.registries.pattern_help import example_image
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.private import whole
 from orgs.registries.problems import Failed, Problem, Refused
@@ -164,9 +165,10 @@ def _named(
         return image
     if not found:
         what, code = "This isn't the name of a repository.", "repository_shape"
-        host = authority or kind.example_host(patterns[0])
-        example = f"{host}/{patterns[0].literal_prefix or 'my-ml-image'}"
-        fix = f"Write it as in an image: what stands after the host, or all of it, like {example}."
+        on = patterns if not authority else _on(authority, patterns)
+        example = example_image(on[0], authority or kind.example_host(on[0])).partition(":v")[0]
+        fix = "Write it as in an image: what stands after the host, or all of it"
+        fix += f", like {example}." if example else "."
     else:
         what, code = "This repository isn't among those that this entry serves.", "image_elsewhere"
         fix = "Name one that its match pattern covers."
@@ -223,7 +225,8 @@ class _Look:
     def told(self, error: Failed) -> Problem:
         """The error as whoever looks may read it."""
         what = whole(error.told) if self._private else error.what
-        return Problem(error.code, what, _FIXES.get(error.code, error.fix))
+        fix = error.fix if error.mended_elsewhere else _FIXES.get(error.code, error.fix)
+        return Problem(error.code, what, fix)
 
     def through(self, lister: ImageLister, empty: Listing, page: int) -> Listing:
         """`empty`, filled in. Raises `Failed` where not even names come of it."""

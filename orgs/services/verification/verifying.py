@@ -28,6 +28,8 @@ from orgs.registries import codes
 from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
+from orgs.registries.outbound import Unreachable
+from orgs.registries.pasted import typed
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.private import stored
 from orgs.registries.problems import NO_LOGIN, Failed, Problem, Refused
@@ -73,7 +75,7 @@ class Step:
 @dataclass(frozen=True)
 class Report:
     """What a verification found, in the order in which it looked; `status` is what that
-    says of the entry, None where it says nothing."""
+    says of the entry, None of one that is read again."""
 
     steps: list[Step]
     image: str = ""
@@ -86,7 +88,7 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether the entry works, as far as this server can tell."""
+        """Whether nothing failed of what was checked."""
         return self.status == Status.VERIFIED
 
     def shown(self, *, private: bool) -> Report:
@@ -119,7 +121,7 @@ def entry_verify(
         except BaseException:
             Verification.objects.filter(claim_id=claim).update(claim_id=None, claim_until=None)
             raise
-        report = Report(steps, str(image or ""), database_now(), _status(entry, kind, steps))
+        report = Report(steps, str(image or ""), database_now(), _status(entry, steps))
         _store(entry, claim, report, actor)
     return report.shown(private=True)
 
@@ -152,7 +154,7 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
     one that the entry serves."""
     if not text.strip():
         return None
-    image = ImageReference.parse(text.strip())
+    image = ImageReference.parse(typed(text))
     if len(str(image)) > MOST_OF_IMAGE:
         what = f"The image is longer than {MOST_OF_IMAGE} characters."
         raise Refused(Problem("too_long", what, "Name one without its digest.", "image"))
@@ -262,7 +264,10 @@ def _steps(
         yield _not_checked("registry", "It needs the login.")
         yield _not_checked("image", "It needs the login.")
         return
-    yield Step("login", Result.OK)
+    if kind.minted:
+        yield Step("login", Result.OK)
+    else:
+        yield _not_checked("login", "Nothing to obtain: the password is used as it is.")
     yield from _registry_steps(entry, kind, login, patterns, image)
 
 
@@ -285,7 +290,7 @@ def _registry_steps(
         for api in apis:
             api.answers()
     except Failed as error:
-        yield _failed("registry", error, kind)
+        yield _failed("registry", _with_reach(error), kind)
         yield _not_checked("image", "It needs the registry.")
         return
     yield Step("registry", Result.OK, what=f"{', '.join(authorities)} lets the login in.")
@@ -325,8 +330,25 @@ def outbound_rules(entry: RegistryEntry, kind: RegistryType) -> Rules:
     return Rules(allowed=opened, owner=owner)
 
 
+def _with_reach(error: Failed) -> Failed:
+    """An outage of the registry, with whether workers are likely to meet it too."""
+    if codes.of(error.code).kind is not codes.Kind.TRANSIENT:
+        return error
+    here = isinstance(error, Unreachable) and error.kind in _SEEN_FROM_HERE
+    hit = _FROM_HERE if here else _FOR_ALL
+    return Failed(error.code, error.told, f"{error.fix} {hit}", error.retry_after)
+
+
+# What may well be this server's own network, or its own trust.
+_SEEN_FROM_HERE = frozenset({"dns", "timeout", "network", "certificate", "tls", "proxy"})
+_FROM_HERE = "Workers pull from it by their own way, so they may still reach it."
+_FOR_ALL = "Workers are likely to meet the same."
+
+
 def _failed(name: str, error: Failed, kind: RegistryType) -> Step:
-    fix = kind.denied_fixes.get(error.code, error.fix)
+    fix = error.fix
+    if not error.mended_elsewhere:
+        fix = kind.denied_fixes.get(error.code, fix)
     return Step(name, Result.FAILED, error.code, error.told, fix)
 
 
@@ -386,27 +408,26 @@ def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events
             error = None
             if failed is not None and not report.holds:
                 error = Failed(failed.code, failed.what, failed.fix)
-            status_mark(entry, report.status, error)
+            obtained = report.steps[0].result == Result.OK
+            status_mark(entry, report.status, error, login_works=obtained)
 
 
-def _status(
-    entry: RegistryEntry, kind: RegistryType, steps: list[Step]
-) -> RegistryEntry.Status | None:
-    """What the steps say of the entry as a whole; None for nothing.
+def _status(entry: RegistryEntry, steps: list[Step]) -> RegistryEntry.Status:
+    """What the steps say of the entry as a whole.
 
-    A refusal is a failure. An outage, or a host that this server may not or can't reach,
-    says nothing of what workers reach: then the login alone counts, where one was
-    obtained from a provider that knows whether it is good. Nor does it speak against the
-    entry that one image isn't there.
+    A refusal is a failure. An outage of the registry says nothing of what workers reach,
+    nor does a host that this server may not ask, or an image that isn't there: but none of
+    them is a proof that the entry works.
     """
     failed = Report(steps).failed
     if failed is None:
         return Status.VERIFIED
-    if codes.of(failed.code).kind in {codes.Kind.REFUSED, codes.Kind.BEYOND_LOGIN}:
+    kind_of_code = codes.of(failed.code).kind
+    if kind_of_code in {codes.Kind.REFUSED, codes.Kind.BEYOND_LOGIN}:
         return Status.FAILING
     if failed.code == "entry_unusable":
         readable = entry.secrets is None or minting.opens(entry)
         return Status.FAILING if readable else Status.UNREADABLE
-    if failed.name == "image" or (failed.name == "registry" and kind.minted):
-        return Status.VERIFIED
-    return None
+    if failed.name == "registry" and kind_of_code is codes.Kind.TRANSIENT:
+        return Status.UNREACHABLE
+    return Status.UNVERIFIED

@@ -13,11 +13,13 @@ from orgs import access
 from orgs.forms.verifying import PLAIN
 from orgs.models import Environment, Organization
 from orgs.registries.images import ImageReference
+from orgs.registries.pasted import typed
 from orgs.registries.problems import Refused
 from orgs.services.bulk import yaml_check
 from orgs.services.bulk.files import apart, valohai_yaml
 from orgs.services.bulk.yaml_check import Report
 from orgs.services.logins import resolve
+from orgs.services.logins.advice import advice_on
 from orgs.services.logins.resolve import Explanation
 from orgs.web.context import SignedIn, inside, posted
 
@@ -59,7 +61,7 @@ class ImageForm(EnvironmentChoice):
 
     def clean_image(self) -> ImageReference:
         try:
-            return ImageReference.parse(self.cleaned_data["image"].strip())
+            return ImageReference.parse(typed(self.cleaned_data["image"]))
         except Refused as refused:
             raise forms.ValidationError(str(refused.problem), code=refused.code) from None
 
@@ -138,6 +140,6 @@ def _told(organization: Organization, image: ImageReference, found: Explanation)
     """The sentence and the rows; where nothing serves it, what to do and whom to ask."""
     told: dict[str, Any] = {"image": str(image), "found": found}
     if found.served is None:
-        told["suggestion"] = resolve.suggested_pattern(image)
+        told["advice"] = advice_on(image)
         told["admins"] = access.admins_of(organization)
     return told

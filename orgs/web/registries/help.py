@@ -21,8 +21,9 @@ from orgs import access
 from orgs.forms.entry import EntryForm
 from orgs.models import Environment, Organization
 from orgs.registries.catalogue import BY_SLUG, first
+from orgs.registries.pasted import texts
 from orgs.registries.pattern_help import Covers, covers
-from orgs.registries.patterns import MatchPattern
+from orgs.registries.patterns import MatchPattern, not_a_registry
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import AccessPolicy, RegistryType
 from orgs.services.entries.neighbours import Neighbours, neighbours
@@ -54,7 +55,7 @@ def entry_help(request: SignedIn, slug: str) -> HttpResponse:
     typed = request.POST
     found = help_for(
         organization,
-        patterns=typed.get("patterns", "").split(),
+        patterns=texts(typed.get("patterns", "")),
         type_slug=typed.get("registry_type", ""),
         given=typed,
         environments=typed.getlist("environments"),
@@ -72,7 +73,7 @@ def help_beside(form: EntryForm) -> Help:
     chosen = form["environments"].value() if "environments" in form.fields else []
     return help_for(
         form.organization,
-        patterns=str(form["patterns"].value() or "").split(),
+        patterns=texts(str(form["patterns"].value() or "")),
         type_slug=form.type.slug,
         given=given,
         environments=[str(key) for key in chosen or []],
@@ -98,15 +99,19 @@ def help_for(
         for field in kind.config_fields
         if field.choices is not None and given.get(field.name, "") in dict(field.choices())
     }
-    parsed, problems = parse_patterns(patterns) if patterns else ([], [])
+    parsed, problems = parse_patterns(patterns, kind) if patterns else ([], [])
     if parsed:
         problems += _problems_of_type(kind, config, parsed)
-    shown = parsed[:SHOWN]
+        sites = [kind.fitting(site) for p in parsed if (site := not_a_registry(p))]
+        problems += [site for site in sites if site not in problems]
+    # A web site has no images to show.
+    told = [pattern for pattern in parsed if not_a_registry(pattern) is None]
+    shown = told[:SHOWN]
     own = Environment.objects.filter(organization=organization)
     chosen = [environment for environment in own if str(environment.pk) in environments]
     return Help(
         covers=[covers(pattern) for pattern in shown],
-        more=len(parsed) - len(shown),
+        more=len(told) - len(shown),
         problems=problems[:SHOWN] if with_problems else [],
         neighbours=neighbours(organization, parsed, chosen, exclude=entry_id),
         policy=kind.policy(config, parsed),

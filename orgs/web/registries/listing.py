@@ -265,8 +265,8 @@ def _switch(
 
 
 def _verify(request: SignedIn, organization: Organization, chosen: list[RegistryEntry]) -> None:
-    done, failed = verify_many(chosen, acting(request, organization))
-    messages.success(request, done)
+    level, done, failed = verify_many(chosen, acting(request, organization))
+    messages.add_message(request, level, done)
     _tell(request, failed, "more weren't verified.")
 
 

@@ -61,6 +61,7 @@ def test_what_it_costs_and_what_is_told(costs, name):
     for _, sentences in cost["told"]:
         assert sentences.isprintable() and len(sentences) < 600
         assert ". " in sentences  # what happened, and what to do
+        assert not sentences.startswith("row 0")
 
 
 def calls(name: str, content: bytes) -> int:

@@ -196,3 +196,14 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(acme, make_entry, tmp_pa
         call_command("export_registries", "--organization", "acme", "--output", str(path))
     assert path.read_text() == "what was there"
     assert [found.name for found in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_what_is_remarked_of_a_file_is_said(run, acme, tmp_path):
+    path = tmp_path / ".dockerconfigjson"
+    path.write_text(f'{{"auths": {{"ghcr.io": {{"username": "a", "password": "{CANARY}"}}}}}}')
+    code, out, err = run("import_registries", str(path), "--organization", "acme")
+    assert code == 0 and out.startswith("1 created")
+    assert err.startswith("Row 1: The login is for all of ghcr.io")
+    path.write_text('{"auths": {"ghcr.io": {}}, "credsStore": "desktop"}')
+    code, out, err = run("import_registries", str(path), "--organization", "acme")
+    assert code == 1 and err.startswith("row 1, auths ghcr.io: Its password isn't in the file")

@@ -88,23 +88,81 @@ def test_merged_and_shared_parts() -> None:
 - step: *base
 """
     assert [(line, where) for line, where, _ in found(text)] == [
-        (3, "step base"),
         (3, "step same"),
         (5, "step own"),
         (6, "step list"),
-        (3, "step base"),
+        (3, "step base"),  # of the last item, which is the first again
     ]
-    assert [image for *_, image in found(text)][2:4] == ["python:3.13", "first"]
+    assert [image for *_, image in found(text)][1:3] == ["python:3.13", "first"]
 
 
 def test_the_last_of_two_keys_counts() -> None:
     assert only("- step:\n    name: a\n    image: one\n    image: two\n").text == "two"
 
 
-def test_steps_of_one_name() -> None:
-    (warned,) = read_images(step("one") + step("two", "b") + step("three")).warnings
+OF_EACH_KIND = {
+    "step": "image: x",
+    "endpoint": "image: x",
+    "pipeline": "nodes: [{name: n, override: {image: x}}]",
+    "blueprint": "nodes: [{name: n, override: {image: x}}]",
+    "task": "step: s",
+    "deployment": "defaults: {}",
+}
+
+
+def item(kind: str, name: str) -> str:
+    return f"- {kind}: {{name: {name}, {OF_EACH_KIND[kind]}}}\n"
+
+
+@pytest.mark.parametrize("kind", OF_EACH_KIND)
+def test_the_last_of_a_name_counts(kind: str) -> None:
+    read = read_images(item(kind, "a") + item(kind, "b") + item(kind, "a"))
+    known = "pipeline" if kind == "blueprint" else kind
+    (warned,) = read.warnings
     assert warned.line == 3
-    assert warned.sentence == "The step “a” stands on line 1 already; only the last one counts."
+    assert warned.sentence == f"The {known} “a” stands on line 1 already; only the last one counts."
+    lines = [2, 3] if "x" in OF_EACH_KIND[kind] else []
+    assert [mention.line for mention in read.images] == lines
+
+
+def test_a_name_may_be_of_each_kind_once() -> None:
+    names = [item(kind, "a") for kind in OF_EACH_KIND if kind != "blueprint"]
+    assert read_images("".join(names)).warnings == []
+    (warned,) = read_images("".join([*names, item("blueprint", "a")])).warnings
+    assert "The pipeline “a” stands" in warned.sentence
+
+
+def test_three_of_a_name_and_some_without_one() -> None:
+    read = read_images(step("one") * 3 + "- step: {image: x}\n" * 2)
+    assert [warned.line for warned in read.warnings] == [2, 3]
+    assert [(m.line, m.where) for m in read.images] == [
+        (3, "step a"),
+        (4, "step without a name"),
+        (5, "step without a name"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "read_as"),
+    [
+        (("step", "endpoint"), "step"),
+        (("endpoint", "step"), "step"),
+        (("task", "step"), "step"),
+        (("endpoint", "task"), "task"),
+        (("pipeline", "endpoint"), "endpoint"),
+        (("blueprint", "pipeline"), "pipeline"),
+        (("deployment", "blueprint"), "pipeline"),
+        (("deployment", "task"), "task"),
+    ],
+)
+def test_an_item_of_two_kinds_is_read_as_one(kinds: tuple[str, str], read_as: str) -> None:
+    first, second = (item(kind, f"the-{kind}")[2:] for kind in kinds)
+    read = read_images(f"- {first}  {second}")
+    (warned,) = read.warnings
+    assert f"is read as the {read_as}; " in warned.sentence
+    assert warned.line == 2 if read_as == kinds[0] else warned.line == 1
+    assert len(read.images) == (0 if read_as == "task" else 1)
+    assert all(read_as in mention.where for mention in read.images)
 
 
 def test_what_is_none_of_the_known_kinds() -> None:
@@ -144,8 +202,11 @@ def test_blanks_around_an_image_are_no_matter() -> None:
 
 
 def test_a_missing_image() -> None:
-    for text in ("- step: {name: a}", "- step: just text", "- endpoint: {name: a}"):
+    for text in ("- step: {name: a}", "- endpoint: {name: a}"):
         assert "It has no image." in str(only(text).problem)
+    unindented = "- step:\n  name: a\n  image: python:3.12\n"
+    for text in (unindented, "- step: just text", "- endpoint:", "- step: [a]"):
+        assert "Indent its name, image" in str(only(text).problem)
     assert found("- pipeline: {name: a, nodes: [{name: b, override: {}}, 3]}") == []
     assert found("- pipeline: {name: a, nodes: 3}") == []
 
@@ -243,7 +304,8 @@ def test_report(acme, make_entry) -> None:
     first, fourth = report.rows[0], report.rows[3]
     assert first.served and first.served.entry.pk == entry.pk
     assert first.sentence == f"Served by {HOST}/my-ml-image (AWS ECR (IAM credentials))."
-    assert fourth.suggestion == f"{HOST}/*" and f"add an entry with {HOST}/*" in fourth.sentence
+    assert fourth.advice and fourth.advice.pattern == f"{HOST}/*"
+    assert f"add an entry with {HOST}/*" in fourth.sentence
     told = report_json(report)
     assert told["ok"] is False and told["warnings"] == []
     assert told["images"][0] == {

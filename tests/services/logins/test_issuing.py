@@ -150,7 +150,7 @@ def test_personal_projects_and_unmatched_images_are_told_why(entry, ask, alice):
     personal = Project.objects.create(name="mine", user=alice)
     assert _refused(ask, project=personal).code == "personal_project"
     error = _refused(ask, image="ghcr.io/me/x")
-    assert (error.code, "ghcr.io/*" in error.fix) == ("no_match", True)
+    assert (error.code, "ghcr.io/me/*" in error.fix) == ("no_match", True)
     refusals = AuditEvent.objects.filter(action="login.refused")
     assert [(event.subject_id, "pattern" in event.properties) for event in refusals] == [
         *(("", False), ("", False)),

@@ -35,27 +35,35 @@ def constraint() -> Iterator[None]:
     """A rule of the database that no event keeps."""
     if connection.vendor == "postgresql":
         run("ALTER TABLE orgs_auditevent ADD CONSTRAINT never CHECK (false) NOT VALID")
-        yield
-        run("ALTER TABLE orgs_auditevent DROP CONSTRAINT never")
+        try:
+            yield
+        finally:
+            run("ALTER TABLE orgs_auditevent DROP CONSTRAINT never")
     else:
         run(
             "CREATE TRIGGER never BEFORE INSERT ON orgs_auditevent "
             "BEGIN SELECT RAISE(ABORT, 'never'); END"
         )
-        yield
-        run("DROP TRIGGER never")
+        try:
+            yield
+        finally:
+            run("DROP TRIGGER never")
 
 
 @contextmanager
 def read_only() -> Iterator[None]:
     if connection.vendor == "postgresql":
         run("SET default_transaction_read_only = on")
-        yield
-        run("SET default_transaction_read_only = off")
+        try:
+            yield
+        finally:
+            run("SET default_transaction_read_only = off")
     else:
         run("PRAGMA query_only = on")
-        yield
-        run("PRAGMA query_only = off")
+        try:
+            yield
+        finally:
+            run("PRAGMA query_only = off")
 
 
 @contextmanager
@@ -73,8 +81,10 @@ def disk_full() -> Iterator[None]:
                 AuditEvent(actor="filler", action="filler", subject="x" * length).save()
         except DatabaseError as full:
             assert "full" in str(full)
-    yield
-    run(f"PRAGMA max_page_count = {before}")
+    try:
+        yield
+    finally:
+        run(f"PRAGMA max_page_count = {before}")
 
 
 @pytest.mark.parametrize("fault", [constraint, read_only, disk_full], ids=lambda f: f.__name__)
@@ -86,7 +96,10 @@ def test_no_event_no_login(aws, ask, fault, cached):
     with fault():
         with pytest.raises(Failed) as refused:
             ask()
-        assert refused.value.code == "audit_unavailable"
+        # Where not even the lease can be taken, it wasn't the event that failed.
+        codes = {"audit_unavailable"} if cached or fault is constraint else {"busy"}
+        codes |= {"audit_unavailable"} if fault is disk_full else set()
+        assert refused.value.code in codes
         assert refused.value.retry_after
         assert AuditEvent.objects.filter(action="login.issued").count() == given
     assert ask().login.password in aws.tokens

@@ -89,11 +89,15 @@ def test_without_an_image_the_third_step_is_left_open(ecr, entry, verify):
         (f"{HOST}/my-ml-image@sha256:{'0' * 64}", "image_not_found"),
     ],
 )
-def test_an_image_that_is_not_there_says_nothing_against_the_entry(image, code, ecr, entry, verify):
+def test_an_image_that_is_not_there_proves_nothing_either_way(image, code, ecr, entry, verify):
     report = verify(entry, image)
     assert results(report)[1:] == [("registry", "ok", ""), ("image", "failed", code)]
     assert report.steps[2].what and report.steps[2].fix
-    assert report.holds and entry.status == "verified"
+    assert not report.holds and (entry.status, entry.status_code) == ("unverified", code)
+    # nor does a login that is renewed say that the image is there
+    status_mark(entry, RegistryEntry.Status.VERIFIED, login_only=True)
+    assert RegistryEntry.objects.get().status == "unverified"
+    assert verify(entry, IMAGE).holds and RegistryEntry.objects.get().status == "verified"
 
 
 def test_an_image_that_may_not_be_read_is_a_failure(ecr, entry, verify, monkeypatch, mailoutbox):
@@ -183,8 +187,9 @@ def test_a_host_that_leads_inside_is_refused_but_the_login_counts(
     internet.name(HOST, [address])
     report = verify(entry, IMAGE)
     assert results(report)[1] == ("registry", "failed", "unsafe_address")
-    assert not internet.dials and report.holds
-    assert entry.status == "verified"
+    assert not internet.dials and not report.holds
+    # nothing against it, and no proof
+    assert (entry.status, entry.status_code) == ("unverified", "unsafe_address")
 
 
 def test_the_operators_networks_are_not_for_ecr(aws, internet, entry, verify, settings):
@@ -214,7 +219,7 @@ def test_other_registries_are_public_unless_opened(
     assert report.failed.code == (code or "registry_unreachable")
     assert bool(internet.dials) is bool(networks)
     # Nobody else says whether this password is good.
-    assert entry.status == "unverified" and not report.holds
+    assert entry.status == ("unreachable" if networks else "unverified") and not report.holds
     assert CANARY not in str(report)
 
 
@@ -222,10 +227,10 @@ def test_other_registries_are_public_unless_opened(
     ("status", "code", "marked"),
     [
         (200, None, "verified"),
-        (404, "image_not_found", "verified"),
+        (404, "image_not_found", "unverified"),
         # Docker Hub and others say so of what isn't there, too.
-        (403, "image_not_readable", "verified"),
-        (503, "registry_unreachable", "verified"),
+        (403, "image_not_readable", "unverified"),
+        (503, "registry_unreachable", "unverified"),
     ],
 )
 def test_a_registry_with_a_password(status, code, marked, internet, make_entry, verify):
@@ -242,7 +247,7 @@ def test_a_registry_with_a_password(status, code, marked, internet, make_entry, 
     entry = docker_entry(make_entry, REGISTRY)
     report = verify(entry, f"{REGISTRY}/team/train:v1")
     assert (report.failed.code if report.failed else None) == code
-    assert report.holds and entry.status == marked
+    assert report.holds == (code is None) and entry.status == marked
     assert seen[-1].target == "/v2/team/train/manifests/v1"
     assert CANARY not in str(report)
 

@@ -116,10 +116,12 @@ YAML = f"""\
     name: train
     image: {IMAGE}
 - step:
-    name: train
+    name: fetch
     image: registry.example.com/x
 - step: {{name: none}}
 - endpoint: {{name: serve, image: python:3.12}}
+- endpoint: {{name: none, image: replaced}}
+- endpoint: {{name: none, image: python:3.13}}
 """
 
 
@@ -132,21 +134,25 @@ def test_pasted_and_uploaded(client, look, alice, bob, make_entry) -> None:
     private = "✕ No entry No enabled entry serves it. If it's private, add an entry with "
     wanted = [
         f"3 step train {IMAGE} ✓ Served {HOST}/*",
-        f"6 step train registry.example.com/x {private}registry.example.com/*.",
+        f"6 step fetch registry.example.com/x {private}registry.example.com/*.",
         "7 step none – ✕ Not valid It has no image. Name one under “image:”.",
         "8 endpoint serve python:3.12 No entry. Images of docker.io are usually public and need"
+        " none.",
+        "10 endpoint none python:3.13 No entry. Images of docker.io are usually public and need"
         " none.",
     ]
     client.force_login(bob)
     pasted = Page(client.post(CHECK, {"yaml-text": YAML}))
     assert rows(pasted) == wanted
-    assert "4 images: 1 served, 1 public, 1 without an entry, 1 not valid." in pasted.texts["h2"]
-    assert "Line 5: The step “train” stands on line 2 already" in pasted.text
+    assert "5 images: 1 served, 2 public, 1 without an entry, 1 not valid." in pasted.texts["h2"]
+    assert "Line 10: The endpoint “none” stands on line 9 already" in pasted.text
     file = SimpleUploadedFile("valohai.yaml", YAML.encode(), "application/yaml")
     assert rows(Page(client.post(CHECK, {"yaml-file": file}))) == wanted
     client.force_login(alice)
     page = Page(client.post(CHECK, {"yaml-text": YAML}))
-    assert page.links["Add an entry for it"].endswith("?pattern=registry.example.com/%2A")
+    assert page.links["Add an entry for it"].endswith(
+        "?type=docker&pattern=registry.example.com/%2A"
+    )
 
 
 def test_for_an_environment(client, alice, gpu, make_entry) -> None:

@@ -122,6 +122,25 @@ def test_xlsx(choose, confirm) -> None:
     assert "1 new" in confirm(choose(file.getvalue(), "a.xlsx")).text
 
 
+def test_dockers_own_file_and_what_is_said_of_it(choose, confirm, look, alice) -> None:
+    auths = {"https://index.docker.io/v1/": {"username": "me", "password": CANARY}}
+    address = choose(json.dumps({"auths": auths}).encode(), "config.json")
+    page = look(alice, address)
+    assert "Row 1: The login is for all of docker.io" in page.text and CANARY not in page.text
+    assert "1 new" in confirm(address, page).text
+    assert RegistryEntry.objects.get().pattern_texts == ["docker.io/*"]
+
+
+def test_a_file_in_windows_1252_is_said_to_be_one(choose, confirm, look, alice) -> None:
+    address = choose(table(row(note="Größe")).decode().encode("cp1252"))
+    page = look(alice, address)
+    assert "Row 2: The file isn't UTF-8" in page.text
+    assert "1 new" in confirm(address, page).text
+    assert RegistryEntry.objects.get().note == "Größe"
+    page = look(alice, choose(table(row(secret="ä")).decode().encode("cp1252")))
+    assert "Save the file as “CSV UTF-8”" in page.text and "fingerprint" not in page.fields
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [

@@ -37,7 +37,7 @@ def test_image_escapes() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [f"{HOST}/*", f"{HOST}/my-repo/*", f"{HOST}/a-*/b/*", f"{HOST}/*/x", f"{HOST}/a", "me/*",
+    [f"{HOST}/*", f"{HOST}/my-repo/*", f"{HOST}/a-*/b/*", f"{HOST}/*/x", f"{HOST}/ab", "me/*",
      "*.dkr.ecr.eu-west-1.amazonaws.com/*"],
 )  # fmt: skip
 def test_example_image_is_served_by_its_pattern(pattern: str) -> None:

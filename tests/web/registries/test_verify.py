@@ -57,9 +57,9 @@ def test_before_anything_was_checked(look, alice, entry) -> None:
 def test_verified(ecr, entry, verify) -> None:
     page = verify(entry, image=f" {IMAGE} ")
     assert steps(page) == [
-        "Login obtained Yes",
-        f"Registry answers Yes {HOST} lets the login in.",
-        f"Image readable Yes {IMAGE} can be pulled.",
+        "Login obtained done",
+        f"Registry answers done {HOST} lets the login in.",
+        f"Image readable done {IMAGE} can be pulled.",
     ]
     assert "● Verified" in page.by_id["state"]
     assert page.fields["image"]["value"] == IMAGE
@@ -70,11 +70,11 @@ def test_a_failure_says_what_and_how(aws, entry, verify) -> None:
     aws.remove_policy("valohai")
     page = verify(entry)
     first, second, third = steps(page)
-    assert first.startswith("Login obtained No AWS accepts the key")
+    assert first.startswith("Login obtained failed AWS accepts the key")
     assert "may not call ecr:GetAuthorizationToken" in first
     assert "Attach the policy below to that user, wait a few seconds, and verify again." in first
-    assert second == "Registry answers Not checked It needs the login."
-    assert third == "Image readable Not checked It needs the login."
+    assert second == "Registry answers not checked It needs the login."
+    assert third == "Image readable not checked It needs the login."
     assert "▲ Failing" in page.by_id["state"]
 
 

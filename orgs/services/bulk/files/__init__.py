@@ -19,7 +19,7 @@ READERS: dict[str, Callable[[BinaryIO], Iterator[Row]]] = {
     "yaml": read_yaml,
     "xlsx": read_xlsx,
 }
-_ENDINGS = {"yml": "yaml"}
+_ENDINGS = {"yml": "yaml", "dockerconfigjson": "json", "dockercfg": "json"}
 
 
 class Rows:

@@ -19,6 +19,11 @@ PATTERN, TYPE = "image_pattern", "type"
 ENVIRONMENTS, ENABLED, NOTE = "environments", "enabled", "note"
 REQUIRED = (PATTERN, TYPE)
 
+# What forms call the columns that no type's field is for.
+_LABELS = {PATTERN: ("Match pattern", "Match patterns"), TYPE: ("Registry type",)}
+_LONGEST_NAME = 100
+_NO_NAME = re.compile(r"\s*\([^()]*\)|[^a-z0-9]+")
+
 # What an export tells beside these. Import takes and ignores it, as it does what
 # the API's answers have beside.
 TOLD = ("status", "last_used", "secret_set", "key_age_days", "attention")
@@ -44,6 +49,56 @@ def field_columns(*, to_come: bool = True) -> tuple[str, ...]:
 def _field_columns(kinds: tuple[RegistryType, ...]) -> tuple[str, ...]:
     names = [f.name for kind in kinds for f in kind.fields]
     return tuple(dict.fromkeys([*names, _TO_COME.name]))
+
+
+def named(header: str) -> str:
+    """The column that a header means, by its name or the form's label, whatever its case,
+    blanks and signs: “Access key ID*” is access_key_id. Else what it says."""
+    header = header[:_LONGEST_NAME].lower().strip()
+    plain = _plain(header)
+    kinds = tuple(TYPES)
+    meant = _by_label(kinds).get(plain)
+    if meant is None and plain in _known(kinds):
+        meant = plain
+    # What it says otherwise stays as it is, signs too: it may be a secret, which has some.
+    return meant or re.sub(r"[\s-]+", "_", header)
+
+
+def _plain(name: str) -> str:
+    return "_".join(_NO_NAME.sub(" ", name).split())
+
+
+@cache
+def _known(kinds: tuple[RegistryType, ...]) -> frozenset[str]:
+    return frozenset({*columns(), *IGNORED})
+
+
+@cache
+def _by_label(kinds: tuple[RegistryType, ...]) -> Mapping[str, str]:
+    """The columns by their labels; a label of two columns means neither."""
+    labelled = [(label, name) for name, labels in _LABELS.items() for label in labels]
+    labelled += [(f.label, f.name) for kind in kinds for f in kind.fields]
+    found: dict[str, set[str]] = {}
+    for label, name in labelled:
+        found.setdefault(_plain(label.lower()), set()).add(name)
+    known = _field_columns(kinds)
+    return {
+        label: next(iter(names))
+        for label, names in found.items()
+        if len(names) == 1 and label not in known
+    }
+
+
+def type_named(cell: str) -> str:
+    """The slug of the type that a cell names by its label; else the cell."""
+    if cell in BY_SLUG or len(cell) > _LONGEST_NAME:
+        return cell
+    return _by_type_label(tuple(TYPES)).get(" ".join(cell.lower().split()), cell)
+
+
+@cache
+def _by_type_label(kinds: tuple[RegistryType, ...]) -> Mapping[str, str]:
+    return {kind.label.lower(): kind.slug for kind in kinds}
 
 
 def secret_columns() -> frozenset[str]:
@@ -156,6 +211,7 @@ def cell_errors(
     wrong column. Each cell is looked through once, however many problems there are.
     """
     words = [f"{problem.what} {problem.fix}".lower() for problem in problems]
+    own_words = [_without_suggestion(told, p) for told, p in zip(words, problems, strict=True)]
     columns = [column_of(problem) for problem in problems]
     # Of a longer cell nobody was told anything.
     most = longest(slug)
@@ -164,16 +220,32 @@ def cell_errors(
         piece for name in secret_columns() for piece in _repeated(words, looked.get(name, ""), 12)
     }
     hidden = {
-        name: _repeated(words, looked.get(name, ""), 6)
+        name: _repeated(own_words, looked.get(name, ""), 6)
         for name in set(columns)
         if not _may_be_shown(name, cells.get(name, ""), slug)
     }
     return [
         _cell_error(
-            row, problem, cells, slug, any(p in told for p in secret | hidden.get(at, set()))
+            row,
+            problem,
+            cells,
+            slug,
+            any(p in told for p in secret) or any(p in own for p in hidden.get(at, ())),
         )
-        for problem, told, at in zip(problems, words, columns, strict=True)
+        for problem, told, own, at in zip(problems, words, own_words, columns, strict=True)
     ]
+
+
+def _without_suggestion(words: str, problem: Problem) -> str:
+    """The words but for the pattern that they suggest and its host, which may be told where
+    a person must have meant one; and the schemes of addresses, which are no secret."""
+    suggested = problem.suggestion or ""
+    if column_of(problem) != PATTERN or not _ECHO[PATTERN].fullmatch(suggested):
+        return words
+    host = suggested.partition("/")[0]
+    for known in (suggested, *([host] if "." in host else []), "https://", "http://"):
+        words = words.replace(known, "")
+    return words
 
 
 def _cell_error(
@@ -185,7 +257,8 @@ def _cell_error(
         what = "This isn't what belongs here."
         fix = "Check that each cell of the row stands under its own header."
         example = next((f.example for f in _declared(column, slug)), "")
-        example = "registry.example.com/my-repo/*" if column == PATTERN else example
+        if column == PATTERN:
+            example = BY_SLUG[slug].example_pattern if slug in BY_SLUG else ""
         fix += f" An example is {example}." if example else ""
     value = shown(column, cells.get(column, ""), slug)
     return CellError(row, column, value, problem.code, what, fix)

@@ -7,7 +7,6 @@ parts take longer to compare than there is time, a small one is gigabytes as tex
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +14,8 @@ from typing import Any, BinaryIO
 
 from orgs.registries.catalogue import first
 
-from .columns import IGNORED, CellError, columns
+from . import coding, docker_config
+from .columns import IGNORED, TYPE, CellError, columns, named, type_named
 from .rows import (
     MAX_BYTES,
     MAX_COLUMNS,
@@ -43,10 +43,14 @@ _NULL = re.compile(r"~|null|Null|NULL|")
 
 
 def read_json(file: BinaryIO) -> Iterator[Row]:
-    text = _whole(file, "JSON")
+    return _listed(_json(_whole(file, "JSON")))
+
+
+def _json(text: str) -> Any:
+    """What a text of JSON holds; raises `BrokenFile`."""
     _count_json(text)
     try:
-        document = json.loads(
+        return json.loads(
             text,
             object_pairs_hook=_without_duplicates,
             # As written: a password of digits must not lose any.
@@ -58,7 +62,6 @@ def read_json(file: BinaryIO) -> Iterator[Row]:
         raise _not("JSON", error.lineno) from None
     except RecursionError:
         raise too_deep() from None
-    return _listed(document)
 
 
 def _count_json(text: str) -> None:
@@ -233,11 +236,22 @@ def _whole(file: BinaryIO, format: str) -> str:
     content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise too_large()
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if other := coding.other_program(content[:4]):
+        raise broken(
+            "unreadable_file",
+            f"This is {other}, and no {format}.",
+            "Give its name the ending that it's of, or save it anew.",
+        )
+    name = coding.by_mark(content[:4]) or "utf-8"
     try:
-        return content.decode("utf-16" if marked else "utf-8-sig")
-    except UnicodeError:
-        raise _not(format) from None
+        return content.decode(name)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1 if name.startswith("utf-8") else None
+        raise broken(
+            "wrong_encoding",
+            f"There is a letter{_at(line)} that isn't {name.upper().removesuffix('-SIG')}.",
+            f"Save the file as UTF-8, as {format} is.",
+        ) from None
 
 
 def _at(line: int | None) -> str:
@@ -253,7 +267,10 @@ def _not(format: str, line: int | None = None) -> BrokenFile:
 
 
 def _listed(document: Any) -> Iterator[Row]:
-    """Entries of a list, or of a page of the API's own answers."""
+    """Entries of a list, of a page of the API's own answers, or of Docker's files."""
+    if (logins := docker_config.rows_of(document, _json)) is not None:
+        yield from logins
+        return
     if type(document) is dict and type(document.get("results")) is list:
         document = document["results"]
     if type(document) is not list:
@@ -293,6 +310,11 @@ def _flat(number: int, entry: Any, near: NearMisses) -> Row:
             wrong("configuration", "duplicate_column", what, "Keep one.")
     _join_patterns(cells, wrong)
     known = columns()
+    for name in [name for name in cells if name not in known]:
+        if (meant := named(name)) in known and meant not in cells:
+            cells[meant] = cells.pop(name)
+    if type(kind := cells.get(TYPE)) is str:
+        cells[TYPE] = type_named(kind)
     unknown = [name for name in cells if name not in known]
     for name in unknown:
         del cells[name]

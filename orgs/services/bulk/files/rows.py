@@ -35,11 +35,14 @@ class Row:
 
     `cells` are {column: text}, or true, false and finite numbers as they are, and
     patterns and environments perhaps as lists; anything else is what no cell can be.
+    `remarks` are sentences on what was made of the row, for whoever imports it: the same
+    one for the same kind of thing.
     """
 
     number: int
     cells: Mapping[str, Any] = field(repr=False)
     errors: Sequence[CellError] = ()
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,12 @@ def too_deep() -> BrokenFile:
     return broken("too_deep", what, "Write a list of entries, as the guide shows it.")
 
 
-def too_many_blank_rows(row: int) -> BrokenFile:
+def too_many_blank_rows(row: int, otherwise: str = "") -> BrokenFile:
+    """`row` is the first of them; `otherwise` ends the sentence on what to do."""
     return broken(
         "too_many_blank_rows",
-        f"There are more than {MAX_BLANK_ROWS:,} empty rows one after the other.",
-        "Delete the empty rows (in a spreadsheet also those that only have a format).",
+        f"From here on there are more than {MAX_BLANK_ROWS:,} empty rows one after the other.",
+        f"Delete them (in a spreadsheet also those that only have a format){otherwise}.",
         row,
     )
 

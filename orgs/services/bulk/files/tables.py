@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
+from orgs.registries.catalogue import BY_SLUG
 from orgs.services.audit.cells import unescape
 
-from .columns import IGNORED, REQUIRED, CellError, columns, secret_columns
+from . import coding
+from .coding import Coding
+from .columns import (
+    IGNORED,
+    PATTERN,
+    REQUIRED,
+    TYPE,
+    CellError,
+    columns,
+    named,
+    secret_columns,
+    type_named,
+)
 from .rows import (
     MAX_BLANK_ROWS,
     MAX_COLUMNS,
@@ -26,32 +39,52 @@ from .rows import (
 
 # Characters of one record, its lines together: some twenty of the longest cells.
 MAX_RECORD = 500_000
-_DELIMITERS = ",;\t"
-_LONGEST_NAME = 100
+# Rows that may stand above the header: a title, `#TYPE …` of PowerShell.
+MAX_ABOVE = 20
+_DELIMITERS = ",;\t|"
+# Excel's first line that names the separator; it shows no row for it.
+_SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t|]*\s*', re.IGNORECASE)
+_LONGEST_LINE = 10_000
+
+_GUESSED = (
+    "The file isn't UTF-8, so its letters beyond English ones were read as Windows-1252, as "
+    "Excel's plain CSV has them. Look whether they are right, or save it as “CSV UTF-8”."
+)
 
 
 def read_csv(file: BinaryIO) -> Iterator[Row]:
-    text = io.TextIOWrapper(file, encoding=_encoding(file), newline="")
-    number = 0
+    if other := coding.other_program(file.read(4)):
+        raise broken(
+            "unreadable_file",
+            f"This is {other}, and no CSV.",
+            "Save it as CSV UTF-8, or give a workbook's name its own ending, .xlsx.",
+        )
+    file.seek(0)
+    known = coding.of_table(file)
+    text = io.TextIOWrapper(file, encoding=known.name, errors=known.errors, newline="")
+    # The next of it is that of the record after the one that can't be read.
+    numbers = itertools.count(1)
     try:
-        delimiter = _delimiter(text)
+        delimiter, above = _delimiter(text)
         text.seek(0)
-        for row in table(enumerate(_records(text, delimiter), 1)):
-            number = row.number
-            yield row
+        for _ in range(above):
+            text.readline(_LONGEST_LINE)
+        yield from table(zip(numbers, _records(text, delimiter), strict=False), known)
     except UnicodeError:
+        count = max(0, next(numbers) - 2)
         raise broken(
             "wrong_encoding",
-            f"There is a letter {f'after row {number}' if number else 'in it'} that isn't UTF-8.",
+            f"There is a letter {f'after row {count}' if count else 'in it'} that isn't "
+            f"{known.name.upper().removesuffix('-SIG')}.",
             "Save the file as “CSV UTF-8” and choose it again.",
         ) from None
     except csv.Error:
         raise broken(
             "broken_quotes",
-            "In the next row the cells can't be told apart: a quotation mark is missing, or "
+            "From this row on the cells can't be told apart: a quotation mark is missing, or "
             "there is one too many.",
             'Write a cell with a quotation mark in it as "…""…".',
-            number,
+            next(numbers) - 1,
         ) from None
     finally:
         text.detach()
@@ -74,25 +107,29 @@ def _records(text: io.TextIOBase, delimiter: str) -> Iterator[list[str]]:
         length = 0
 
 
-def _encoding(file: BinaryIO) -> str:
-    start = file.read(2)
-    file.seek(0)
-    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-
-
-def _delimiter(text: io.TextIOBase) -> str:
-    """That with which most of the first line are columns we know."""
-    line = ""
-    for _ in range(1000):
-        line = text.readline(10_000)
+def _delimiter(text: io.TextIOBase) -> tuple[str, int]:
+    """That by which most of some line are columns we know, or the one that the first line
+    names; and how many lines are to be passed over for that."""
+    lines: list[str] = []
+    for number in range(1000):
+        line = text.readline(_LONGEST_LINE)
+        if not lines and (names := _SEPARATOR.fullmatch(line)):
+            return names[1], number + 1
         if line.strip():
+            lines.append(line.replace('"', ""))
+        if not line or len(lines) > MAX_ABOVE:
             break
 
-    def known(delimiter: str) -> int:
-        cells = line.replace('"', "").split(delimiter)
-        return sum(_column(cell) in columns() for cell in cells)
+    def known(sign: str) -> int:
+        return max((_known(line.split(sign, MAX_COLUMNS)) for line in lines), default=0)
 
-    return max(_DELIMITERS, key=known)
+    return max(_DELIMITERS, key=known), 0
+
+
+def _known(record: Sequence[Any]) -> int:
+    """How many cells of a row are names of columns."""
+    known = columns()
+    return sum(_column(cell) in known for cell in record[:MAX_COLUMNS])
 
 
 def _blank(record: Sequence[Any]) -> bool:
@@ -102,28 +139,42 @@ def _blank(record: Sequence[Any]) -> bool:
     )
 
 
-def table(records: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[Row]:
+def table(
+    records: Iterable[tuple[int, Sequence[Any]]], known: Coding | None = None
+) -> Iterator[Row]:
     """Rows below a header; blank records count as rows and are passed over.
 
-    Cells are texts, true, false, numbers, None or `OddCell`. Raises `BrokenFile`.
+    Cells are texts, true, false, numbers, None or `OddCell`. `known` is the encoding that
+    the texts were in. Raises `BrokenFile`.
     """
-    header: list[str] | None = None
     secrets = secret_columns()
-    last = 0
+    records = iter(records)
+    last, header = _header(_not_blank(records))
+    unsure = known is not None and not known.sure
     for number, record in records:
         if _blank(record):
             if number - last > MAX_BLANK_ROWS:
-                raise too_many_blank_rows(last)
+                raise too_many_blank_rows(last + 1)
             continue
         last = number
-        if header is None:
-            header = _header(number, record)
-        elif not _blank(record[len(header) :]):
+        if not _blank(record[len(header) :]):
             yield Row(number, {}, [_too_many_cells(number, len(header))])
+        elif unsure:
+            yield _unsure(_row(number, header, record, secrets), secrets)
         else:
             yield _row(number, header, record, secrets)
-    if header is None:
-        raise broken("no_header", "The file is empty.", _header_fix())
+
+
+def _not_blank(
+    records: Iterable[tuple[int, Sequence[Any]]],
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    last = 0
+    for number, record in records:
+        if not _blank(record):
+            last = number
+            yield number, record
+        elif number - last > MAX_BLANK_ROWS:
+            raise too_many_blank_rows(last + 1)
 
 
 def _row(
@@ -139,21 +190,61 @@ def _row(
         else:
             as_is = column in secrets or not isinstance(cell, str)
             cells[column] = cell if as_is else unescape(cell)
+    if (kind := cells.get(TYPE)) not in BY_SLUG and isinstance(kind, str):
+        cells[TYPE] = type_named(kind)
     return Row(number, cells, tuple(errors))
 
 
-def _header(number: int, record: Sequence[Any]) -> list[str]:
-    """The columns that the cells below stand in; raises `BrokenFile` with all problems."""
+def _unsure(row: Row, secrets: Collection[str]) -> Row:
+    """The row of a file that isn't UTF-8, with what can't be told of its letters: a secret
+    isn't guessed."""
+    odd = {n: c for n, c in row.cells.items() if isinstance(c, str) and not c.isascii()}
+    errors = [
+        CellError(
+            row.number,
+            column,
+            "",
+            "wrong_encoding",
+            "There are letters in this cell that aren't UTF-8, so which ones they are can't "
+            "be told for certain.",
+            "Save the file as “CSV UTF-8” and choose it again.",
+        )
+        for column, cell in odd.items()
+        if column in secrets or coding.is_undecoded(cell)
+    ]
+    remarks = (_GUESSED,) if odd else ()
+    return Row(row.number, row.cells, (*row.errors, *errors), remarks)
+
+
+def _header(records: Iterator[tuple[int, Sequence[Any]]]) -> tuple[int, list[str]]:
+    """The header's row, and the columns that the cells below stand in; raises `BrokenFile`
+    with all problems.
+
+    It is the first row with two names that are known: a title above it may well have one.
+    """
+    above: list[tuple[int, Sequence[Any]]] = []
+    for number, record in records:
+        if _known(record) > 1:
+            return number, _checked(number, record)
+        above.append((number, record))
+        if len(above) > MAX_ABOVE:
+            break
+    for number, record in above:
+        if _known(record):
+            return number, _checked(number, record)
+    if not above:
+        raise broken("no_header", "The file is empty.", _header_fix())
+    what = "There is no row with names of columns that are known."
+    raise broken("no_header", what, _header_fix(), above[0][0])
+
+
+def _checked(number: int, record: Sequence[Any]) -> list[str]:
     known = columns()
     header = [_column(cell) for cell in record[: MAX_COLUMNS + 1]]
     while header and not header[-1]:
         header.pop()
-    if not any(column in known for column in header):
-        raise broken(
-            "no_header", "The first row has no column name that is known.", _header_fix(), number
-        )
     if len(header) > MAX_COLUMNS or not _blank(record[MAX_COLUMNS:]):
-        what = f"The first row has more than {MAX_COLUMNS} columns."
+        what = f"The header has more than {MAX_COLUMNS} columns."
         raise broken("too_many_columns", what, "Delete those that aren't needed.", number)
     near = near_columns()
     errors = [
@@ -168,24 +259,35 @@ def _header(number: int, record: Sequence[Any]) -> list[str]:
         for name in known
         if header.count(name) > 1
     ]
-    errors += [
-        CellError(number, name, "", "missing_column", f"There is no column {name}.", "Add it.")
-        for name in REQUIRED
-        if name not in header
-    ]
+    errors += [_missing(number, name, header) for name in REQUIRED if name not in header]
     if errors:
         raise BrokenFile(*errors)
     return header
 
 
+def _missing(number: int, name: str, header: Collection[str]) -> CellError:
+    """Told with what belongs into it."""
+    what = f"There is no column {name}."
+    if set(header) == _AWS_FILE:
+        what = f"AWS's own file of a key has no column {name}."
+    fix = f"Add it, and below it write one of {', '.join(BY_SLUG)}."
+    if name == PATTERN:
+        example = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
+        fix = f"Add it, and below it write which images the row is for, such as {example}."
+    return CellError(number, name, "", "missing_column", what, fix)
+
+
+# `accessKeys.csv`, as the console gives it.
+_AWS_FILE = {"access_key_id", "secret_access_key"}
+
+
 def _header_fix() -> str:
-    return f"Begin it with a row of column names: {', '.join(columns())}."
+    return f"Write a row of column names above the others: {', '.join(columns())}."
 
 
 def _column(cell: Any) -> str:
-    """A header as a column's name: “Access key ID” is access_key_id."""
-    name = cell[:_LONGEST_NAME] if isinstance(cell, str) else "" if cell is None else "?"
-    return re.sub(r"[\s-]+", "_", name.strip()).lower()
+    """A header as a column's name; “?” for what is no text."""
+    return named(cell) if isinstance(cell, str) else "" if cell is None else "?"
 
 
 def _too_many_cells(number: int, wanted: int) -> CellError:

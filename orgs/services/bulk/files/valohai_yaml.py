@@ -1,9 +1,10 @@
 """Every image of a `valohai.yaml`, with its line.
 
-Where images stand, and that the last step of a name wins, is as the platform's own
-parser has it (github.com/valohai/valohai-yaml): in a step, in an endpoint, and in the
-override of a pipeline's node. The file is read without building anything from it, so
-that each image keeps its line, and a hostile file costs little.
+Where images stand, what an item of two kinds is, and that the last of a name wins, is as
+the platform's own parser has it (github.com/valohai/valohai-yaml, `Config.parse`; it judges
+this one in the tests): in a step, in an endpoint, and in the override of a pipeline's node.
+The file is read without building anything from it, so that each image keeps its line, and
+a hostile file costs little.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ TOO_LARGE = Problem(
 # Far faster than the one in Python; the same nodes and marks.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STR, _NULL, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "merge"))
-_KINDS = ("step", "endpoint", "pipeline", "blueprint", "task")
+# An item is of the first of these that it has; a blueprint is a pipeline's former name.
+_KINDS = ("step", "task", "endpoint", "pipeline", "blueprint", "deployment")
 
 
 @dataclass(frozen=True)
@@ -74,46 +76,87 @@ def read_images(content: str | bytes) -> Mentions:
             "Begin each step, endpoint and pipeline with “- ”.",
             _line(root),
         )
-    found = Mentions()
-    steps: dict[str, int] = {}
+    reading = _Reading()
     for item in root.value:
-        before = len(found.images)
-        del found.warnings[MAX_WARNINGS:]
-        found.images += _images_of(item, found.warnings, steps)
-        if len(found.images) > MAX_IMAGES:
+        reading.take(item)
+    return reading.mentions
+
+
+class _Reading:
+    """Takes in the list's items one by one."""
+
+    def __init__(self) -> None:
+        self.warnings: list[Warned] = []
+        # Those of each item; of one that a later item of its name replaces, none.
+        self._images: list[list[Mention]] = []
+        self._count = 0
+        # Of each kind and name the last item's place and line.
+        self._last: dict[tuple[str, str], tuple[int, int]] = {}
+
+    @property
+    def mentions(self) -> Mentions:
+        return Mentions([image for images in self._images for image in images], self.warnings)
+
+    def take(self, item: Node) -> None:
+        kind, body = self._kind_of(item)
+        images = list(_images_of(kind, body)) if body is not None else []
+        self._count += len(images)
+        if self._count > MAX_IMAGES:
             raise _refuse(
                 f"There are more than {MAX_IMAGES} images in it.",
                 "Check it in parts.",
-                found.images[before].line,
+                images[0].line,
             )
-    return found
+        if body is not None and (name := _value(body, "name")) is not None:
+            self._replace(kind, name, body)
+        self._images.append(images)
+
+    def _kind_of(self, item: Node) -> tuple[str, Node | None]:
+        has = [(kind, body) for kind in _KINDS if (body := _value(item, kind)) is not None]
+        if not has:
+            told = "This is no step, endpoint, pipeline, task or deployment, and is left out."
+            self._warn(_line(item), told)
+            return "", None
+        (kind, body), *others = has
+        kind = "pipeline" if kind == "blueprint" else kind
+        if others:
+            left_out = " and the ".join(other for other, _ in others)
+            told = f"This item is read as the {kind}; the {left_out} in it is left out."
+            self._warn(_line(others[0][1]), f"{told} Give each an item of its own.")
+        return kind, body
+
+    def _replace(self, kind: str, name: Node, body: Node) -> None:
+        if not isinstance(name, ScalarNode) or name.tag != _STR:
+            return
+        if (before := self._last.get((kind, name.value))) is not None:
+            place, line = before
+            self._images[place] = []
+            told = f"The {kind} “{_name(body)}” stands on line {line} already; only the last one"
+            self._warn(_line(body), f"{told} counts.")
+        self._last[kind, name.value] = (len(self._images), _line(body))
+
+    def _warn(self, line: int, sentence: str) -> None:
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(Warned(line, sentence))
 
 
-def _images_of(item: Node, warnings: list[Warned], steps: dict[str, int]) -> Iterator[Mention]:
-    """Those of one item of the list; `steps` gives the line of each name so far."""
-    step, endpoint = _value(item, "step"), _value(item, "endpoint")
-    pipeline = _value(item, "pipeline") or _value(item, "blueprint")
-    if not any(_value(item, kind) for kind in _KINDS):
-        told = "This is no step, endpoint, pipeline or task, and is left out."
-        warnings.append(Warned(_line(item), told))
-    if step is not None:
-        name = _name(step)
-        if name and name in steps:
-            told = (
-                f"The step “{name}” stands on line {steps[name]} already; only the last one counts."
-            )
-            warnings.append(Warned(_line(step), told))
-        steps[name] = _line(step)
-        yield _needed(step, f"step {name or 'without a name'}")
-    if endpoint is not None:
-        yield _needed(endpoint, f"endpoint {_name(endpoint) or 'without a name'}")
-    if pipeline is not None:
-        yield from _overrides(pipeline)
+def _images_of(kind: str, body: Node) -> Iterator[Mention]:
+    if kind in ("step", "endpoint"):
+        yield _needed(body, f"{kind} {_name(body) or 'without a name'}")
+    elif kind == "pipeline":
+        yield from _overrides(body)
 
 
 def _needed(holder: Node, where: str) -> Mention:
     """The image that a step and an endpoint must have."""
     image = _value(holder, "image")
+    if not isinstance(holder, MappingNode):
+        told = Problem(
+            "invalid_image",
+            "It holds no keys, and so no image.",
+            "Indent its name, image and all else below it, by more blanks than its own.",
+        )
+        return Mention(_line(holder), where, "", problem=told)
     if image is None:
         told = Problem("invalid_image", "It has no image.", "Name one under “image:”.")
         return Mention(_line(holder), where, "", problem=told)

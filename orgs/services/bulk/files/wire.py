@@ -25,7 +25,8 @@ def rows_told(rows: Iterable[Row]) -> Iterator[bytes]:
     try:
         for row in islice(rows, MAX_ROWS + 1):
             cells = {name: _plain(value) for name, value in row.cells.items()}
-            line = _line(row.number, cells, [astuple(error) for error in row.errors])
+            errors = [astuple(error) for error in row.errors]
+            line = _line(row.number, cells, errors, *row.remarks)
             told += len(line)
             if told > MAX_TOLD:
                 raise too_large()
@@ -43,8 +44,8 @@ def rows_heard(lines: Iterable[bytes]) -> Iterator[Row]:
             if rest[0]:
                 raise BrokenFile(*(CellError(*error) for error in rest[0]))
             return
-        cells, errors = rest
-        yield Row(number, cells, tuple(CellError(*error) for error in errors))
+        cells, errors, *remarks = rest
+        yield Row(number, cells, tuple(CellError(*error) for error in errors), tuple(remarks))
     raise EOFError("The lines end before the file did.")
 
 

@@ -17,7 +17,16 @@ from math import isfinite
 from typing import Any, BinaryIO
 from xml.parsers import expat
 
-from .rows import MAX_COLUMNS, MAX_ROWS, OddCell, Row, broken, too_large
+from .rows import (
+    MAX_BLANK_ROWS,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    OddCell,
+    Row,
+    broken,
+    too_large,
+    too_many_blank_rows,
+)
 from .tables import table
 
 # Of all parts that are read together.
@@ -101,13 +110,14 @@ class _Workbook:
         self._archive = zipfile.ZipFile(_Bounded(file))  # type: ignore[arg-type]
         self._unpacked = self._elements = 0
         self._names: set[str] = set()
+        self._sheet: _Sheet | None = None
 
     def records(self) -> Iterator[tuple[int, list[Any]]]:
         """(row, cells) of rows that have any; read whole before the first."""
         workbook = self._related("", "officeDocument").get("", "xl/workbook.xml")
         sheet_id, in_1904 = self._shown_sheet(workbook)
         sheets = self._related(workbook, "worksheet")
-        sheet = _Sheet(self._dates(workbook), in_1904)
+        self._sheet = sheet = _Sheet(self._dates(workbook), in_1904)
         self._parse(sheets[sheet_id], sheet.start, sheet.end)
         texts = self._texts(workbook, sheet.shared)
         return sheet.records(texts)
@@ -213,7 +223,7 @@ class _Workbook:
             depth += 1
             self._elements += 1
             if self._elements > MAX_ELEMENTS:
-                raise _too_many_cells()
+                raise _too_many_cells(self._sheet.row if self._sheet else None)
             self._names.add(name)
             self._names.update(attributes)
             if depth > _MAX_DEPTH or len(self._names) > MAX_NAMES:
@@ -259,14 +269,15 @@ class _Workbook:
 
 
 class _Sheet:
-    """Takes in a sheet's cells; `shared` are the shared texts that they name."""
+    """Takes in a sheet's cells; `shared` are the shared texts that they name, `row` is the
+    last row's number."""
 
     def __init__(self, dates: frozenset[int], in_1904: bool) -> None:
         self.shared: set[int] = set()
         self._dates = dates
         self._first_day = date(1904, 1, 1) if in_1904 else date(1899, 12, 30)
         self._rows: list[tuple[int, dict[int, Any]]] = []
-        self._row = self._column = 0
+        self.row = self._column = self._blank = 0
         self._style = ""
         self._type = ""
         self._pieces = _Pieces()
@@ -276,10 +287,10 @@ class _Sheet:
         if name == "c":
             self._start_cell(attributes)
         elif name == "row":
-            number = _number(attributes.get("r", str(self._row + 1)))
-            if number is None or number <= self._row:
+            number = _number(attributes.get("r", str(self.row + 1)))
+            if number is None or number <= self.row:
                 raise _NotOne
-            self._row, self._column = number, -1
+            self.row, self._column = number, -1
             self._rows.append((number, {}))
         elif name == "rPh":
             self._phonetic = True
@@ -314,7 +325,13 @@ class _Sheet:
     def _end_row(self) -> None:
         if not self._rows[-1][1]:
             self._rows.pop()
-        elif len(self._rows) > MAX_ROWS + 1:
+            self._blank += 1
+            if self._blank > MAX_BLANK_ROWS:
+                first = self.row - MAX_BLANK_ROWS
+                raise too_many_blank_rows(first, ", or save the sheet as CSV UTF-8")
+            return
+        self._blank = 0
+        if len(self._rows) > MAX_ROWS + 1:
             raise too_large()
 
     def _read(self, value: str) -> Any:
@@ -407,10 +424,11 @@ def _number(text: str) -> int | None:
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
-def _too_many_cells() -> Exception:
+def _too_many_cells(row: int | None) -> Exception:
     return broken(
         "too_many_cells",
         f"The workbook has more than {MAX_ELEMENTS:,} cells and rows, empty ones with a format "
         "among them.",
         "Delete the empty rows and columns around the entries, or save it as CSV.",
+        row or None,
     )
