@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from orgs.forms.entry import FROM_PATTERN, entry_form
 from orgs.models import RegistryEntry
-from orgs.registries import codes, ecr_policy
+from orgs.registries import aws_denials, codes, ecr_policy
 from orgs.registries.catalogue import TYPES
 from orgs.services.verification.verifying import Result, Step
 from orgs.templatetags import registries as tags
@@ -284,6 +284,19 @@ def test_verification_is_told_as_it_shows():
     assert rows[1:] == steps
     assert "*Checked on workers*" in SOURCES["aws-ecr-role"]
     assert f"*{RegistryEntry.Status.UNREADABLE.label}*" in SOURCES["operations"]
+
+
+def test_states_are_told_as_they_are():
+    assert f"*{tags._UNREACHABLE.word}*" in SOURCES["aws-ecr"]
+    (row,) = re.findall(r"^\| `status` \| (.*) \|$", SOURCES["import"], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == set(RegistryEntry.Status.values)
+
+
+def test_every_kind_of_policy_that_denies_is_told():
+    section = SOURCES["aws-ecr"].partition("## When AWS still refuses")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| [^|\n]*?\*\*([^*|\n]+)\*\*", section, re.MULTILINE)
+    assert set(told) == set(aws_denials._KINDS)
+    assert told.count("identity-based policy") == 2  # without an Allow, and with a Deny
 
 
 def test_error_codes_are_those_of_the_table():
