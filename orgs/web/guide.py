@@ -33,8 +33,10 @@ from orgs.registries.catalogue import TYPES
 
 FOLDER = settings.BASE_DIR / "docs" / "guide"
 PICTURES = "pictures"
-# Where people begin, after the registry types; files not named here come last.
-ORDER = ("valohai-yaml", "workers", "import", "operations")
+# Of registries, but of no single type.
+OF_REGISTRIES = ("passwords",)
+# Where people begin, after those; files not named here come last.
+ORDER = ("valohai-yaml", "workers", "import", "scripts", "operations")
 
 _PAGE_LINK = re.compile(r"([a-z0-9-]+)\.md(#[a-z0-9-]+)?")
 _PICTURE = re.compile(r"pictures/([a-z0-9-]+)\.png")
@@ -58,10 +60,10 @@ class Guide:
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    kinds = {registry_type.slug for registry_type in TYPES}
+    kinds = {*(registry_type.slug for registry_type in TYPES), *OF_REGISTRIES}
     found = guides().values()
     groups = (
-        ("Registry types", [guide for guide in found if guide.name in kinds]),
+        ("Registries", [guide for guide in found if guide.name in kinds]),
         ("Using and running it", [guide for guide in found if guide.name not in kinds]),
     )
     return render(request, "guide/index.html", {"guides": found, "groups": groups})
@@ -86,7 +88,7 @@ def _read_once() -> dict[str, Guide]:
 
 
 def _read(folder: Path) -> dict[str, Guide]:
-    order = (*(registry_type.slug for registry_type in TYPES), *ORDER)
+    order = (*(registry_type.slug for registry_type in TYPES), *OF_REGISTRIES, *ORDER)
     files = {path.stem: path for path in sorted(folder.glob("*.md"))}
     known = [name for name in order if name in files]
     names = [*known, *(name for name in files if name not in known)]

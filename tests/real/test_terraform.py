@@ -1,5 +1,7 @@
 """A script that speaks as the platform's Terraform provider does, to the served product.
 
+Not that provider itself: its vendor's address is written into its code, so it can't reach
+this product (docs/guide/scripts.md has what can).
 Over HTTP, with nothing of the product's own in between: what is asserted of the
 database besides is what an answer can't show (versions, events, the sealed secret).
 """

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from orgs.forms.entry import FROM_PATTERN, entry_form
 from orgs.models import RegistryEntry
-from orgs.registries import codes, ecr_policy
+from orgs.registries import aws_denials, codes, ecr_policy
 from orgs.registries.catalogue import TYPES
 from orgs.services.verification.verifying import Result, Step
 from orgs.templatetags import registries as tags
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.once
 
 NAMES = tuple(guide.guides())
 SOURCES = {name: (guide.FOLDER / f"{name}.md").read_text("utf-8") for name in NAMES}
-# Others' own: of the network, of Docker, and of the API's answers.
-FOREIGN = {"HTTPS_PROXY", "DOCKER_CONFIG"}
+# Others' own: of the network, of Docker, of GitHub.
+FOREIGN = {"HTTPS_PROXY", "DOCKER_CONFIG", "GITHUB_TOKEN"}
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def pages(client) -> dict[str, Page]:
     return {address: Page(client.get(address)) for address in addresses}
 
 
-@pytest.mark.parametrize("name", ["valohai-yaml", "workers", "import", "operations"])
+@pytest.mark.parametrize(
+    "name", ["passwords", "valohai-yaml", "workers", "import", "scripts", "operations"]
+)
 def test_there_is_a_page(name):
     assert name in NAMES
 
@@ -215,6 +217,23 @@ def test_commands_exist(name):
                 assert option in parser._option_string_actions, (command, option)
 
 
+def test_the_readme_has_every_command_and_only_options_it_takes():
+    readme = (settings.BASE_DIR / "README.md").read_text("utf-8")
+    table = readme.partition("## Commands")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z_]+)([^`]*)` \| (.*) \|$", table, re.MULTILINE)
+    ours = {name for name, owner in get_commands().items() if owner == "orgs"}
+    # What `make run` calls by itself needs no line; `migrate` is Django's own, guarded.
+    assert ours - {name for name, _, _ in rows} == {"first_start", "migrate"}
+    for name, options, does in rows:
+        parser = load_command_class("orgs", name).create_parser("manage.py", name)
+        taken = parser._option_string_actions
+        for option in re.findall(r"--[a-z-]+", options):
+            assert option in taken, (name, option)
+        if "--format" in options:
+            told = set(re.findall(r"`([a-z0-9-]+)`", does))
+            assert told == set(taken["--format"].choices or ()), name
+
+
 def test_settings_are_the_servers():
     known = (settings.BASE_DIR / "valohai_registries/settings.py").read_text()
     read = set(re.findall(r"""(?:text|words|env\.[a-z_]+)\(\s*["']([A-Z_]+)["']""", known))
@@ -241,18 +260,21 @@ def test_labels_are_the_forms(registry_type):
     named = set(re.findall(r"\*([A-Z][^*]+)\*(?!\*)", re.sub(r"\*\*.*?\*\*", "", steps)))
     wanted = {"Match pattern", "Registry type", *(f.label for f in registry_type.fields)}
     assert wanted <= named
-    assert named <= labels | after | {"Read-only"}  # Docker Hub's own word
+    assert named <= labels | after
     assert f"**{registry_type.label}**" in steps
     assert ("Region" in wanted) == (f"**{FROM_PATTERN}**" in steps)
 
 
 def test_the_policy_is_the_forms():
-    (block,) = re.findall(r"```json\n(.*?)```", SOURCES["aws-ecr"], re.DOTALL)
-    read, token = json.loads(block)["Statement"]
+    whole, more = re.findall(r"```json\n(.*?)```", SOURCES["aws-ecr"], re.DOTALL)
+    read, token = json.loads(whole)["Statement"]
     assert tuple(read["Action"]) == ecr_policy.ACTIONS
     assert (read["Sid"], token["Sid"]) == ("ReadECRRepository", "GetECRAuthToken")
     assert token["Action"] == "ecr:GetAuthorizationToken" and token["Resource"] == "*"
     assert f"`{ecr_policy.NAME}`" in SOURCES["aws-ecr"]
+    cache = json.loads(more)  # for a cache's first pull, beyond what the form grants
+    assert cache.keys() == read.keys() and not set(cache["Action"]) & set(read["Action"])
+    assert cache["Resource"] == read["Resource"].replace("<REPOSITORY>", "<PREFIX>/*")
 
 
 def test_verification_is_told_as_it_shows():
@@ -262,6 +284,19 @@ def test_verification_is_told_as_it_shows():
     assert rows[1:] == steps
     assert "*Checked on workers*" in SOURCES["aws-ecr-role"]
     assert f"*{RegistryEntry.Status.UNREADABLE.label}*" in SOURCES["operations"]
+
+
+def test_states_are_told_as_they_are():
+    assert f"*{tags._UNREACHABLE.word}*" in SOURCES["aws-ecr"]
+    (row,) = re.findall(r"^\| `status` \| (.*) \|$", SOURCES["import"], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == set(RegistryEntry.Status.values)
+
+
+def test_every_kind_of_policy_that_denies_is_told():
+    section = SOURCES["aws-ecr"].partition("## When AWS still refuses")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| [^|\n]*?\*\*([^*|\n]+)\*\*", section, re.MULTILINE)
+    assert set(told) == set(aws_denials._KINDS)
+    assert told.count("identity-based policy") == 2  # without an Allow, and with a Deny
 
 
 def test_error_codes_are_those_of_the_table():

@@ -1,0 +1,58 @@
+"""What the documents for developers name in the code is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(settings.BASE_DIR)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/decisions/*.md")])
+ROOMS = {path.name for path in (ROOT / "orgs").iterdir() if path.is_dir()} - {"__pycache__"}
+_SPAN = re.compile(r"`([^`\s]+)`")
+_LINK = re.compile(r"\]\(([^)#:\s]+)\)")
+
+
+def named(text: str) -> set[str]:
+    """What in the text looks like a file or a module of ours, as a path.
+
+    `services/upstream/calls.py` and `services.upstream.calls` alike, with or without `orgs`;
+    a module's last part may be a name in it.
+    """
+    found = set()
+    for span in _SPAN.findall(text):
+        first = re.split(r"[./]", span.removeprefix("orgs/").removeprefix("orgs."))[0]
+        if first not in ROOMS or not re.fullmatch(r"[A-Za-z0-9_]+([./][A-Za-z0-9_]+)+/?", span):
+            continue
+        path = span.removesuffix("/").removesuffix(".py").replace(".", "/")
+        found.add("orgs/" + path.removeprefix("orgs/"))
+    return found
+
+
+def is_there(path: str) -> bool:
+    """As a folder, a module or a file; or as a name in a module."""
+    whole, (module, _, name) = ROOT / path, path.rpartition("/")
+    if whole.exists() or whole.with_suffix(".py").exists():
+        return True
+    files = [ROOT / f"{module}.py", ROOT / module / "__init__.py"]
+    return any(file.exists() and re.search(rf"\b{name}\b", file.read_text()) for file in files)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_and_links_lead_somewhere(document):
+    text = document.read_text("utf-8")
+    assert [path for path in sorted(named(text)) if not is_there(path)] == []
+    assert [link for link in _LINK.findall(text) if not (document.parent / link).exists()] == []
+
+
+def test_names_are_found_and_missed():
+    text = "`orgs/sealed.py` `services/upstream/calls.py` `services.entries` `services.gone` `a/b`"
+    assert sorted(map(is_there, named(text))) == [False, True, True]
+    assert named("`services.gone.by`") == {"orgs/services/gone/by"}
+    assert is_there("orgs/registries/problems/Failed") and not is_there(
+        "orgs/registries/problems/X_"
+    )
