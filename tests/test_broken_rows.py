@@ -325,14 +325,17 @@ def test_help_beside_it_goes_on(broken, alice) -> None:
 
 
 def test_an_image_longer_than_is_kept(make_entry, alice) -> None:
-    """With what stands for its host it is, though what was typed isn't."""
+    """Host, path, tag and digest may each be as long as they can, and all together not."""
+    host = ".".join(["h" * 50] * 4) + ".example"
     entry = make_entry(
-        "docker.io/*", registry_type="docker", config={"username": "u"}, secrets={"password": "p"}
+        f"{host}/*", registry_type="docker", config={"username": "u"}, secrets={"password": "p"}
     )
-    for letters in (640, 685):
+    for parts, fits in ((100, True), (120, False)):
+        text = f"{host}/{'p/' * parts}p:{'t' * 128}@sha512:{'a' * 128}"
         try:
-            image = verifying.image_to_check(entry, f"python@foo:{'a' * letters}")
+            image = verifying.image_to_check(entry, text)
         except Refused as refused:
-            assert letters == 685 and (refused.code, refused.problem.field) == ("too_long", "image")
+            assert not fits
+            assert (refused.code, refused.problem.field) == ("too_long", "image")
         else:
-            assert letters == 640 and len(str(image)) <= 700
+            assert fits and len(str(image)) <= 700

@@ -20,13 +20,15 @@ NAMES = {
     "region",
     ".ecr",
 }
-# The login that workers complete, as CONTRACT has it; a header's spelling, in a comment.
+# The login that workers complete, as CONTRACT has it; a header's spelling, in a comment, and
+# those of the AWS console's own file.
 KNOWN = {
     ("orgs/services/logins/formats.py", "role_name"),
     ("orgs/services/logins/formats.py", "region"),
     ("orgs/api/schemas.py", "role_name"),
     ("orgs/api/schemas.py", "region"),
     ("orgs/services/bulk/files/tables.py", "access_key_id"),
+    ("orgs/services/bulk/files/tables.py", "secret_access_key"),
 }
 
 

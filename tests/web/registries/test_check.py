@@ -102,9 +102,9 @@ def test_the_address_of_help_leads_here(rf, look, bob, acme, gpu, make_entry, ac
     from orgs.services.tenancy import tokens
 
     make_entry(environments=[gpu])
-    request = rf.get("/")
+    asked = {"image": IMAGE, "environment": "gpu"}
+    request = rf.post("/", asked, content_type="application/json")
     request.auth, _ = tokens.token_issue_worker(organization=acme, name="w", actor=actor)
-    request.asked = {"image": IMAGE, "environment": "gpu"}
     address = re.sub(r"^http://[^/]+", "", _help(request))
     assert f"{IMAGE} is served by {HOST}/*" in look(bob, address).text
 

@@ -53,7 +53,7 @@ def _field_columns(kinds: tuple[RegistryType, ...]) -> tuple[str, ...]:
 
 def named(header: str) -> str:
     """The column that a header means, by its name or the form's label, whatever its case,
-    blanks and signs: “Access key ID*” is access_key_id. Else what it says."""
+    blanks and signs: “Match pattern*” is image_pattern. Else what it says."""
     header = header[:_LONGEST_NAME].lower().strip()
     plain = _plain(header)
     kinds = tuple(TYPES)
