@@ -280,6 +280,8 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "ecr_host": field("The host is Amazon ECR's, which has types of its own."),
         "username_shape": field("The username isn't of the right form."),
         "role_name_shape": field("This isn't the name of a role."),
+        "region_shape": field("This isn't an AWS region."),
+        "short_lived_password": field("The login ends within hours."),
         "too_many_wildcards": field("Too many patterns with a wildcard begin like this."),
         "owner_fixed": field("An entry's organization never changes."),
         "patterns_disagree": field("image_pattern and image_patterns disagree."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from enum import Enum, StrEnum, auto
 from functools import cached_property
 from typing import Protocol, final
 
+from . import pasted_values
 from .codes import Code
 from .patterns import MatchPattern
 from .problems import Problem, Refused, text_problem
@@ -87,20 +89,51 @@ class Blanks(Enum):
 
 
 @dataclass(frozen=True)
+class Other:
+    """What is often taken for a value: a regular expression that fits it in full, what it
+    is and where the right one is found. Told by the code of the shape that it isn't of,
+    where it has none of its own; never repeated."""
+
+    expression: str
+    what: str
+    fix: str
+    code: str = ""
+
+    @cached_property
+    def fits(self) -> Callable[[str], re.Match[str] | None]:
+        return re.compile(self.expression).fullmatch
+
+
+@dataclass(frozen=True)
 class Shape:
     """A regular expression that fits a value in full, and what to tell where it doesn't.
 
-    `{value}` in `what` stands for its beginning, or for “This” where that may be a secret.
+    `{value}` in `what` stands for its beginning, or for “This” where that may be a secret;
+    `{odd}` for what is odd about it, without a letter of it. `length` is the one it
+    has, in characters, where it is always the same. `others` are known by their looks,
+    whether they fit or not.
     """
 
     expression: str
     code: str
     what: str
     fix: str
+    length: int | None = None
+    others: tuple[Other, ...] = ()
 
     @cached_property
     def fits(self) -> Callable[[str], re.Match[str] | None]:
         return re.compile(self.expression).fullmatch
+
+    def problem(self, value: str, name: str, shown: str) -> Problem | None:
+        """What is wrong with a value of the field `name`, `shown` for what may be told of
+        it."""
+        if other := next((other for other in self.others if other.fits(value)), None):
+            return Problem(other.code or self.code, other.what, other.fix, name)
+        if self.fits(value):
+            return None
+        what = self.what.replace("{odd}", pasted_values.described(value, self.length))
+        return Problem(self.code, what.replace("{value}", shown), self.fix, name)
 
 
 @dataclass(frozen=True)
@@ -118,6 +151,9 @@ class Field:
     of letters, whose group is the value that an empty field takes from a match pattern.
     `echo` is a regular expression of what an import's error may repeat of it: so
     narrow that no secret in the wrong column fits; empty for nothing at all.
+    `pasted_as` are its names where people copy it from: with any, quotation marks, such a
+    name and the like around it are taken off where then it has its shape. `reads` gives
+    the value that another way of writing it means, and anything else as it is.
     """
 
     name: str
@@ -136,14 +172,32 @@ class Field:
     choices: Callable[[], Sequence[tuple[str, str]]] | None = None
     from_pattern: str = ""
     echo: str = ""
+    pasted_as: tuple[str, ...] = ()
+    reads: Callable[[str], str] | None = None
 
     def typed(self, value: str) -> str:
-        """What was meant by what was typed."""
+        """What was typed, but for blanks that aren't part of it."""
         if self.lines:  # as browsers, editors and spreadsheets end lines, each in its way
             value = value.replace("\r\n", "\n").replace("\r", "\n")
         if self.blanks is Blanks.DROPPED:
             return "".join(value.split())
         return value.strip() if self.blanks is Blanks.CUT else value
+
+    def meant(self, value: str) -> str:
+        """What was meant by what was typed, where there is no doubt. What has its shape is
+        left alone, and so is what may hold anything."""
+        if self.blanks is Blanks.KEPT:
+            return self.typed(value)
+        visible = pasted_values.visible(value) if not self.lines else value.strip("\ufeff")
+        typed = self.typed(visible)
+        if not typed or self.shape is None or self.shape.fits(typed):
+            return typed
+        for bare in (typed, *pasted_values.bare(visible, self.pasted_as)):
+            found = self.typed(bare)
+            found = self.typed(self.reads(found)) if self.reads else found
+            if self.shape.fits(found):
+                return found
+        return typed
 
     def problem(self, value: str) -> Problem | None:
         """What is wrong with a value by what is declared; None where nothing is. That a
@@ -152,11 +206,11 @@ class Field:
             needed = self.required and not self.secret
             what = f"{self.label} is empty."
             return Problem("required", what, self.missing, self.name) if needed else None
-        if (shape := self.shape) and not shape.fits(value):
-            # A secret is often pasted where the identity beside it belongs.
-            untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
-            what = shape.what.replace("{value}", "This" if untold else value[:80])
-            return Problem(shape.code, what, shape.fix, self.name)
+        # A secret is often pasted where the identity beside it belongs.
+        untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
+        shown = "This" if untold else value[:80]
+        if self.shape and (found := self.shape.problem(value, self.name, shown)):
+            return found
         return text_problem(
             value, name=self.name, label=self.label, most=self.max_length, lines=self.lines
         )
@@ -205,6 +259,15 @@ class Provider(StrEnum):
 Config = Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What an entry has already; of secrets only those that something is compared with."""
+
+    config: Config
+    secrets: Config = field(repr=False)
+    patterns: Sequence[MatchPattern]
+
+
 class RegistryType(abc.ABC):
     """One way of getting into a registry: its fields, its rules, its login.
 
@@ -245,43 +308,101 @@ class RegistryType(abc.ABC):
 
     @final
     def clean(
-        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+        self,
+        config: Config,
+        secrets: Config,
+        patterns: Sequence[MatchPattern],
+        standing: Standing | None = None,
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Check and complete what was typed; raise `Refused` with all problems.
 
         Gives `(config, secrets)` with exactly this type's fields, secrets only
         those that were given. What `fields` declare is held here, for every type;
-        whether an absent secret is allowed is the caller's to know.
+        whether an absent secret is allowed is the caller's to know. What an entry of this
+        type has already is `standing`: it stays as it is, and what today's rules have
+        against it isn't held against a change of something else.
         """
         given: dict[str, object] = {**config, **secrets}
         if unreadable := list(self._unreadable(given)):
             raise Refused(*unreadable)
-        typed = {f.name: f.typed(str(given.get(f.name, ""))) for f in self.fields}
-        public = {f.name: typed[f.name] for f in self.config_fields}
-        sealed = {f.name: typed[f.name] for f in self.secret_fields if typed[f.name]}
-        own: tuple[Problem, ...] = ()
-        try:
-            public, sealed = self.clean_own(public, sealed, patterns)
-        except Refused as refused:
-            own = refused.problems
-        cleaned = {**public, **sealed}
-        declared = [f.problem(cleaned.get(f.name, "")) for f in self.fields]
-        # The type knows better what was meant.
-        told = {problem.field for problem in own}
-        problems = [p for p in declared if p is not None and p.field not in told] + [*own]
+        stays = self._stays(given, standing) if standing else frozenset()
+        public, sealed, problems = self._judge(config, secrets, patterns, stays)
+        if problems and standing:
+            problems = self._newly_wrong(problems, stays, patterns, standing)
         if problems:
             raise Refused(*sorted(problems, key=self._place))
         return public, sealed
 
+    @final
+    def mends(self, config: Config, secrets: Config) -> bool:
+        """Whether `clean` takes something for what was meant by it."""
+        given = {**config, **secrets}
+        texts = [(f, str(given.get(f.name, ""))) for f in self.fields]
+        return any(f.meant(text) != f.typed(text) for f, text in texts)
+
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """A type's own part of `clean`: what its fields can't declare. Gives what to store.
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        """A type's own part of `clean`: what its fields can't declare. Gives what to store,
+        and what is wrong.
 
-        Every value given is as typed, its blanks cut; one may be empty, or of another
+        Every value given is as meant, its blanks cut; one may be empty, or of another
         shape than is declared. Problems of patterns carry field "patterns".
         """
-        return config, secrets
+        return config, secrets, []
+
+    def _judge(
+        self,
+        config: Config,
+        secrets: Config,
+        patterns: Sequence[MatchPattern],
+        stays: frozenset[str],
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        """(config, secrets, problems) of what was typed; fields of `stays` aren't mended."""
+        given = {**config, **secrets}
+        texts = [(f, str(given.get(f.name, ""))) for f in self.fields]
+        typed = {f.name: f.typed(t) if f.name in stays else f.meant(t) for f, t in texts}
+        public = {f.name: typed[f.name] for f in self.config_fields}
+        sealed = {f.name: typed[f.name] for f in self.secret_fields if typed[f.name]}
+        public, sealed, own = self.clean_own(public, sealed, patterns)
+        cleaned = {**public, **sealed}
+        declared = [f.problem(cleaned.get(f.name, "")) for f in self.fields]
+        # The type knows better what was meant.
+        told = {problem.field for problem in own}
+        return public, sealed, [p for p in declared if p and p.field not in told] + own
+
+    def _stays(self, given: Mapping[str, object], standing: Standing) -> frozenset[str]:
+        """The fields that are given as they stand."""
+        stands = {**standing.config, **standing.secrets}
+        return frozenset(
+            f.name
+            for f in self.fields
+            if f.typed(str(given.get(f.name, ""))) == stands.get(f.name, "")
+        )
+
+    def _newly_wrong(
+        self,
+        problems: Sequence[Problem],
+        stays: frozenset[str],
+        patterns: Sequence[MatchPattern],
+        standing: Standing,
+    ) -> list[Problem]:
+        """Those of the problems that come with the change. A field that changed is judged
+        anew; of patterns those that the entry has already have theirs."""
+        had = {str(pattern) for pattern in standing.patterns}
+        kept = [pattern for pattern in patterns if str(pattern) in had]
+        secrets = {name: value for name, value in standing.secrets.items() if name in stays}
+        *_, before = self._judge(
+            standing.config, secrets, kept, frozenset(f.name for f in self.fields)
+        )
+        excused = Counter(p for p in before if p.field in stays or p.field == "patterns")
+        found = []
+        for problem in problems:
+            if excused[problem]:
+                excused[problem] -= 1
+            else:
+                found.append(problem)
+        return found
 
     def _place(self, problem: Problem) -> int:
         names = [f.name for f in self.fields]

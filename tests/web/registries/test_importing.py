@@ -354,7 +354,7 @@ def test_the_canary_is_nowhere(choose, look, client, alice, acme, make_entry, tm
         call_command("dumpdata", output=str(tmp_path / "dump.json"), verbosity=0)
         kept = (tmp_path / "dump.json").read_bytes() + database_bytes()
         assert b"registries.csv" in kept and CANARY.encode() not in kept
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
 
 
 def test_a_preview_makes_way_and_an_import_does_not(choose, look, confirm, alice, monkeypatch):
