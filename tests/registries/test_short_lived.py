@@ -48,7 +48,10 @@ DEAD = [
 ]
 
 
-@pytest.mark.parametrize(("username", "password", "field", "what", "fix"), DEAD)
+# By number: tokens hold the time, and processes that share the tests began at another.
+@pytest.mark.parametrize(
+    ("username", "password", "field", "what", "fix"), DEAD, ids=map(str, range(len(DEAD)))
+)
 def test_what_is_dead_within_hours(username, password, field, what, fix) -> None:
     with pytest.raises(Refused) as refused:
         clean(username, password)
@@ -98,7 +101,7 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize(("username", "password"), LASTING)
+@pytest.mark.parametrize(("username", "password"), LASTING, ids=map(str, range(len(LASTING))))
 def test_what_may_last(username, password) -> None:
     clean(username, password)
 

@@ -169,7 +169,7 @@ def test_more_rows_than_may_be(choose, look, alice, monkeypatch) -> None:
 
 def test_only_errors_are_shown(choose, look, alice, make_entry) -> None:
     make_entry(f"{HOST}/stands", note="x")
-    content = table(row("fine"), row("tagged:v1"), row("stands"), row("x", secret="short"))
+    content = table(row("fine"), row("tagged:v1"), row("stands"), row("x", secret="a word"))
     address = choose(content)
     page = look(alice, address)
     assert page.title.startswith("Error: Import preview: registries.csv")
@@ -179,7 +179,9 @@ def test_only_errors_are_shown(choose, look, alice, make_entry) -> None:
     assert head == "Row Column Value Problem Fix"
     assert rows[0].startswith(f"Row 3 image_pattern {HOST}/tagged:v1 Patterns match")
     assert "Allow updates (“Update entries that differ”" in rows[1]
-    assert rows[2].startswith("Row 5 secret_access_key •••• This isn't a Secret Access Key.")
+    assert rows[2].startswith(
+        "Row 5 secret_access_key •••• This isn't a Secret Access Key: 5 characters, 35 short."
+    )
     assert "fine" not in page.text and RegistryEntry.objects.count() == 1
 
 
