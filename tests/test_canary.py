@@ -99,7 +99,7 @@ def test_a_refused_form_does_not_give_it_back(client, alice, acme, changes):
 def test_a_saved_form_leaves_it_in_no_session_or_event(client, alice, acme):
     client.force_login(alice)
     client.post(reverse("entry_new", args=["acme"]), form())
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
     assert CANARY not in str(list(AuditEvent.objects.values()))
     assert CANARY not in str(dict(client.session))
 

@@ -38,6 +38,7 @@ from orgs.services.entries.attention import broken_sentence
 from orgs.services.entries.history import history_of
 from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import entries_usage, entry_usage
+from orgs.services.entries.validating import told_today
 from orgs.services.verification import verifying
 from orgs.templatetags import registries as shown
 
@@ -370,6 +371,7 @@ class EntryAdmin(ServiceAdmin):
             report, image = verifying.newest(entry, private=True)
             context |= {
                 "broken": broken_sentence(entry, private=True),
+                "told_today": told_today(entry),
                 "report": report,
                 "verify": VerifyForm(entry=entry, initial={"image": image}, auto_id="verify_%s"),
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,

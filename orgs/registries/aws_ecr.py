@@ -13,11 +13,12 @@ from .ecr_hosts import (
     parse_ecr_pattern_host,
     partition_of_region,
     region_choices,
+    region_meant,
     resembles_ecr,
 )
 from .ecr_policy import role_policy, user_policy
 from .patterns import MatchPattern, not_a_registry
-from .problems import Failed, Problem, Refused
+from .problems import Failed, Problem
 from .types import (
     AccessPolicy,
     Ask,
@@ -26,30 +27,175 @@ from .types import (
     DockerLogin,
     Field,
     InstanceRoleLogin,
+    Other,
     Provider,
     RegistryType,
     Shape,
     Travel,
 )
 
-_SECRET_LOOK = re.compile(r"(?=.*[/+a-z])[A-Za-z0-9/+]{40}")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/(?:[!-~]+/)?([^/]+)")
 
-_NO_SECRET = Shape(
-    r"[!-~]{16,128}",
+_SHOWN_ONCE = "Copy the 40 characters that AWS showed when the key was made."
+_SECRET_SHAPE = Shape(
+    r"[A-Za-z0-9/+=]{40}",
     "secret_shape",
-    "This isn't a Secret Access Key.",
-    "Copy the 40 characters that AWS showed when the key was made.",
+    "This isn't a Secret Access Key: {odd}.",
+    _SHOWN_ONCE,
+    length=40,
+    others=(
+        Other(
+            r"A[A-Z]IA[A-Z0-9]{16}",
+            "This isn't a Secret Access Key but an Access Key ID.",
+            f"Enter it above. {_SHOWN_ONCE}",
+        ),
+        # Docs of SES, «Obtaining SMTP credentials»: base64 of a version byte and 32 others.
+        Other(
+            r"[A-Za-z0-9/+]{43}[A-Za-z0-9/+=]",
+            "This isn't a Secret Access Key: 44 characters, which is the length of an SES "
+            "password.",
+            "An SES password only sends mail. Make an access key for the IAM user, and copy the "
+            "40 characters of its secret.",
+        ),
+    ),
+)
+_TWICE = Problem(
+    "secret_shape",
+    "The same stands under Access Key ID, so at most one of the two is right.",
+    _SHOWN_ONCE,
+    "secret_access_key",
+)
+
+
+def _id_of(prefix: str, kind: str) -> Other:
+    """What IAM gives an id of its own (IAM user guide, «Unique identifiers»)."""
+    return Other(
+        rf"(?i:{prefix}[A-Z0-9]{{12,124}})",
+        f"This is the ID of {kind}, not of an access key.",
+        "Copy the Access key ID from the IAM user's Security credentials; it begins with AKIA.",
+    )
+
+
+_FROM_CREDENTIALS = "Copy it from the IAM user's Security credentials; it begins with AKIA."
+_KEY_ID_SHAPE = Shape(
+    r"(?!AKIA)[A-Z0-9_]{16,128}|AKIA[A-Z0-9]{16}",
+    "key_id_shape",
+    "This isn't an Access Key ID: {odd}.",
+    _FROM_CREDENTIALS,
+    length=20,
+    others=(
+        Other(
+            r"(?=.*[/+a-z])(?![a-z0-9]{40})[A-Za-z0-9/+]{40}",
+            "This looks like a Secret Access Key.",
+            "Enter the Access Key ID here, which begins with AKIA, and the secret below.",
+        ),
+        Other(
+            r"(?i:ASIA[A-Z0-9_]{12,124})",
+            "This key is temporary and will expire.",
+            "Use one that begins with AKIA.",
+            code="temporary_key",
+        ),
+        _id_of("AIDA", "an IAM user"),
+        _id_of("AROA", "a role"),
+        _id_of("AGPA", "a group of users"),
+        _id_of("AIPA", "an instance profile"),
+        _id_of("AN[PV]A", "a policy"),
+        _id_of("APKA", "a public key"),
+        _id_of("ASCA", "a certificate"),
+        _id_of("ABIA", "a bearer token"),
+        _id_of("ACCA", "a credential for one service"),
+        Other(
+            r"(?=.*[a-z])(?i:AKIA[A-Z0-9]{16})",
+            "Access Key IDs are written in capital letters, and this has small ones.",
+            _FROM_CREDENTIALS,
+        ),
+        Other(
+            r"arn:aws[a-z-]{0,20}:[!-~]{1,200}",
+            "This is an ARN, not an Access Key ID.",
+            _FROM_CREDENTIALS,
+        ),
+        Other(
+            r"[0-9]{12}|[0-9]{4}-[0-9]{4}-[0-9]{4}",
+            "This is the number of an AWS account, not an Access Key ID.",
+            _FROM_CREDENTIALS,
+        ),
+    ),
+)
+
+
+def _role_of(text: str) -> str:
+    """A role's name out of its ARN."""
+    arn = _ROLE_ARN.fullmatch(text)
+    return arn[1] if arn else text
+
+
+_NAME_OR_ARN = "Write the role's name or its ARN (arn:aws:iam::…:role/ValohaiWorkerRole)"
+_ROLE_SHAPE = Shape(
+    r"[A-Za-z0-9_+=,.@-]{1,64}",
+    "role_name_shape",
+    "{value} isn't the name of a role.",
+    f"{_NAME_OR_ARN}, not that of an instance profile, a session or a user.",
+    others=(
+        Other(
+            r"AROA[A-Z0-9]{17}",
+            "This is the ID of a role, not its name.",
+            f"{_NAME_OR_ARN}; both stand on the role's page in IAM.",
+        ),
+        Other(
+            r"AI[DP]A[A-Z0-9]{17}",
+            "This is the ID of something else in IAM, not a role's name.",
+            f"{_NAME_OR_ARN}; both stand on the role's page in IAM.",
+        ),
+        Other(
+            r"A[KS]IA[A-Z0-9]{16}",
+            "This is an Access Key ID, not the name of a role.",
+            f"{_NAME_OR_ARN}; for a key choose AWS ECR (IAM credentials).",
+        ),
+        Other(
+            r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:instance-profile/[!-~]{1,400}",
+            "This is the ARN of an instance profile, not of the role in it.",
+            f"{_NAME_OR_ARN}; the profile's page in EC2 or IAM names its role.",
+        ),
+        Other(
+            r"arn:aws[a-z-]{0,20}:sts::[0-9]{12}:assumed-role/[!-~]{1,400}",
+            "This is the ARN of a session of a role, not of the role.",
+            f"{_NAME_OR_ARN}; it's what stands between “assumed-role/” and the next “/”.",
+        ),
+        Other(
+            r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:user/[!-~]{1,400}",
+            "This is the ARN of a user, not of a role.",
+            f"{_NAME_OR_ARN}; for a user's key choose AWS ECR (IAM credentials).",
+        ),
+    ),
+)
+_ZONE = (
+    r"[a-z]{2,5}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2}"
+    r"(?:[a-z]|-[a-z]{2,5}-[0-9]{1,2}[a-z]|-wl[0-9]-[a-z]{2,5}-wlz-[0-9])"
 )
 REGION_FIELD = Field(
     name="region",
     label="Region",
     help="Where the registry is.",
     required=False,
+    shape=Shape(
+        r"[a-z]{2,5}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2}",
+        "region_shape",
+        "This isn't an AWS region.",
+        "Write it as in the pattern's host, such as us-east-1, or leave it out.",
+        others=(
+            Other(
+                _ZONE,
+                "This is a zone within a region, not the region.",
+                "Write it without what follows its number, such as us-east-1 for us-east-1a.",
+            ),
+        ),
+    ),
     max_length=40,
     choices=region_choices,
     from_pattern=r"^(?:[0-9]{12}|\*)\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.",
     echo=r"[a-z]{2,5}(-[a-z]{2,10}){1,3}-[0-9]{1,2}",
+    pasted_as=("AWS_REGION", "AWS_DEFAULT_REGION", "region", "region_name"),
+    reads=region_meant,
 )
 
 
@@ -82,12 +228,13 @@ class _Ecr(RegistryType):
         self,
         config: dict[str, str],
         patterns: Sequence[MatchPattern],
-        problems: Sequence[Problem] = (),
-    ) -> dict[str, str]:
-        """The config with the entry's region, from its field or the patterns; raises
-        `Refused` for what is wrong with that, and for `problems`."""
-        problems = list(problems)
+    ) -> tuple[dict[str, str], list[Problem]]:
+        """The config with the entry's region, from its field or the patterns, and what is
+        wrong with that."""
+        problems: list[Problem] = []
         given = region = config["region"]
+        if given and REGION_FIELD.problem(given):  # there is nothing to compare it with
+            return config, [*filter(None, [REGION_FIELD.problem(given)])]
         for pattern in patterns:
             host = parse_ecr_pattern_host(pattern.host) if pattern.port is None else None
             if host is None:
@@ -106,9 +253,7 @@ class _Ecr(RegistryType):
             same = host.partition == partition_of_region(region)
             code = "region_mismatch" if same else "partition_mismatch"
             problems.append(Problem(code, what, fix, "region" if given else "patterns"))
-        if problems:
-            raise Refused(*problems)
-        return {**config, "region": region}
+        return {**config, "region": region}, problems
 
     def _refuse_login_elsewhere(self, config: Config, host: str) -> None:
         """The rule of save time, held again when the login is about to leave."""
@@ -137,38 +282,33 @@ class AwsEcr(_Ecr):
             example="AKIAIOSFODNN7EXAMPLE",
             hidden_from_members=True,
             missing="Enter the IAM user's key ID.",
-            shape=Shape(
-                r"[A-Za-z0-9_]{16,128}",
-                "key_id_shape",
-                "An Access Key ID has 16 to 128 letters, digits or underscores.",
-                "Copy it from the IAM user's Security credentials; it begins with AKIA.",
-            ),
+            shape=_KEY_ID_SHAPE,
             max_length=128,
             blanks=Blanks.DROPPED,
             echo=r"A[A-Z]{3}[A-Z0-9]{12,28}",
+            pasted_as=("AWS_ACCESS_KEY_ID", "AccessKeyId", "Access key", "Key ID"),
         ),
         Field(
             name="secret_access_key",
             label="Secret Access Key",
             help="Shown by AWS once, when the key is made. It's stored sealed and never shown.",
             secret=True,
-            shape=_NO_SECRET,
+            shape=_SECRET_SHAPE,
             max_length=200,
             paired_with="access_key_id",
             blanks=Blanks.DROPPED,
+            pasted_as=("AWS_SECRET_ACCESS_KEY", "SecretAccessKey", "Secret key", "AWS_SECRET_KEY"),
         ),
         REGION_FIELD,
     )
 
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        key_id, secret = config["access_key_id"], secrets.get("secret_access_key")
-        problems = _key_id_problems(key_id)
-        if secret and secret == key_id:
-            shape = _NO_SECRET
-            problems.append(Problem(shape.code, shape.what, shape.fix, "secret_access_key"))
-        return self._with_region(config, patterns, problems), secrets
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        secret = secrets.get("secret_access_key", "")
+        twice = secret == config["access_key_id"] and bool(_SECRET_SHAPE.fits(secret))
+        config, problems = self._with_region(config, patterns)
+        return config, secrets, [_TWICE, *problems] if twice else problems
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return user_policy(patterns, config.get("region", ""))
@@ -212,26 +352,21 @@ class AwsEcrRole(_Ecr):
             help="The role attached to the workers, not its instance profile.",
             example="ValohaiWorkerRole",
             missing="Enter the worker role.",
-            shape=Shape(
-                r"[A-Za-z0-9_+=,.@-]{1,64}",
-                "role_name_shape",
-                "{value} isn't the name of a role.",
-                "Write the role's name or its ARN (arn:aws:iam::…:role/ValohaiWorkerRole), "
-                "not that of an instance profile, a session or a user.",
-            ),
+            shape=_ROLE_SHAPE,
             max_length=200,
             blanks=Blanks.DROPPED,
             echo=r"arn:aws[a-z-]*:[a-z]+::[0-9]{12}:[!-~]{1,100}",
+            pasted_as=("RoleName", "role", "Arn", "RoleArn", "AWS_ROLE_ARN"),
+            reads=_role_of,
         ),
         REGION_FIELD,
     )
 
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        if arn := _ROLE_ARN.fullmatch(config["role_name"]):
-            config = {**config, "role_name": arn[1]}
-        return self._with_region(config, patterns), secrets
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        config, problems = self._with_region(config, patterns)
+        return config, secrets, problems
 
     def worker_role(self, config: Config) -> str:
         return config.get("role_name", "")
@@ -263,24 +398,3 @@ def _not_ecr(pattern: MatchPattern) -> Problem:
         "patterns",
         suggestion=f"{corrected}{path}" if corrected else None,
     )
-
-
-def _key_id_problems(key_id: str) -> list[Problem]:
-    """What it was meant to be, where that is no key ID."""
-
-    def problem(code: str, what: str, fix: str) -> list[Problem]:
-        return [Problem(code, what, fix, "access_key_id")]
-
-    if _SECRET_LOOK.fullmatch(key_id):
-        return problem(
-            "key_id_shape",
-            "This looks like a Secret Access Key.",
-            "Enter the Access Key ID here, which begins with AKIA, and the secret below.",
-        )
-    if key_id.upper().startswith("ASIA"):
-        return problem(
-            "temporary_key",
-            "This key is temporary and will expire.",
-            "Use one that begins with AKIA.",
-        )
-    return []

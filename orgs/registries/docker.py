@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from . import pasted_values, short_lived
 from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
 from .images import HUB
 from .patterns import MatchPattern
-from .problems import Failed, Problem, Refused
-from .types import Ask, Blanks, Config, DockerLogin, Field, RegistryType, Shape, Travel
+from .problems import Failed, Problem
+from .types import Ask, Blanks, Config, DockerLogin, Field, Other, RegistryType, Shape, Travel
 
 # Docker Hub's images are named after one host and served by another
 # (distribution/reference, normalize.go; moby, registry/config.go).
@@ -70,6 +71,15 @@ class DockerRegistry(RegistryType):
                 "The password has a line break or another control character in it.",
                 "Enter it without; for Google's JSON key use the username _json_key_base64 and "
                 "the key in base64, on one line.",
+                # It may hold anything that can be seen, so nothing of it is ever mended.
+                others=(
+                    Other(
+                        rf"[^{pasted_values.INVISIBLE}]*[{pasted_values.INVISIBLE}](?s:.*)",
+                        "The password has characters in it that can't be seen, such as a "
+                        "zero-width blank.",
+                        "Copy it anew, or type it.",
+                    ),
+                ),
             ),
             max_length=8192,
             paired_with="username",
@@ -79,10 +89,9 @@ class DockerRegistry(RegistryType):
 
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        if problems := list(_host_problems(patterns)):
-            raise Refused(*problems)
-        return config, secrets
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        ending = short_lived.problems(config["username"], secrets.get("password", ""))
+        return config, secrets, [*_host_problems(patterns), *ending]
 
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
         return frozenset(pattern.authority for pattern in patterns)

@@ -175,6 +175,26 @@ def region_choices() -> list[tuple[str, str]]:
     )
 
 
+def region_meant(text: str) -> str:
+    """The region that is written in another way: by what people call it, with or without its
+    name beside it, or in capital letters; anything else as it is."""
+    if len(text) > 100:
+        return text
+    words = " ".join(text.casefold().split())
+    plain = words.replace("_", "-")
+    for partition in partitions():
+        for region, description in partition.regions.items():
+            called = description.casefold()
+            ways = {called, f"{region} — {called}", f"{called} {region}", f"{called} ({region})"}
+            if (
+                plain == region
+                or words in ways
+                or words.replace(" ", "") == called.replace(" ", "")
+            ):
+                return region
+    return text
+
+
 @lru_cache(maxsize=1)
 def partitions() -> tuple[Partition, ...]:
     """What botocore's data tell of ECR, read once per process."""

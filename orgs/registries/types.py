@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -12,8 +12,12 @@ from functools import cached_property
 from typing import Protocol, final
 
 from .codes import Code
+from .fields import Blanks as Blanks
+from .fields import Field as Field
+from .fields import Other as Other
+from .fields import Shape as Shape
 from .patterns import MatchPattern
-from .problems import Problem, Refused, text_problem
+from .problems import Problem, Refused
 from .text import REPLACEMENT, has_control
 
 
@@ -78,94 +82,6 @@ class ImageLister(Protocol):
 MOST_LISTED = 1000
 
 
-class Blanks(Enum):
-    """What becomes of blanks and line breaks in what was typed."""
-
-    CUT = auto()  # those at its ends
-    DROPPED = auto()  # all of them, as copying from a page brings them along
-    KEPT = auto()  # none: they may be part of it
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A regular expression that fits a value in full, and what to tell where it doesn't.
-
-    `{value}` in `what` stands for its beginning, or for “This” where that may be a secret.
-    """
-
-    expression: str
-    code: str
-    what: str
-    fix: str
-
-    @cached_property
-    def fits(self) -> Callable[[str], re.Match[str] | None]:
-        return re.compile(self.expression).fullmatch
-
-
-@dataclass(frozen=True)
-class Field:
-    """One input of a registry type, declared once for forms, API, import and pages; what it
-    says is held by `RegistryType.clean`.
-
-    `secret` fields are sealed and never shown again; `paired_with` names the public field
-    that identifies the same key: changing that needs the secret anew (DESIGN, rule 6).
-    `hidden_from_members` is an identity that only org admins and staff see. `missing` is
-    what to do where a required one is empty. `max_length` is in characters; only with
-    `lines` it may have line breaks, which are kept as \\n. `choices` gives (value, label)
-    pairs when called, as an offer: what else is right is the type's to say.
-    `from_pattern` is a regular expression, for Python and JavaScript alike and in any case
-    of letters, whose group is the value that an empty field takes from a match pattern.
-    `echo` is a regular expression of what an import's error may repeat of it: so
-    narrow that no secret in the wrong column fits; empty for nothing at all.
-    """
-
-    name: str
-    label: str
-    help: str = ""
-    example: str = ""
-    secret: bool = False
-    hidden_from_members: bool = False
-    required: bool = True
-    missing: str = "Enter it."
-    shape: Shape | None = None
-    max_length: int = 200
-    lines: bool = False
-    blanks: Blanks = Blanks.CUT
-    paired_with: str | None = None
-    choices: Callable[[], Sequence[tuple[str, str]]] | None = None
-    from_pattern: str = ""
-    echo: str = ""
-
-    def typed(self, value: str) -> str:
-        """What was meant by what was typed."""
-        if self.lines:  # as browsers, editors and spreadsheets end lines, each in its way
-            value = value.replace("\r\n", "\n").replace("\r", "\n")
-        if self.blanks is Blanks.DROPPED:
-            return "".join(value.split())
-        return value.strip() if self.blanks is Blanks.CUT else value
-
-    def problem(self, value: str) -> Problem | None:
-        """What is wrong with a value by what is declared; None where nothing is. That a
-        secret is absent is its caller's to judge."""
-        if not value:
-            needed = self.required and not self.secret
-            what = f"{self.label} is empty."
-            return Problem("required", what, self.missing, self.name) if needed else None
-        if (shape := self.shape) and not shape.fits(value):
-            # A secret is often pasted where the identity beside it belongs.
-            untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
-            what = shape.what.replace("{value}", "This" if untold else value[:80])
-            return Problem(shape.code, what, shape.fix, self.name)
-        return text_problem(
-            value, name=self.name, label=self.label, most=self.max_length, lines=self.lines
-        )
-
-    def may_repeat(self, value: str) -> bool:
-        """Whether an error may repeat what was typed here: no secret looks like this."""
-        return bool(self.echo and not self.secret and re.fullmatch(self.echo, value))
-
-
 @dataclass(frozen=True)
 class AccessPolicy:
     """What someone attaches at the provider so that a type's logins may pull.
@@ -203,6 +119,15 @@ class Provider(StrEnum):
 
 
 Config = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an entry has already; of secrets only those that something is compared with."""
+
+    config: Config
+    secrets: Config = field(repr=False)
+    patterns: Sequence[MatchPattern]
 
 
 class RegistryType(abc.ABC):
@@ -247,43 +172,101 @@ class RegistryType(abc.ABC):
 
     @final
     def clean(
-        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+        self,
+        config: Config,
+        secrets: Config,
+        patterns: Sequence[MatchPattern],
+        standing: Standing | None = None,
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Check and complete what was typed; raise `Refused` with all problems.
 
         Gives `(config, secrets)` with exactly this type's fields, secrets only
         those that were given. What `fields` declare is held here, for every type;
-        whether an absent secret is allowed is the caller's to know.
+        whether an absent secret is allowed is the caller's to know. What an entry of this
+        type has already is `standing`: it stays as it is, and what today's rules have
+        against it isn't held against a change of something else.
         """
         given: dict[str, object] = {**config, **secrets}
         if unreadable := list(self._unreadable(given)):
             raise Refused(*unreadable)
-        typed = {f.name: f.typed(str(given.get(f.name, ""))) for f in self.fields}
-        public = {f.name: typed[f.name] for f in self.config_fields}
-        sealed = {f.name: typed[f.name] for f in self.secret_fields if typed[f.name]}
-        own: tuple[Problem, ...] = ()
-        try:
-            public, sealed = self.clean_own(public, sealed, patterns)
-        except Refused as refused:
-            own = refused.problems
-        cleaned = {**public, **sealed}
-        declared = [f.problem(cleaned.get(f.name, "")) for f in self.fields]
-        # The type knows better what was meant.
-        told = {problem.field for problem in own}
-        problems = [p for p in declared if p is not None and p.field not in told] + [*own]
+        stays = self._stays(given, standing) if standing else frozenset()
+        public, sealed, problems = self._judge(config, secrets, patterns, stays)
+        if problems and standing:
+            problems = self._newly_wrong(problems, stays, patterns, standing)
         if problems:
             raise Refused(*sorted(problems, key=self._place))
         return public, sealed
 
+    @final
+    def mends(self, config: Config, secrets: Config) -> bool:
+        """Whether `clean` takes something for what was meant by it."""
+        given = {**config, **secrets}
+        texts = [(f, str(given.get(f.name, ""))) for f in self.fields]
+        return any(f.meant(text) != f.typed(text) for f, text in texts)
+
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """A type's own part of `clean`: what its fields can't declare. Gives what to store.
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        """A type's own part of `clean`: what its fields can't declare. Gives what to store,
+        and what is wrong.
 
-        Every value given is as typed, its blanks cut; one may be empty, or of another
+        Every value given is as meant, its blanks cut; one may be empty, or of another
         shape than is declared. Problems of patterns carry field "patterns".
         """
-        return config, secrets
+        return config, secrets, []
+
+    def _judge(
+        self,
+        config: Config,
+        secrets: Config,
+        patterns: Sequence[MatchPattern],
+        stays: frozenset[str],
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        """(config, secrets, problems) of what was typed; fields of `stays` aren't mended."""
+        given = {**config, **secrets}
+        texts = [(f, str(given.get(f.name, ""))) for f in self.fields]
+        typed = {f.name: f.typed(t) if f.name in stays else f.meant(t) for f, t in texts}
+        public = {f.name: typed[f.name] for f in self.config_fields}
+        sealed = {f.name: typed[f.name] for f in self.secret_fields if typed[f.name]}
+        public, sealed, own = self.clean_own(public, sealed, patterns)
+        cleaned = {**public, **sealed}
+        declared = [f.problem(cleaned.get(f.name, "")) for f in self.fields]
+        # The type knows better what was meant.
+        told = {problem.field for problem in own}
+        return public, sealed, [p for p in declared if p and p.field not in told] + own
+
+    def _stays(self, given: Mapping[str, object], standing: Standing) -> frozenset[str]:
+        """The fields that are given as they stand."""
+        stands = {**standing.config, **standing.secrets}
+        return frozenset(
+            f.name
+            for f in self.fields
+            if f.typed(str(given.get(f.name, ""))) == stands.get(f.name, "")
+        )
+
+    def _newly_wrong(
+        self,
+        problems: Sequence[Problem],
+        stays: frozenset[str],
+        patterns: Sequence[MatchPattern],
+        standing: Standing,
+    ) -> list[Problem]:
+        """Those of the problems that come with the change. A field that changed is judged
+        anew; of patterns those that the entry has already have theirs."""
+        had = {str(pattern) for pattern in standing.patterns}
+        kept = [pattern for pattern in patterns if str(pattern) in had]
+        secrets = {name: value for name, value in standing.secrets.items() if name in stays}
+        *_, before = self._judge(
+            standing.config, secrets, kept, frozenset(f.name for f in self.fields)
+        )
+        excused = Counter(p for p in before if p.field in stays or p.field == "patterns")
+        found = []
+        for problem in problems:
+            if excused[problem]:
+                excused[problem] -= 1
+            else:
+                found.append(problem)
+        return found
 
     def _place(self, problem: Problem) -> int:
         names = [f.name for f in self.fields]

@@ -56,7 +56,7 @@ def test_add(send, staff, alice, add) -> None:
     assert f"{HOST}/my-repo/* is saved." in page.text
     assert page.heading == f"{HOST}/my-repo/*"
     assert entry.config == {"access_key_id": KEY, "region": "us-east-1"}
-    assert door._revealed(entry) == {"secret_access_key": CANARY}
+    assert door.revealed(entry) == {"secret_access_key": CANARY}
     assert entry.created_by == staff
     event = AuditEvent.objects.get()
     assert (event.action, event.actor, event.staff) == ("entry.created", staff.email, True)
@@ -183,10 +183,10 @@ def test_change_and_replace(stella, make_entry, new_keys_work) -> None:
     address = at(CHANGE, entry.pk)
     assert stella.post(address, edited(note="new")).status_code == 302
     entry.refresh_from_db()
-    assert entry.note == "new" and door._revealed(entry) == {"secret_access_key": CANARY}
+    assert entry.note == "new" and door.revealed(entry) == {"secret_access_key": CANARY}
     assert stella.post(f"{address}?replace=1", edited(secret_access_key="b" * 40)).url == address
     entry.refresh_from_db()
-    assert door._revealed(entry) == {"secret_access_key": "b" * 40}
+    assert door.revealed(entry) == {"secret_access_key": "b" * 40}
     events = AuditEvent.objects.filter(action="entry.updated").order_by("pk")
     assert [event.staff for event in events] == [True, True]
     assert events[1].properties["changes"]["secret"] == "changed"

@@ -69,7 +69,7 @@ def test_choose_preview_confirm(see, send, choose, acme, staff, make_entry) -> N
     assert changed.note == "after" and not ImportDraft.objects.exists()
     new = RegistryEntry.objects.get(patterns__text=f"{HOST}/new")
     assert new.organization == acme and new.created_by == staff
-    assert door._revealed(new) == {"secret_access_key": CANARY}
+    assert door.revealed(new) == {"secret_access_key": CANARY}
     events = AuditEvent.objects.exclude(pk__in=before)
     assert {event.action for event in events} == {"entry.created", "entry.updated"}
     for event in events:

@@ -47,9 +47,6 @@ ELSEWHERE = {
     "broken_quotes": f"{_FILES}::test_tables_that_are_not",
     "not_an_entry": f"{_FILES}::test_entries_that_are_not",
     "password_elsewhere": "services/bulk/test_docker_files.py::test_helpers_are_told",
-    "short_lived_password": (
-        "services/bulk/test_docker_files.py::test_passwords_that_end_are_no_passwords"
-    ),
     "too_deep": f"{_FILES}::test_documents_that_are_not",
     "not_a_list": f"{_FILES}::test_documents_that_are_not",
     "unreadable_file": f"{_FILES}::test_documents_that_are_not",

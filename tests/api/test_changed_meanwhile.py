@@ -86,7 +86,7 @@ def test_a_key_that_is_refused_is_told_at_its_field(provider, address, entry, mo
         assert problem["code"] == "invalid_key"
         assert problem["message"].startswith("The new key failed, so the old one stays in use.")
         assert b"b" * 40 not in response.content
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
     # The way out: nobody relies on one that is disabled.
     off = {"enabled": False, "configuration": {"secret_access_key": "b" * 40}}
     assert provider.send("PATCH", address, off).status_code == 200

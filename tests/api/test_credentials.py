@@ -90,7 +90,7 @@ def test_the_life_of_a_resource(provider, body, acme):
     }
     assert provider.get(address(document)).json() == document
     entry = RegistryEntry.objects.get()
-    assert door._revealed(entry) == {"secret_access_key": CANARY}
+    assert door.revealed(entry) == {"secret_access_key": CANARY}
 
     changed = provider.send("PUT", address(document), body | {"image_pattern": f"{HOST}/my-repo/*"})
     assert (changed.status_code, changed.json()["image_pattern"]) == (200, f"{HOST}/my-repo/*")

@@ -295,6 +295,8 @@ BY_FIELD: dict[str, tuple[dict[str, Any], str]] = {
     "ecr_host": (_docker(pattern=f"{HOST}/*"), "image_pattern"),
     "username_shape": (_docker(username="a:b"), "username"),
     "role_name_shape": (_role("a/role"), "role_name"),
+    "region_shape": ({"configuration": KEY | {"region": "us-east-1a"}}, "region"),
+    "short_lived_password": (_docker("oauth2accesstoken"), "username"),
     "patterns_disagree": ({"image_patterns": [f"{HOST}/other"]}, "image_pattern"),
     "unknown_field": ({"configuration": KEY | {"role_name": "x"}}, "configuration"),
     "required": ({"image_pattern": ""}, "image_pattern"),

@@ -112,12 +112,12 @@ def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) 
     page.get_by_role("button", name="Save").last.click()
     expect(page.get_by_role("alert")).to_contain_text("so the old one stays in use")
     expect(secret).to_have_value("")
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
     secret.fill("b" * 40)
     page.get_by_label("Use it anyway").check()
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("is saved.")).to_be_visible()
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": "b" * 40}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": "b" * 40}
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -85,7 +85,7 @@ def test_the_page_from_top_to_bottom(shell, acme):
     document = json.loads((shell.folder / "entry.json").read_text())
     entry = RegistryEntry.objects.get()
     assert (document["id"], document["owner"]) == (str(entry.pk), acme.pk)
-    assert door._revealed(entry) == {"password": CANARY}
+    assert door.revealed(entry) == {"password": CANARY}
     again = (SET_UP, f"ID={entry.pk}\n")
 
     printed = shell.says(*again, READ)
@@ -95,11 +95,11 @@ def test_the_page_from_top_to_bottom(shell, acme):
     assert json.loads(shell.says(*again, CHANGE))["note"] == "of the ML team"
     entry.refresh_from_db()
     assert (entry.note, entry.enabled) == ("of the ML team", True)
-    assert door._revealed(entry) == {"password": CANARY}  # left out, so it stays
+    assert door.revealed(entry) == {"password": CANARY}  # left out, so it stays
 
     shell.says(*again, REPLACE)
     entry.refresh_from_db()
-    assert door._revealed(entry) == {"password": REPLACED}
+    assert door.revealed(entry) == {"password": REPLACED}
     assert entry.config == {"username": "acme-bot"}
 
     assert json.loads(shell.says(*again, DISABLE))["enabled"] is False
@@ -186,7 +186,7 @@ def test_the_resource_as_the_provider_sends_it(server, token):
     answer = provider.send("PUT", paths["update"], changed)
     assert answer.status == 200 and not drift(without(changed, ignored), answer.document)
     assert drift(sent, answer.document)
-    assert door._revealed(RegistryEntry.objects.get()) == {"password": REPLACED}
+    assert door.revealed(RegistryEntry.objects.get()) == {"password": REPLACED}
 
     assert provider.send("DELETE", paths["destroy"]).status == 204
     provider.send("GET", paths["read"]).refused(404, "not_found")

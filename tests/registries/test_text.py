@@ -111,7 +111,7 @@ def test_what_is_stored_and_can_be_no_login(kind, field) -> None:
 def _valid(kind):
     given = {
         "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-        "secret_access_key": "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKEY",
+        "secret_access_key": "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKE",
         "region": "us-east-1",
         "role_name": "ValohaiWorkerRole",
         "username": "robot",

@@ -111,9 +111,8 @@ class Toy(RegistryType):
         ]
         if not problems and config["region"] and {config["region"]} != floors:
             problems.append(Problem("floor_mismatch", "That's another floor.", "Go up.", "region"))
-        if problems:
-            raise Refused(*problems)
-        return config | {"region": config["region"] or min(floors, default="")}, secrets
+        region = config["region"] or min(floors, default="")
+        return config | {"region": region}, secrets, problems
 
     def secret_scope(self, config, patterns):
         return frozenset({"toys.example"})

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 BAD = ["a\0b", "a\ud800", "\udfffb", "a\x1b[31mb", "a\x9bb", "\x7f"]
 WELL = {
     "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-    "secret_access_key": "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKEY",
+    "secret_access_key": "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKE",
     "region": "us-east-1",
     "role_name": "ValohaiWorkerRole",
     "username": "robot",

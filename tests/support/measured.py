@@ -53,7 +53,9 @@ def read(name: str, content: bytes) -> dict[str, Any]:
     try:
         for row in Rows(io.BytesIO(content), name.rpartition(".")[2]):
             rows += 1
-            report.refuse_row(reader.read(row))
+            read = reader.read(row)
+            read.refuse(*(read.found.problems if read.found else ()))
+            report.refuse_row(read)
             if rows % CHUNK == 0 and report.untold > MAX_ERRORS - MAX_TOLD:
                 break  # as import does: what follows isn't looked at
     except BrokenFile as broken:

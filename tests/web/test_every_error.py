@@ -72,7 +72,7 @@ def test_in_the_form(patterns, region, field, sentence, send, alice, make_entry)
         ({"patterns": f"{HOST}/Upper"}, "patterns",
          f"The path of a repository is in lower case. Write {HOST}/upper."),
         ({"access_key_id": "AKIA short"}, "access_key_id",
-         "An Access Key ID has 16 to 128 letters, digits or underscores. Copy it from"),
+         "This isn't an Access Key ID: 9 characters, 11 short. Copy it from"),
         ({"access_key_id": "ASIAIOSFODNN7EXAMPLE"}, "access_key_id",
          "This key is temporary and will expire. Use one that begins with AKIA."),
         ({"secret_access_key": ""}, "secret_access_key",

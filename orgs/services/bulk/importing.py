@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
-from orgs.services.entries.validating import secret_problems, site_problems
+from orgs.services.entries.validating import (
+    Examined,
+    examine,
+    secret_problems,
+    site_problems,
+)
 
 from .files.columns import ENABLED, ENVIRONMENTS, PATTERN, CellError
 from .files.rows import BrokenFile, Row, broken
@@ -281,16 +286,22 @@ class _Judge:
     def one(self, row: RowSpec) -> _Judged:
         entry: RegistryEntry | None = None
         changes: dict[str, Any] = {}
-        if row.found is not None and row.wrong.isdisjoint(_IDENTIFYING):
-            try:
-                entry, changes = self._beside_what_stands(row)
-            except Refused as refused:
-                row.refuse(*refused.problems)
-            else:
-                # Of an entry that can't be told, the secret may well be kept.
-                row.refuse(*secret_problems(row.spec, row.found, entry))
         if row.found is not None:
-            row.refuse(*site_problems(row.spec, row.found, entry))
+            if not self._may_stand(row):
+                row.refuse(*row.found.problems)
+            # Where these are wrong, which entry is meant can't be told.
+            told = row.wrong.isdisjoint(_IDENTIFYING)
+            if told:
+                try:
+                    entry, changes = self._beside_what_stands(row)
+                except Refused as refused:
+                    row.refuse(*refused.problems)
+                    told = False
+            found = _beside(row, entry)
+            row = replace(row, found=found)
+            row.refuse(*found.problems, *site_problems(row.spec, found, entry))
+            if told:  # of another entry than is meant the secret may well be kept
+                row.refuse(*secret_problems(row.spec, found, entry))
         kind: Kind = "unchanged"
         if row.refusals:
             kind = "refused"
@@ -302,6 +313,12 @@ class _Judge:
         shown = "" if PATTERN in row.wrong else " ".join(row.spec.patterns)
         outcome = Outcome(row.row, shown, kind, _columns(row, changes))
         return _Judged(row, entry, outcome, changes)
+
+    def _may_stand(self, row: RowSpec) -> bool:
+        """Whether there are entries with just these patterns, which may have what is wrong
+        with the row already."""
+        patterns = row.found.patterns if row.found else []
+        return bool(self.standing.candidates(key_of(patterns, row.spec)))
 
     def _beside_what_stands(self, row: RowSpec) -> tuple[RegistryEntry | None, dict[str, Any]]:
         """The entry that the row means and what it would change there, or None."""
@@ -324,9 +341,10 @@ class _Judge:
     ) -> tuple[RegistryEntry | None, dict[str, Any]]:
         if row.found is None:
             return None, {}
-        spec, valid = row.spec, row.found.valid
+        spec = row.spec
 
         def changes(entry: RegistryEntry) -> dict[str, Any]:
+            valid = _beside(row, entry).valid
             return door.changes(entry, spec, valid) if valid else {}
 
         candidates = [
@@ -348,6 +366,15 @@ class _Judge:
         if not same:
             return None, {}
         return same[0], changes(same[0])
+
+
+def _beside(row: RowSpec, entry: RegistryEntry | None) -> Examined:
+    """What is right in the row where it's for the entry."""
+    if row.found is None:
+        raise AssertionError("A row that wasn't read is for no entry.")
+    if entry is None or not (row.found.problems or row.found.mended):
+        return row.found
+    return examine(row.spec, entry)
 
 
 def _columns(row: RowSpec, changes: dict[str, Any]) -> list[str]:

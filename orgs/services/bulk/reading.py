@@ -44,7 +44,8 @@ class RowSpec:
     """A row as far as it could be read, with what is wrong in it.
 
     `cells` are its texts, for what may be told of them. `found` is None where not
-    even the cells are in their places. `refusals` aren't yet fit to be told.
+    even the cells are in their places; its problems are refused once it's known which
+    entry is meant, which may have them already. `refusals` aren't yet fit to be told.
     """
 
     row: int
@@ -123,8 +124,6 @@ class SpecReader:
             row_spec.refusals.append(self._unknown_environment(row_spec, slugs))
         if registry_type:
             row_spec.refuse(*_of_other_types(registry_type, texts))
-        if row_spec.found:
-            row_spec.refuse(*row_spec.found.problems)
         return row_spec
 
     def _count(self, row: Row, places: int) -> None:

@@ -37,8 +37,8 @@ from .validating import (
     EntrySpec,
     ValidSpec,
     conflicts,
-    parse_patterns,
-    secrets_of,
+    patterns_of,
+    revealed,
     validate_all,
     with_kept,
 )
@@ -181,7 +181,7 @@ def changes(entry: RegistryEntry, spec: EntrySpec, valid: ValidSpec) -> dict[str
     found: dict[str, Any] = {
         name: [before[name], after[name]] for name in before if before[name] != after[name]
     }
-    if valid.secrets and ("type" in found or valid.secrets != _revealed(entry)):
+    if valid.secrets and ("type" in found or valid.secrets != revealed(entry)):
         found["secret"] = "changed"  # noqa: S105
     return found
 
@@ -214,8 +214,8 @@ def entry_set_enabled(*, entry: RegistryEntry, actor: Actor, enabled: bool) -> R
         if entry.enabled == enabled:
             return entry
         if enabled:
-            parsed, _ = parse_patterns(entry.pattern_texts)
-            problems = conflicts(entry.organization, parsed, entry.environments, entry)
+            patterns, environments = patterns_of(entry), entry.environments
+            problems = conflicts(entry.organization, patterns, environments, entry)
             if problems:
                 raise Refused(*problems)
         entry.enabled = enabled
@@ -272,14 +272,6 @@ def _seal(entry: RegistryEntry, valid: ValidSpec, now: datetime) -> None:
         sealed.seal(json.dumps(valid.secrets), entry.sealed_for) if valid.secrets else None
     )
     entry.secrets_changed_at = now if valid.secrets else None
-
-
-def _revealed(entry: RegistryEntry) -> dict[str, str] | None:
-    """The stored secrets, or None where there are none or they don't open."""
-    try:
-        return secrets_of(entry) or None
-    except sealed.Unreadable:
-        return None
 
 
 def _rows(

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from django.db.models import Count, QuerySet
 
 from orgs import sealed, stored
 from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
-from orgs.registries.patterns import MatchPattern, not_a_registry, readable
+from orgs.registries.patterns import MatchPattern, not_a_registry
 from orgs.registries.problems import Problem, Refused
-from orgs.registries.types import Field, RegistryType
+from orgs.registries.types import Field, RegistryType, Standing
 
 MAX_PATTERNS = 100
 # Each pattern is written once for each environment.
@@ -60,11 +61,13 @@ class Examined:
     """A spec as far as it could be read; `valid` where the type takes it.
 
     `patterns` are those that parse. Rule 6 isn't among the problems, nor are web sites.
+    `mended` where something was taken for what was meant by it.
     """
 
     patterns: list[MatchPattern]
     valid: ValidSpec | None
     problems: list[Problem]
+    mended: bool = False
 
 
 def validate(spec: EntrySpec, entry: RegistryEntry | None = None) -> ValidSpec:
@@ -72,7 +75,7 @@ def validate(spec: EntrySpec, entry: RegistryEntry | None = None) -> ValidSpec:
 
     `entry` is the one to be changed, None for a new one.
     """
-    found = examine(spec)
+    found = examine(spec, entry)
     problems = found.problems + site_problems(spec, found, entry)
     problems += secret_problems(spec, found, entry)
     if problems or found.valid is None:
@@ -85,7 +88,7 @@ def with_kept(valid: ValidSpec, entry: RegistryEntry | None) -> ValidSpec:
     are sealed as one."""
     if not valid.secrets or entry is None or entry.registry_type != valid.type.slug:
         return valid
-    kept = {name: _kept(entry).get(name, "") for name in _blank(valid.type, valid.secrets)}
+    kept = {name: revealed(entry).get(name, "") for name in _blank(valid.type, valid.secrets)}
     return replace(valid, secrets={**{n: v for n, v in kept.items() if v}, **valid.secrets})
 
 
@@ -93,19 +96,23 @@ def _blank(registry_type: RegistryType, given: Mapping[str, str]) -> list[str]:
     return [f.name for f in registry_type.secret_fields if not given.get(f.name)]
 
 
-def _kept(entry: RegistryEntry) -> dict[str, str]:
-    """What the entry has of secrets that open."""
-    try:
-        return secrets_of(entry)
-    except sealed.Unreadable:
-        return {}
+def examine(spec: EntrySpec, entry: RegistryEntry | None = None) -> Examined:
+    """`validate` but for rule 6 and web sites.
+
+    What the entry has already stays as it is, and what today's rules have against it
+    isn't held against a change of something else (DESIGN «When rules get stricter»).
+    """
+    found = _examine(spec, None)
+    if entry is None or not (found.problems or found.mended):
+        return found
+    return _examine(spec, entry)
 
 
-def examine(spec: EntrySpec) -> Examined:
-    """`validate` but for rule 6 and web sites, which need to know the entry."""
+def _examine(spec: EntrySpec, entry: RegistryEntry | None) -> Examined:
+    had = standing_patterns(entry) if entry else {}
     registry_type = BY_SLUG.get(spec.registry_type)
-    parsed, problems = parse_patterns(spec.patterns, registry_type)
-    problems += _other_problems(spec)
+    parsed, problems = parse_patterns(spec.patterns, registry_type, had)
+    problems += _other_problems(spec, entry)
     if registry_type is None:
         unknown = Problem(
             "unknown_type",
@@ -115,16 +122,43 @@ def examine(spec: EntrySpec) -> Examined:
             "registry_type",
         )
         return Examined(parsed, None, [unknown, *problems])
+    mended = registry_type.mends(spec.config, spec.secrets)
+    standing = None
+    if entry is not None and entry.registry_type == registry_type.slug:
+        # Not opened where nothing is compared with it.
+        secrets = revealed(entry) if any(spec.secrets.values()) else {}
+        standing = Standing(entry.config, secrets, list(had.values()))
     try:
-        config, secrets = registry_type.clean(spec.config, spec.secrets, parsed)
+        config, secrets = registry_type.clean(spec.config, spec.secrets, parsed, standing)
     except Refused as refused:
-        return Examined(parsed, None, [*refused.problems, *problems])
-    return Examined(parsed, ValidSpec(registry_type, parsed, config, secrets), problems)
+        return Examined(parsed, None, [*refused.problems, *problems], mended)
+    return Examined(parsed, ValidSpec(registry_type, parsed, config, secrets), problems, mended)
 
 
-def _other_problems(spec: EntrySpec) -> Iterator[Problem]:
-    """Of what all types have besides patterns."""
-    yield from stored.problems(RegistryEntry, note=spec.note)
+def told_today(entry: RegistryEntry) -> list[Problem]:
+    """What today's rules have against what an entry has, which older ones let in; nothing
+    of its secrets where they don't open."""
+    spec = EntrySpec(
+        registry_type=entry.registry_type,
+        patterns=entry.pattern_texts,
+        config=entry.config,
+        secrets=revealed(entry),
+        environments=entry.environments,
+        enabled=entry.enabled,
+        note=entry.note,
+    )
+    return examine(spec).problems
+
+
+def _other_problems(spec: EntrySpec, entry: RegistryEntry | None) -> Iterator[Problem]:
+    """Of what all types have besides patterns; of the `entry` only what changes."""
+    if entry is None or spec.note != entry.note:
+        yield from stored.problems(RegistryEntry, note=spec.note)
+    if entry is not None and (list(spec.patterns), {e.pk for e in spec.environments}) == (
+        entry.pattern_texts,
+        {e.pk for e in entry.environments},
+    ):
+        return
     if len(spec.environments) > MAX_ENVIRONMENTS:
         yield Problem(
             "too_many",
@@ -153,7 +187,8 @@ def type_of(entry: RegistryEntry) -> RegistryType:
 
 def patterns_of(entry: RegistryEntry) -> list[MatchPattern]:
     """The entry's own, in the order given, but for those that can't be read any more."""
-    return readable(entry.pattern_texts)
+    standing = standing_patterns(entry)
+    return [standing[text] for text in entry.pattern_texts if text in standing]
 
 
 def secrets_of(entry: RegistryEntry) -> dict[str, str]:
@@ -170,21 +205,59 @@ def secrets_of(entry: RegistryEntry) -> dict[str, str]:
     return found
 
 
+def revealed(entry: RegistryEntry) -> dict[str, str]:
+    """The entry's stored secrets; none where there are none or they don't open."""
+    try:
+        return secrets_of(entry)
+    except sealed.Unreadable:
+        return {}
+
+
+def standing_patterns(entry: RegistryEntry) -> dict[str, MatchPattern]:
+    """The entry's patterns by their texts; one that today's rules refuse is as it was
+    read when it was stored."""
+    found = {}
+    for row in entry.patterns.all():
+        try:
+            found[row.text] = MatchPattern.parse(row.text)
+        except Refused:
+            if pattern := _as_stored(row):
+                found[row.text] = pattern
+    return found
+
+
+def _as_stored(row: IndexedPattern) -> MatchPattern | None:
+    path = row.normalized.removeprefix(f"{row.host}/")
+    if path == row.normalized or not path:
+        return None
+    host, colon, port = row.host.rpartition(":")
+    if not colon or not port.isdecimal() or len(port) > 9:
+        host, port = row.host, ""
+    return MatchPattern(row.text, host, int(port) if port else None, tuple(path.split("/")))
+
+
 def parse_patterns(
-    texts: Sequence[str], registry_type: RegistryType | None = None
+    texts: Sequence[str],
+    registry_type: RegistryType | None = None,
+    standing: Mapping[str, MatchPattern] = MappingProxyType({}),
 ) -> tuple[list[MatchPattern], list[Problem]]:
-    """Each pattern once, in the order given, and what is wrong with the others.
+    """Each pattern once, in the order given, and what is wrong with the others; those that
+    are `standing` are taken from there.
 
     They are stored and answered as given, so blanks around one are refused: whoever takes
     what people type cuts them off (`pasted.texts`). What is suggested is what the
     `registry_type` takes.
     """
     given = list(dict.fromkeys(filter(None, texts)))
-    if len(given) > MAX_PATTERNS:  # before any is read: it takes its time
+    # Before any is read: it takes its time.
+    if len(given) > MAX_PATTERNS and given != list(standing):
         return [], [_too_many(len(given))]
     problems: list[Problem] = []
     parsed: dict[str, MatchPattern] = {}
     for text in given:
+        if text in standing:
+            parsed.setdefault(str(standing[text]), standing[text])
+            continue
         try:
             pattern = MatchPattern.parse(text)
         except Refused as refused:
@@ -260,7 +333,7 @@ def secret_problems(spec: EntrySpec, found: Examined, entry: RegistryEntry | Non
 def _has(entry: RegistryEntry | None, registry_type: RegistryType, secret: Field) -> bool:
     """Whether the entry, of the same type, has this secret, which it could do without."""
     same = entry is not None and entry.registry_type == registry_type.slug
-    return bool(same and entry and entry.secrets and _kept(entry).get(secret.name))
+    return bool(same and entry and entry.secrets and revealed(entry).get(secret.name))
 
 
 def _may_keep(
@@ -273,7 +346,7 @@ def _may_keep(
     sealed anew together."""
     if entry is None or entry.registry_type != registry_type.slug or not entry.secrets:
         return False
-    return not any(given.values()) or bool(_kept(entry).get(secret.name))
+    return not any(given.values()) or bool(revealed(entry).get(secret.name))
 
 
 def _why_not_kept(secret: Field, valid: ValidSpec, entry: RegistryEntry) -> tuple[str, str] | None:

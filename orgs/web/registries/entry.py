@@ -20,6 +20,7 @@ from orgs.services.entries.attention import broken_sentence
 from orgs.services.entries.history import history_of
 from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import usage_of
+from orgs.services.entries.validating import told_today
 from orgs.services.verification import verifying
 from orgs.web.context import SignedIn, acting, inside
 
@@ -95,6 +96,7 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         awaited = _awaited(request, found) if form is None else None
         named = image if awaited is None else awaited
         context["starts"] = awaited is not None
+        context["told_today"] = told_today(found)
         context["form"] = form or VerifyForm(entry=found, initial={"image": named})
     return render(request, "registries/entry.html", context)
 

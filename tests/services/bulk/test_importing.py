@@ -381,8 +381,8 @@ def test_errors_beyond_the_first_are_counted(do, monkeypatch):
         ),
         (
             csv_row(region="mars"),
-            [("region", "‹4 characters›", "partition_mismatch")],
-            "own header",
+            [("region", "‹4 characters›", "region_shape")],
+            "isn't an AWS region",
         ),
         (csv_row(type="azure"), [("type", "azure", "unknown_type")], "aws-ecr"),
         (
@@ -495,7 +495,7 @@ def test_1000_rows_with_37_planted_errors(do, gpu):
         (csv_row(f"{HOST}/**"), "invalid_pattern"),
         (csv_row(f"{HOST}/r4/"), "invalid_pattern"),
         (csv_row(CANARY), "invalid_pattern"),
-        (csv_row(f"{HOST}/r5", region=CANARY), "partition_mismatch"),
+        (csv_row(f"{HOST}/r5", region=CANARY), "region_shape"),
         (csv_row(f"{HOST}/r6", type=CANARY), "unknown_type"),
         (csv_row(f"{HOST}/r7", environments=CANARY), "environment_not_found"),
         (csv_row(f"{HOST}/r8", enabled=CANARY), "not_a_boolean"),

@@ -60,7 +60,7 @@ def test_what_is_not_given_stays(change, expected, update, make_entry, gpu):
         "patterns": found.pattern_texts,
         "environments": found.environments,
     } == stands | expected
-    assert door._revealed(found) == {"secret_access_key": CANARY}
+    assert door.revealed(found) == {"secret_access_key": CANARY}
 
 
 def test_fields_of_a_type_that_it_no_longer_has(update, make_entry):
@@ -137,7 +137,7 @@ def test_a_refused_key_never_replaces_one_that_works(update, working, tried):
         "The new key failed, so the old one stays in use. AWS doesn't know the key. Check it."
     )
     assert tried == ["b" * 40]
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
     assert not AuditEvent.objects.filter(action="entry.updated").exists()
 
 
@@ -147,7 +147,7 @@ def test_one_that_cannot_be_tried_does(update, working, tried):
         update(working, NEW, attended=True)
     update(working, NEW)
     found = RegistryEntry.objects.get()
-    assert door._revealed(found) == {"secret_access_key": "b" * 40}
+    assert door.revealed(found) == {"secret_access_key": "b" * 40}
     assert found.status == RegistryEntry.Status.UNVERIFIED
 
 
@@ -157,7 +157,7 @@ def test_that_too_many_are_tried_lets_none_pass(update, working, tried):
     for attended, refusal in ((False, Full), (True, KeyFailed)):
         with pytest.raises(refusal):
             update(working, NEW, attended=attended)
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
 
 
 def _used(entry, **ago):

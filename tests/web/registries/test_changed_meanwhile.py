@@ -104,7 +104,7 @@ def test_a_secret_is_not_given_back(client, face, shown, others) -> None:
     ) in page.text
     assert "b" * 40 not in page.html and "c" * 40 not in page.html and CANARY not in page.html
     assert "value" not in page.fields["secret_access_key"]
-    assert door._revealed(RegistryEntry.objects.get()) == {"secret_access_key": "c" * 40}
+    assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": "c" * 40}
 
 
 def test_another_type_meanwhile(client, face, shown, others) -> None:

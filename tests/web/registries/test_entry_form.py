@@ -6,6 +6,7 @@ import pytest
 
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import TYPES
+from orgs.services.entries.validating import secrets_of
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import NEW, TYPED, Page, url
 
@@ -67,7 +68,9 @@ def test_save(client, alice) -> None:
         ({"region": "cn-north-1"}, "region", "is in us-east-1, but Region says cn-north-1."),
         ({"region": "nowhere"}, "region", "This isn't in the list. Choose one that is."),
         ({"access_key_id": ""}, "access_key_id", "Access Key ID is empty."),
-        ({"access_key_id": "AKIA"}, "access_key_id", "An Access Key ID has 16 to 128"),
+        ({"access_key_id": "AKIA"}, "access_key_id", "Key ID: 4 characters, 16 short. Copy"),
+        ({"access_key_id": "AIDAIOSFODNN7EXAMPLEX"}, "access_key_id", "the ID of an IAM user, not"),
+        ({"access_key_id": "akiaiosfodnn7example"}, "access_key_id", "in capital letters"),
         ({"access_key_id": "A" * 2000}, "access_key_id", ""),
         (
             {"access_key_id": "ASIAIOSFODNN7EXAMPLE"},
@@ -75,13 +78,44 @@ def test_save(client, alice) -> None:
             "This key is temporary and will expire. Use one that begins with AKIA.",
         ),
         ({"secret_access_key": ""}, "secret_access_key", "Secret Access Key is empty. Enter it."),
-        ({"secret_access_key": "pass"}, "secret_access_key", "This isn't a Secret Access Key."),
+        ({"secret_access_key": "pass"}, "secret_access_key", "Access Key: 4 characters, 36"),
+        (
+            {"secret_access_key": f"'{CANARY[:-1]}'"},
+            "secret_access_key",
+            "41 characters, quotation marks around it. Copy the 40 characters that AWS showed",
+        ),
+        (
+            {"secret_access_key": f"{CANARY}abc="},
+            "secret_access_key",
+            "44 characters, which is the length of an SES password. An SES password only sends",
+        ),
         ({"note": LONG}, "note", ""),
         ({"registry_type": "nonsense"}, "registry_type", "This isn't in the list."),
         (
             {"registry_type": "aws-ecr-role", "role_name": "arn:aws:iam::123456789012:user/x"},
             "role_name",
-            "isn't the name of a role.",
+            "This is the ARN of a user, not of a role. Write the role's name or its ARN",
+        ),
+        (
+            {
+                "registry_type": "docker",
+                "patterns": "us-docker.pkg.dev/acme/*",
+                "username": "oauth2accesstoken",
+                "password": CANARY,
+            },
+            "username",
+            "This username stands for a Google access token, which ends after an hour. Use the "
+            "username _json_key_base64",
+        ),
+        (
+            {
+                "registry_type": "docker",
+                "patterns": "ghcr.io/acme/*",
+                "username": "x-access-token",
+                "password": f"ghs_{CANARY}",
+            },
+            "password",
+            "which ends with its job or after an hour. Use a classic personal access token",
         ),
     ],
 )
@@ -110,6 +144,18 @@ def test_bad_input(wrong, field, sentences, send, alice) -> None:
     if wrong.get("secret_access_key") != "" and "secret_access_key" in page.fields:
         assert "value" not in page.fields["secret_access_key"]
         assert page.by_id["id_secret_access_key_again"].endswith("Enter it again before saving.")
+
+
+def test_what_came_along_is_taken_off(client, alice) -> None:
+    client.force_login(alice)
+    pasted = {
+        "access_key_id": f"aws_access_key_id = {KEY}",
+        "secret_access_key": f'"SecretAccessKey": "{CANARY}",',
+    }
+    client.post(NEW, typed(**pasted))
+    entry = RegistryEntry.objects.get()
+    assert entry.config == {"access_key_id": KEY, "region": "us-east-1"}
+    assert secrets_of(entry) == {"secret_access_key": CANARY}
 
 
 def test_a_secret_in_the_id_field(send, alice) -> None:

@@ -50,7 +50,7 @@ def no_pauses(monkeypatch):
 
 def stored(entry):
     entry.refresh_from_db()
-    return door._revealed(entry)["secret_access_key"]
+    return door.revealed(entry)["secret_access_key"]
 
 
 def test_a_key_that_works_replaces(replace, aws, key, make_entry, no_pauses) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from orgs.registries.ecr_hosts import parse_ecr_pattern_host
 from orgs.registries.images import HUB, HUB_ALIAS, looks_like_host
+from orgs.registries.shared_hosts import is_shared
 
 from .columns import PATTERN, TYPE, CellError, shown
 from .rows import MAX_COLUMNS, MAX_ROWS, BrokenFile, Row, broken, too_large
@@ -27,8 +28,6 @@ _SESSION = ("/v1/access-token", "/v1/refresh-token")
 _HELPER = re.compile(r"[a-z]+(-[a-z]+){0,3}")
 _LONGEST_ADDRESS = 1_000
 _DATA = {".dockerconfigjson": False, ".dockercfg": True}
-# Whose images a login for all of the host is for can't be told.
-_SHARED = frozenset({HUB, "gcr.io", "ghcr.io", "quay.io", "registry.gitlab.com"})
 
 _BY_HAND = "add the entry with a username and a password or token of the registry"
 _AWS = "add an entry of an AWS ECR type, which gets such logins by itself"
@@ -316,7 +315,7 @@ def _named(helper: Any) -> str:
 
 
 def _remarks(host: str, pattern: str, beside_session: bool) -> Iterator[str]:
-    if host in _SHARED and pattern == f"{host}/*":
+    if is_shared(host) and pattern == f"{host}/*":
         yield (
             f"The login is for all of {host}, so workers get it for images of anyone there. "
             "Make the entry's pattern narrower afterwards, to the part that is yours."
