@@ -198,6 +198,17 @@ class RegistryType(abc.ABC):
         return public, sealed
 
     @final
+    def told_today(
+        self, config: Config, secrets: Config, patterns: Sequence[MatchPattern]
+    ) -> list[Problem]:
+        """What today's rules have against what is stored, as it is."""
+        if unreadable := list(self._unreadable({**config, **secrets})):
+            return unreadable
+        everything = frozenset(f.name for f in self.fields)
+        *_, problems = self._judge(config, secrets, patterns, everything)
+        return sorted(problems, key=self._place)
+
+    @final
     def mends(self, config: Config, secrets: Config) -> bool:
         """Whether `clean` takes something for what was meant by it."""
         given = {**config, **secrets}

@@ -17,6 +17,7 @@ from orgs.registries import codes, pattern_help
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
+from orgs.registries.problems import Problem
 from orgs.services.audit.log import ACTIONS
 from orgs.services.entries.attention import OLD, has_old_key, is_unused
 from orgs.services.verification.verifying import Result, Step
@@ -296,3 +297,11 @@ def _target(form: forms.BaseForm, name: str) -> str:
     """The id of the field, or of the first one for what concerns the whole form."""
     field = form[name] if name in form.fields else form[next(iter(form.fields))]
     return field.id_for_label or f"{field.auto_id}_0"
+
+
+@register.filter
+def told_at(problem: Problem, entry: RegistryEntry) -> str:
+    """What people call the field that a problem is of."""
+    kind = BY_SLUG.get(entry.registry_type)
+    labels = {f.name: f.label for f in kind.fields} if kind else {}
+    return labels.get(problem.field or "", "Match pattern")

@@ -76,9 +76,9 @@ CASES = {
     "39 characters": _key("short", _BAD_SECRET, secret=SECRET[:-1]),
     "an SES password": _key("ses", _BAD_SECRET, secret=SECRET + "abcd"),
     # Today these would be mended as they come in; here they stand.
-    "quotation marks": _key("quotes", secret=f'"{SECRET}"'),
-    "a name before it": _key("named", secret=f"AWS_SECRET_ACCESS_KEY={SECRET}"),
-    "percent-encoded": _key("percent", secret=SECRET.replace("/", "%2F")),
+    "quotation marks": _key("quotes", _BAD_SECRET, secret=f'"{SECRET}"'),
+    "a name before it": _key("named", _BAD_SECRET, secret=f"AWS_SECRET_ACCESS_KEY={SECRET}"),
+    "percent-encoded": _key("percent", _BAD_SECRET, secret=SECRET.replace("/", "%2F")),
     "a user's id": _key("aida", _BAD_ID, key_id="AIDAIOSFODNN7EXAMPLEX"),
     "a role's id": _key("aroa", _BAD_ID, key_id="AROAIOSFODNN7EXAMPLEX"),
     "small letters": _key("lower", _BAD_ID, key_id=KEY_ID.lower()),
