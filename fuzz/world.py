@@ -72,7 +72,7 @@ class World:
             f"{host}/team/*": (
                 "aws-ecr",
                 {"access_key_id": "AKIAIOSFODNN7EXAMPLE"},
-                {"secret_access_key": "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKEY"},
+                {"secret_access_key": "wJalrXUtnFEMI012345678bPxRfiCYEXAMPLEKEY"},
                 [],
             ),
             f"{host}/role/*": ("aws-ecr-role", {"role_name": "ValohaiWorkerRole"}, {}, []),

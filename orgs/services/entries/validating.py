@@ -182,8 +182,7 @@ def type_of(entry: RegistryEntry) -> RegistryType:
 
 def patterns_of(entry: RegistryEntry) -> list[MatchPattern]:
     """The entry's own, in the order given, but for those that can't be read any more."""
-    standing = standing_patterns(entry)
-    return [standing[text] for text in entry.pattern_texts if text in standing]
+    return list(standing_patterns(entry).values())
 
 
 def secrets_of(entry: RegistryEntry) -> dict[str, str]:
@@ -209,10 +208,12 @@ def revealed(entry: RegistryEntry) -> dict[str, str]:
 
 
 def standing_patterns(entry: RegistryEntry) -> dict[str, MatchPattern]:
-    """The entry's patterns by their texts; one that today's rules refuse is as it was
-    read when it was stored."""
-    found = {}
-    for row in entry.patterns.all():
+    """The entry's patterns by their texts, in the order given; one that today's rules
+    refuse is as it was read when it was stored."""
+    found: dict[str, MatchPattern] = {}
+    for row in sorted(entry.patterns.all(), key=lambda row: row.position):
+        if row.text in found:
+            continue  # that of another environment
         try:
             found[row.text] = MatchPattern.parse(row.text)
         except Refused:
