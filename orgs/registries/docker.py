@@ -64,7 +64,7 @@ class DockerRegistry(RegistryType):
             help="Better an access token that may only read: workers get it as it is. "
             "It's stored sealed and never shown here.",
             secret=True,
-            # RFC 7617 again, and `docker login --password-stdin` ends at a line break.
+            # RFC 7617 again. `docker login --password-stdin` would take line breaks; headers don't.
             shape=Shape(
                 r"[^\x00-\x1f\x7f]*",
                 "secret_shape",
