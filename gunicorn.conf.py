@@ -40,3 +40,6 @@ def post_worker_init(worker):
     """Threads that compute (a file being read) give way to those that answer five times
     as often as Python has them by default."""
     sys.setswitchinterval(0.001)
+    from orgs.services.logins.renewing import Renewer
+
+    Renewer().start()

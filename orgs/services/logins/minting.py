@@ -125,6 +125,26 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
         return _wait_for_login(entry, scope, host), True
 
 
+def may_renew(row: CachedLogin, now: datetime) -> bool:
+    """Whether nobody renews the login at this moment, nor has just failed to."""
+    seen = _Seen(row, now)
+    return seen.may_try and seen.lease_free
+
+
+def renew(entry: RegistryEntry, row: CachedLogin, host: str) -> bool:
+    """Obtain the login anew, unless another does so already; whether it was obtained.
+    Blocking; raises `Failed` and `EntryChanged`."""
+    BY_SLUG[entry.registry_type].prepare()
+    lease = _take_lease(row)
+    if lease is None:
+        return False
+    try:
+        _refresh(entry, row, host, lease)
+    except _LeaseLost:
+        return False
+    return True
+
+
 def forget_failures(entry: RegistryEntry) -> None:
     """Drop what is remembered of failures, so that the next asker tries anew; a login
     that is cached stays."""
@@ -400,12 +420,10 @@ class _Background:
     def _run(self, entry: RegistryEntry, row: CachedLogin, host: str, place: ExitStack) -> None:
         try:
             with place:
-                BY_SLUG[entry.registry_type].prepare()
-                if lease := _take_lease(row):
-                    _refresh(entry, row, host, lease)
+                renew(entry, row, host)
         except Failed as error:
             log.warning("refreshing the login of entry %s: %s", entry.pk, error.code)
-        except (EntryChanged, _LeaseLost):
+        except EntryChanged:
             pass
         except Exception as error:
             # Its text might quote what it was working on; its kind is enough.

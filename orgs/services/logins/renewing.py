@@ -1,0 +1,128 @@
+"""Logins renewed ahead of need: what was used in the last day never waits for a cloud.
+
+Each is renewed in the hour before its half-life, at a moment that follows from its entry's
+id, so that a thousand entries of one account don't come together. Every process looks; who
+takes a login's lease renews it, so that each is asked for once. A renewal is no use: what
+nobody asks for any more runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.db import DatabaseError, connection
+from django.db.models import F
+from django.db.models.functions import Now
+
+from orgs.models import CachedLogin
+from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.problems import Failed
+from orgs.services.entries.validating import patterns_of
+from orgs.services.upstream import calls
+
+from . import minting
+
+USED_WITHIN = timedelta(days=1)
+AHEAD = timedelta(hours=1)
+EVERY = 60.0  # seconds from one look to the next
+PAUSE = 0.05  # seconds after each: far below what a registry allows an account
+MOST = 500  # looked at in one go
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Renewed:
+    """What a look came to: how many were renewed, and those that failed, as (entry, why)."""
+
+    done: int = 0
+    failed: list[tuple[str, Failed]] = field(default_factory=list)
+
+
+def renew_due(stopping: threading.Event | None = None) -> Renewed:
+    """Renew what is due; blocking, one after the other, until `stopping` is set."""
+    found = Renewed()
+    stopping = stopping or threading.Event()
+    for row, host in _due():
+        try:
+            with calls.refreshing(row.entry):
+                if minting.renew(row.entry, row, host):
+                    found.done += 1
+        except minting.EntryChanged:
+            continue
+        except Failed as error:
+            found.failed.append((str(row.entry), error))
+        if stopping.wait(PAUSE):
+            break
+    return found
+
+
+def moment(row: CachedLogin) -> datetime:
+    """When a login's turn is: within the hour before its half-life."""
+    assert row.refresh_after is not None
+    share = (row.entry_id.int % 3600) / 3600
+    return row.refresh_after - AHEAD * share
+
+
+def _due() -> Iterator[tuple[CachedLogin, str]]:
+    """Those whose turn it is, with a host to ask for; the nearest to their half-life first."""
+    soon = (
+        CachedLogin.objects.filter(
+            login__isnull=False,
+            credentials_version=F("entry__credentials_version"),
+            entry__enabled=True,
+            entry__last_used_at__gt=Now() - USED_WITHIN,
+            refresh_after__lte=Now() + AHEAD,
+            expires_at__gt=Now(),
+        )
+        .select_related("entry")
+        .prefetch_related("entry__patterns")
+        .annotate(now=Now())
+        .order_by("refresh_after", "pk")
+    )
+    for row in soon[:MOST]:
+        now = row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC)
+        host = _host(row)
+        if host and now >= moment(row) and minting.may_renew(row, now):
+            yield row, host
+
+
+def _host(row: CachedLogin) -> str:
+    """A host that this login is for; "" where no pattern has one any more."""
+    kind = BY_SLUG.get(row.entry.registry_type)
+    if kind is None or not kind.minted:
+        return ""
+    hosts = (kind.example_host(pattern) for pattern in patterns_of(row.entry))
+    return next((host for host in hosts if kind.login_scope(host) == row.scope), "")
+
+
+class Renewer:
+    """Looks every `every` seconds, in a thread of its own, for as long as the process lives."""
+
+    def __init__(self, every: float = EVERY) -> None:
+        self.every = every
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="renewing", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self.every):
+            try:
+                found = renew_due(self._stopping)
+            except DatabaseError as error:
+                log.warning("renewing logins: %s", type(error).__name__)
+            else:
+                for entry, failed in found.failed:
+                    log.warning("renewing the login of %s: %s", entry, failed.code)
+            finally:
+                connection.close()
