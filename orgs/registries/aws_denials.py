@@ -23,7 +23,7 @@ _KINDS = (
 )
 _KIND = "|".join(_KINDS)
 _CAUSE = re.compile(
-    rf"because no ({_KIND}) allows|with an explicit deny in an? ({_KIND})", re.IGNORECASE
+    rf"because no ({_KIND}) allows|with an (explicit deny)(?: in an? ({_KIND}))?", re.IGNORECASE
 )
 _MOST = 4_000  # characters looked at
 
@@ -59,10 +59,14 @@ class Denial:
 def denial(text: str) -> Denial:
     """What AWS's sentence tells."""
     looked = text[:_MOST]
-    action, cause = _ACTION.search(looked), _CAUSE.search(looked)
+    found, cause = _ACTION.search(looked), _CAUSE.search(looked)
+    action = found[1] if found else ""
     if cause is None:
-        return Denial(action[1] if action else "", "", False)
-    return Denial(action[1] if action else "", (cause[1] or cause[2]).lower(), bool(cause[2]))
+        return Denial(action, "", False)
+    kind, explicit = (cause[1] or cause[3] or "").lower(), bool(cause[2])
+    if kind == _RESOURCE and not explicit and action.endswith(":GetAuthorizationToken"):
+        kind = ""  # it is asked of no repository, so there is none whose policy could allow it
+    return Denial(action, kind, explicit)
 
 
 _UNKNOWN = (
@@ -73,6 +77,7 @@ _OWN, _BOUNDARY, _SESSION = "identity-based policy", "permissions boundary", "se
 _SCP, _RCP = "service control policy", "resource control policy"
 _ENDPOINT, _RESOURCE = "vpc endpoint policy", "resource-based policy"
 _WHY = {
+    ("", True): ": a policy denies it, and AWS doesn't say which",
     (_OWN, True): ": one of its policies denies it",
     (_BOUNDARY, False): ": its permissions boundary leaves it out",
     (_BOUNDARY, True): ": its permissions boundary denies it",
@@ -109,6 +114,8 @@ _REPOSITORY = (
 )
 _LIMITED = "Use the key of an IAM user of its own, which no session policy limits."
 _FIXES = {
+    ("", True): "Find the Deny, in the policies of that user and its groups, its permissions "
+    "boundary, or those of your AWS organization: a further Allow doesn't outweigh it.",
     (_OWN, True): "Find the Deny in the policies of that user and of its groups, and except this "
     "action from it: a further Allow doesn't outweigh a Deny.",
     **{(_BOUNDARY, explicit): _BOUND for explicit in (False, True)},

@@ -24,7 +24,8 @@ ARN = "arn:aws:organizations::111111111111:policy/o-abc/service_control_policy/p
 CAUSES = [
     (NONE.format("identity-based policy"), "identity-based policy", False, "Attach the policy"),
     (DENY.format("an identity-based policy"), "identity-based policy", True, "Find the Deny"),
-    (NONE.format("resource-based policy"), "resource-based policy", False, "owns the repository"),
+    # of no repository: nothing that the repository's owner could allow
+    (NONE.format("resource-based policy"), "", False, "Attach the policy"),
     (DENY.format("a resource-based policy"), "resource-based policy", True, "owns the repository"),
     (NONE.format("permissions boundary"), "permissions boundary", False, "set the permissions"),
     (DENY.format("a permissions boundary"), "permissions boundary", True, "set the permissions"),
@@ -38,10 +39,12 @@ CAUSES = [
     (DENY.format("a VPC endpoint policy"), "vpc endpoint policy", True, "this server's network"),
     # with the policy's ARN behind, as AWS began to add
     (DENY.format(f"a service control policy: {ARN}"), "service control policy", True, "who"),
+    ("with an explicit deny", "", True, "Find the Deny"),
+    (DENY.format("a declarative policy"), "", True, "Find the Deny"),
     (DENY.format("an identity-based policy: arn:aws:iam::1:policy/x"), "identity-based policy",
      True, "Find the Deny"),
 ]  # fmt: skip
-UNKNOWN = ["", "with an explicit deny", "because of the weather", "because no moon policy allows"]
+UNKNOWN = ["", "because of the weather", "because no moon policy allows"]
 
 
 @pytest.mark.parametrize(("ends", "kind", "explicit", "advice"), CAUSES)
@@ -49,7 +52,7 @@ def test_each_cause_has_its_own_advice(ends, kind, explicit, advice) -> None:
     found = denial(USER + RESOURCE + ends)
     assert (found.action, found.kind, found.explicit) == (ACTION, kind, explicit)
     assert advice in found.fix("Attach the policy.")
-    mended = kind == "identity-based policy" and not explicit
+    mended = kind in {"", "identity-based policy"} and not explicit
     assert found.mended_by_allowing == mended
     assert bool(found.why) != mended
     if not mended:
@@ -103,3 +106,20 @@ def test_a_listing_that_a_boundary_denies_isnt_mended_by_the_policy(monkeypatch)
             ask()
         assert failed.value.code == code and failed.value.mended_elsewhere
         assert "permissions boundary" in failed.value.what + failed.value.fix
+
+
+def test_a_repository_whose_own_policy_leaves_it_out() -> None:
+    text = USER.replace("GetAuthorizationToken", "BatchGetImage") + RESOURCE
+    found = denial(text + NONE.format("resource-based policy"))
+    assert found.kind == "resource-based policy" and "owns the repository" in found.fix("x")
+
+
+@pytest.mark.parametrize(("ends", "kind", "explicit", "advice"), CAUSES)
+def test_the_workers_program_advises_alike(ends, kind, explicit, advice) -> None:
+    """It can't import the table: attaching the policy is said where it mends, and nowhere
+    else."""
+    from tests.worker.test_program import helper
+
+    told = helper.who_denies(USER + RESOURCE + ends)
+    assert bool(told) == (explicit or kind not in {"", "identity-based policy"})
+    assert not told or "no Allow outweighs" in told or "leaves this out" in told

@@ -69,6 +69,12 @@ CANNED: dict[str, tuple[int, str, str]] = {
         "The security token included in the request is expired",
     ),
     "unsigned": (400, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+    "denied_by_organization": (
+        400,
+        "AccessDeniedException",
+        SOMEONE.format(action="ecr:GetAuthorizationToken")
+        + " on resource: * with an explicit deny in a service control policy",
+    ),
     "denied": (
         400,
         "AccessDeniedException",

@@ -37,7 +37,7 @@ from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
-from orgs.services.entries.status import status_mark
+from orgs.services.entries.status import BEYOND_LOGIN, BROKEN, status_mark
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
@@ -412,8 +412,8 @@ def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events
             status_mark(entry, report.status, error, login_works=obtained)
 
 
-def _status(entry: RegistryEntry, steps: list[Step]) -> RegistryEntry.Status:
-    """What the steps say of the entry as a whole.
+def _status(entry: RegistryEntry, steps: list[Step]) -> RegistryEntry.Status | None:
+    """What the steps say of the entry as a whole; None where what is known against it stands.
 
     A refusal is a failure. An outage of the registry says nothing of what workers reach,
     nor does a host that this server may not ask, or an image that isn't there: but none of
@@ -428,6 +428,15 @@ def _status(entry: RegistryEntry, steps: list[Step]) -> RegistryEntry.Status:
     if failed.code == "entry_unusable":
         readable = entry.secrets is None or minting.opens(entry)
         return Status.FAILING if readable else Status.UNREADABLE
+    if entry.status in BROKEN and not _mended(entry, steps):
+        return None
     if failed.name == "registry" and kind_of_code is codes.Kind.TRANSIENT:
         return Status.UNREACHABLE
     return Status.UNVERIFIED
+
+
+def _mended(entry: RegistryEntry, steps: list[Step]) -> bool:
+    """Whether what the entry was broken by is mended, for all that failed now: its login is
+    obtained, and it was the login that failed."""
+    obtained = bool(steps) and steps[0].result == Result.OK
+    return obtained and entry.status_code not in BEYOND_LOGIN

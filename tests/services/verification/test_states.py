@@ -183,6 +183,41 @@ def test_what_older_checks_found_is_judged_anew(minted, static, make_entry) -> N
     assert RegistryEntry.objects.get(pk=minted.pk).status_detail == "What. Fix."
 
 
+@pytest.mark.parametrize("fault", ["throttle", "error500", "drop", "unavailable"])
+@pytest.mark.parametrize(
+    ("stood", "code", "stands"),
+    [
+        (Status.FAILING, "access_denied", Status.FAILING),
+        (Status.FAILING, "image_denied", Status.FAILING),
+        (Status.UNREADABLE, "entry_unusable", Status.UNREADABLE),
+        (Status.VERIFIED, "", Status.UNVERIFIED),
+    ],
+)
+def test_an_outage_mends_nothing(fault, stood, code, stands, minted, aws, actor) -> None:
+    status_mark(minted, stood, Failed(code, "No.", "Do.") if code else None)
+    aws.fault(fault)
+    _, entry = check(RegistryEntry.objects.get(), actor)
+    assert entry.status == stands and (entry.status_code == code or stood == Status.VERIFIED)
+
+
+def test_nor_does_an_image_that_isnt_there(minted, actor, internet) -> None:
+    """Denied one image, and then asked for another: nobody saw the first."""
+    status_mark(minted, Status.FAILING, Failed("image_denied", "No.", "Do."))
+    _, entry = check(RegistryEntry.objects.get(), actor)  # whose registry doesn't answer
+    assert (entry.status, entry.status_code) == (Status.FAILING, "image_denied")
+
+
+def test_a_deny_of_the_organization_isnt_mended_by_the_policy(minted, aws, actor, alice, client):
+    client.force_login(alice)
+    aws.fault("denied_by_organization")
+    report, entry = check(minted, actor)
+    assert entry.status == Status.FAILING and report.failed.code == "access_denied"
+    assert "service control policy" in report.failed.what
+    assert "administers your AWS organization" in report.failed.fix
+    page = Page(client.get(url("entry", entry)))
+    assert report.failed.fix in page.text and "To the policy" not in page.text
+
+
 # --- each way that a network fails, told apart, by real sockets ---------------------
 
 
