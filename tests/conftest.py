@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
+from orgs.registries.places import Places
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices
 from orgs.services.entries.changing import EntryChange
@@ -67,6 +72,24 @@ def _nothing_left_running() -> Iterator[None]:
     yield
     minting.background.drain()
     notices.drain()
+
+
+@pytest.fixture(autouse=True)
+def _every_place_given_back() -> Iterator[None]:
+    """Places are the process's, and the next test's organization may have this one's id."""
+    yield
+    if taken := [places for places in _every_kind_of_place() if places.taken_now()]:
+        gc.collect()  # an answer that a test didn't read to its end
+        deadline = time.monotonic() + 20  # or a call that a test let hang
+        while any(places.taken_now() for places in taken):
+            assert time.monotonic() < deadline, "A place was taken and not given back."
+            time.sleep(0.05)
+
+
+@cache
+def _every_kind_of_place() -> list[Places]:
+    modules = [module for name, module in sys.modules.items() if name.startswith("orgs.")]
+    return [each for module in modules for each in vars(module).values() if type(each) is Places]
 
 
 def make_user(email: str, name: str, **extra: object) -> User:

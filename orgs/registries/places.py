@@ -74,6 +74,10 @@ class Places:
         """How many an owner holds now."""
         return self._taken[("owner", owner)]
 
+    def taken_now(self) -> int:
+        """How many are taken, by anyone."""
+        return self._taken[("", None)]
+
     def _room(self, keys: list[tuple[str, Hashable]]) -> bool:
         """Whether everything that a place counts against may take another."""
         free = self.total - self._taken[("", None)]
