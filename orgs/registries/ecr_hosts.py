@@ -113,6 +113,7 @@ def resembles_ecr(host: str) -> bool:
     )
 
 
+@lru_cache(maxsize=1024)
 def corrected_ecr_host(host: str) -> str | None:
     """The true host a look-alike seems to mean, or None where that can't be told.
 

@@ -51,7 +51,7 @@ def unwrapped(text: str) -> Pasted | None:
 def typed(text: str) -> str:
     """A reference or pattern without what can't be part of one at its ends, nor what nobody
     sees: there is no doubt what was meant."""
-    return _BLANK.sub("", text).strip(f" \t\r\n\xa0{_QUOTES},;")
+    return _BLANK.sub("", text).strip(_AT_ENDS)
 
 
 def texts(text: str) -> list[str]:
@@ -63,7 +63,8 @@ def texts(text: str) -> list[str]:
         if _is_one(line):
             found.append(line.strip())
         else:
-            found += [word for part in _BETWEEN.split(line) if (word := typed(part))]
+            parts = _BETWEEN.split(_BLANK.sub("", line))
+            found += [word for part in parts if (word := part.strip(_AT_ENDS))]
     return found
 
 
@@ -86,6 +87,7 @@ _AROUND = frozenset({_BLANKS_AROUND, _UNSEEN, _MARKS_AROUND})
 _QUOTES = "\"'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
 # Without width: joiners, marks of order and direction, byte-order marks, soft hyphens.
 _BLANK = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_AT_ENDS = f" \t\r\n\xa0{_QUOTES},;"
 _DASH = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 _BETWEEN = re.compile(r"[\s,;]+")
 _BULLET = re.compile(r"[-*\u2022]\s+")

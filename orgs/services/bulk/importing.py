@@ -19,6 +19,7 @@ from orgs.services.entries import door
 from orgs.services.entries.validating import (
     Examined,
     examine,
+    holds_for_all,
     secret_problems,
     site_problems,
 )
@@ -33,7 +34,7 @@ MAX_PLACES = 20_000  # of those, patterns in each of their environments
 PLACES_A_ROW = 5  # on average, where the rows are limited
 MAX_CANDIDATES = 20  # entries with the same patterns that a row is compared with
 MAX_TOLD = 10_000  # errors; more are counted only
-MAX_ERRORS = 20_000  # where there are more, the rest isn't looked at
+MAX_ERRORS = MAX_TOLD  # where there are more, the rest isn't looked at
 MAX_REMARKS = 100  # different ones; of more, nothing is told
 # Where one of these is wrong, which entry a row means can't be told.
 _IDENTIFYING = frozenset({PATTERN, ENVIRONMENTS, ENABLED})
@@ -372,7 +373,7 @@ def _beside(row: RowSpec, entry: RegistryEntry | None) -> Examined:
     """What is right in the row where it's for the entry."""
     if row.found is None:
         raise AssertionError("A row that wasn't read is for no entry.")
-    if entry is None or not (row.found.problems or row.found.mended):
+    if entry is None or holds_for_all(row.spec, row.found):
         return row.found
     return examine(row.spec, entry)
 

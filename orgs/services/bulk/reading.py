@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from orgs.models import Environment
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.pasted import texts as pasted_texts
 from orgs.registries.problems import Problem
+from orgs.registries.text import is_storable
 from orgs.registries.types import RegistryType
 from orgs.services.entries.validating import MAX_PATTERNS, EntrySpec, Examined, examine
 
@@ -34,7 +34,6 @@ from .files.rows import NearMisses, Row, broken
 _ENABLED = {"": True, "true": True, "yes": True, "1": True}
 _ENABLED |= {"false": False, "no": False, "0": False}
 _LISTS = frozenset({PATTERN, ENVIRONMENTS})
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 MAX_NUMBER = 10**15  # a spreadsheet's numbers are exact below it
 MOST_TOLD = 20  # of what is wrong in one row
 
@@ -191,7 +190,7 @@ def _storable(column: str, text: str, most: int, problems: list[Problem]) -> str
         what = f"This cell has {len(text):,} characters, which is more than belong here."
         problems.append(Problem("too_long", what, "Shorten it.", column))
         return ""
-    if _UNSTORABLE.search(text):
+    if not is_storable(text):
         what, fix = "There is a character in this cell that no text has.", "Write it again by hand."
         problems.append(Problem("control_character", what, fix, column))
         return ""

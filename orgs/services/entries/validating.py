@@ -21,6 +21,8 @@ from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType, Standing
 
 MAX_PATTERNS = 100
+# What was meant by each is looked for, and nobody mends more at once.
+MAX_REFUSED = 20
 # Each pattern is written once for each environment.
 MAX_ENVIRONMENTS = 100
 # So many rows of the index, which every page of an entry reads.
@@ -61,13 +63,11 @@ class Examined:
     """A spec as far as it could be read; `valid` where the type takes it.
 
     `patterns` are those that parse. Rule 6 isn't among the problems, nor are web sites.
-    `mended` where something was taken for what was meant by it.
     """
 
     patterns: list[MatchPattern]
     valid: ValidSpec | None
     problems: list[Problem]
-    mended: bool = False
 
 
 def validate(spec: EntrySpec, entry: RegistryEntry | None = None) -> ValidSpec:
@@ -103,9 +103,15 @@ def examine(spec: EntrySpec, entry: RegistryEntry | None = None) -> Examined:
     isn't held against a change of something else (DESIGN «When rules get stricter»).
     """
     found = _examine(spec, None)
-    if entry is None or not (found.problems or found.mended):
-        return found
-    return _examine(spec, entry)
+    return found if entry is None or holds_for_all(spec, found) else _examine(spec, entry)
+
+
+def holds_for_all(spec: EntrySpec, found: Examined) -> bool:
+    """Whether what was `found` holds for any entry: nothing is wrong, and nothing was taken
+    for what was meant by it, so what an entry has already makes no difference."""
+    registry_type = BY_SLUG.get(spec.registry_type)
+    mended = registry_type is not None and registry_type.mends(spec.config, spec.secrets)
+    return not found.problems and not mended
 
 
 def _examine(spec: EntrySpec, entry: RegistryEntry | None) -> Examined:
@@ -122,7 +128,6 @@ def _examine(spec: EntrySpec, entry: RegistryEntry | None) -> Examined:
             "registry_type",
         )
         return Examined(parsed, None, [unknown, *problems])
-    mended = registry_type.mends(spec.config, spec.secrets)
     standing = None
     if entry is not None and entry.registry_type == registry_type.slug:
         # Not opened where nothing is compared with it.
@@ -131,8 +136,8 @@ def _examine(spec: EntrySpec, entry: RegistryEntry | None) -> Examined:
     try:
         config, secrets = registry_type.clean(spec.config, spec.secrets, parsed, standing)
     except Refused as refused:
-        return Examined(parsed, None, [*refused.problems, *problems], mended)
-    return Examined(parsed, ValidSpec(registry_type, parsed, config, secrets), problems, mended)
+        return Examined(parsed, None, [*refused.problems, *problems])
+    return Examined(parsed, ValidSpec(registry_type, parsed, config, secrets), problems)
 
 
 def told_today(entry: RegistryEntry) -> list[Problem]:
@@ -147,7 +152,7 @@ def told_today(entry: RegistryEntry) -> list[Problem]:
 
 def _other_problems(spec: EntrySpec, entry: RegistryEntry | None) -> Iterator[Problem]:
     """Of what all types have besides patterns; of the `entry` only what changes."""
-    if entry is None or spec.note != entry.note:
+    if spec.note != (entry.note if entry else ""):
         yield from stored.problems(RegistryEntry, note=spec.note)
     if entry is not None and (list(spec.patterns), {e.pk for e in spec.environments}) == (
         entry.pattern_texts,
@@ -260,6 +265,9 @@ def parse_patterns(
             problems.append(
                 registry_type.fitting(refused.problem) if registry_type else refused.problem
             )
+            if len(problems) == MAX_REFUSED and text != given[-1]:
+                problems.append(_not_read())
+                break
             continue
         if str(pattern).count("*") > MAX_STARS:
             problems.append(_too_many_stars())
@@ -292,6 +300,11 @@ def _too_many(count: int) -> Problem:
         "Use a wider pattern, or a second entry.",
         "patterns",
     )
+
+
+def _not_read() -> Problem:
+    what = f"These are {MAX_REFUSED} patterns that can't be, and what follows them wasn't read."
+    return Problem("invalid_pattern", what, "Correct these first.", "patterns")
 
 
 def _too_many_stars() -> Problem:

@@ -583,3 +583,13 @@ def test_keys_that_come_in_untried_are_told(do):
     assert report.written and report.untried == 1
     assert report.advice == "1 key replaces another untried: verify its entry afterwards."
     assert do(*rows, update=True).advice == ""
+
+
+def test_of_many_patterns_that_cannot_be_the_first_are_told(acme, monkeypatch):
+    monkeypatch.setattr("orgs.services.bulk.reading.MOST_TOLD", 50)
+    bad = " ".join(f"{HOST}/{n}:v" for n in range(60))
+    told = planned(acme, csv_row(bad)).errors
+    assert [error.code for error in told] == ["tag_in_pattern"] * 20 + ["invalid_pattern"]
+    assert "what follows them wasn't read" in told[-1].what
+    few = " ".join(f"{HOST}/{n}:v" for n in range(20))
+    assert [error.code for error in planned(acme, csv_row(few)).errors] == ["tag_in_pattern"] * 20

@@ -11,11 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from orgs.registries.text import is_storable
+
 LEGACY = "cp1252"
 _CHUNK = 1_000_000
-_UTF8_LETTER = re.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
-)
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -78,12 +77,11 @@ def _utf8_or_not(file: BinaryIO, marked: bool) -> Coding:
     """Letters of Windows-1252 are hardly ever UTF-8 by chance, so a file that has both is
     one of UTF-8 with something else in it, as one with the mark is."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    letters, broken, end = marked, False, b""
+    lenient = codecs.getincrementaldecoder("utf-8")("ignore")
+    letters, broken = marked, False
     while not (letters and broken):
         chunk = file.read(_CHUNK)
-        if not (letters or chunk.isascii()):
-            letters = _UTF8_LETTER.search(end + chunk) is not None
-        end = chunk[-3:]
+        letters = letters or not lenient.decode(chunk).isascii()
         if not broken:
             try:
                 decoder.decode(chunk, final=not chunk)
@@ -98,7 +96,7 @@ def _utf8_or_not(file: BinaryIO, marked: bool) -> Coding:
 
 def is_undecoded(text: str) -> bool:
     """Whether some byte in it stood for no letter."""
-    return _UNDECODED.search(text) is not None
+    return not is_storable(text) and _UNDECODED.search(text) is not None
 
 
 def other_program(start: bytes) -> str | None:
