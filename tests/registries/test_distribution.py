@@ -155,7 +155,7 @@ def test_a_registry_that_drips_is_left_in_time(internet: Internet) -> None:
     internet.serve(behind_basic(drip))
     began = time.monotonic()
     assert "in time" in failure("registry_unreachable", api(seconds=1).tags, "me/app").what
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4  # it drips for five
 
 
 def test_several_challenges(internet: Internet) -> None:

@@ -1,11 +1,10 @@
 """Image references and servers: what parses to what, and what must not parse."""
 
-import time
-
 import pytest
 
 from orgs.registries.images import ImageReference, InvalidImage, parse_server
 from orgs.registries.problems import Refused
+from tests.support import effort
 
 pytestmark = pytest.mark.once
 
@@ -239,8 +238,7 @@ def test_not_a_server(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["a", "a-", "a.", "a/", "a__", "a:", "://", "a://", "A/", "[:"])
 def test_hostile_text_costs_little(piece: str) -> None:
-    started = time.perf_counter()
-    for text in (piece * 100_000, (piece * 1000)[:1023] + "!"):
-        with pytest.raises(InvalidImage):
-            ImageReference.parse(text)
-    assert time.perf_counter() - started < 0.5
+    with effort.at_most(500):
+        for text in (piece * 100_000, (piece * 1000)[:1023] + "!"):
+            with pytest.raises(InvalidImage):
+                ImageReference.parse(text)

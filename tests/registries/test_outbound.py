@@ -228,7 +228,7 @@ def test_a_dns_that_hangs_holds_nobody_longer_and_few_threads(
             addresses(HOST, 443, Rules(owner=owner), timeout_seconds=0.1)
         assert (refused.value.code, refused.value.retry_after) == ("registry_unreachable", 5)
         sentences.append(refused.value.what)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # each hangs for twenty
     assert len(started) == 2
     assert "in time" in sentences[0] and "too many look-ups" in sentences[2]
     released.set()
@@ -332,7 +332,7 @@ def test_a_server_that_says_nothing_not_even_hello(internet: Internet) -> None:
         internet.route("8.8.8.8", 443, listener.getsockname())
         began = time.monotonic()
         error = failure(["8.8.8.8"], seconds=0.5)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert "in time" in error.what and error.retry_after == 5 and error.transient
 
 
@@ -361,7 +361,7 @@ def test_the_deadline_holds_though_bytes_drip_in(internet: Internet, script) -> 
     server = internet.serve(script)
     began = time.monotonic()
     assert "in time" in failure([server.address], seconds=1).what
-    assert 0.9 < time.monotonic() - began < 2
+    assert 0.9 < time.monotonic() - began < 6  # it drips for ten
 
 
 def test_a_deadline_that_is_over_dials_nobody(internet: Internet) -> None:

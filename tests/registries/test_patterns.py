@@ -1,12 +1,11 @@
 """Match patterns: what they mean, what they match, which wins, what is refused."""
 
-import time
-
 import pytest
 
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import InvalidPattern, MatchPattern, index_keys
 from orgs.registries.problems import Refused
+from tests.support import effort
 
 pytestmark = pytest.mark.once
 
@@ -281,10 +280,14 @@ def test_index_keys() -> None:
 def test_hostile_wildcards_cost_little() -> None:
     pattern = MatchPattern.parse("a.com/" + "a*" * 100 + "b")
     image = ImageReference.parse("a.com/" + "a" * 255)
-    started = time.perf_counter()
-    for _ in range(100):
-        assert not pattern.matches(image)
-    for text in ("a.com/" + "**" * 500, "a.com" + "/" * 1000, "a://" * 255, "a.com/x" + ":*" * 400):
-        with pytest.raises(InvalidPattern):
-            MatchPattern.parse(text)
-    assert time.perf_counter() - started < 0.5
+    with effort.at_most(500):
+        for _ in range(100):
+            assert not pattern.matches(image)
+        for text in (
+            "a.com/" + "**" * 500,
+            "a.com" + "/" * 1000,
+            "a://" * 255,
+            "a.com/x" + ":*" * 400,
+        ):
+            with pytest.raises(InvalidPattern):
+                MatchPattern.parse(text)

@@ -64,7 +64,7 @@ def test_told_at_once_with_the_sentence_and_when_to_ask_again():
         began = time.monotonic()
         with pytest.raises(Full) as full, places.taken("b"):
             pass
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2.5  # and not the three seconds
     assert (full.value.code, full.value.retry_after) == ("busy", 3)
     assert "Others are at it." in full.value.detail
 

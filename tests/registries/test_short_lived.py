@@ -12,6 +12,7 @@ from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Refused
 from tests.conftest import CANARY
 from tests.former.cases import ECR_LOGIN, token
+from tests.support import effort
 
 pytestmark = pytest.mark.once
 
@@ -107,6 +108,5 @@ def test_what_may_last(username, password) -> None:
 
 
 def test_a_long_one_is_not_decoded() -> None:
-    began = time.process_time()
-    assert not list(short_lived.problems("me", "ey" + "W1tb" * 1_000_000))
-    assert time.process_time() - began < 0.1
+    with effort.at_most(100):
+        assert not list(short_lived.problems("me", "ey" + "W1tb" * 1_000_000))

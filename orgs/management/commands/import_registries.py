@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import CommandParser
+from django.db import connection
 from tqdm import tqdm
 
 from orgs.management.base import Command as Base
@@ -53,23 +54,30 @@ class Command(Base):
             "rows": files.Rows(file, format),
             "update": options["update"],
         }
+        total = expected = None
+        # Where its lock is everybody's, only a file that will be written takes it.
+        if options["dry_run"] or not connection.features.has_select_for_update:
+            planned = self.plan(work, tell=options["dry_run"])
+            if planned.errors or options["dry_run"] or not planned.created + planned.updated:
+                return planned
+            total, expected = planned.rows, planned.fingerprint
+        with self.progress("Importing", total) as bar:
+            return importing.apply(
+                actor=COMMAND_LINE,
+                on_row=lambda outcome: bar.update(),
+                expected=expected,
+                **work,
+            )
+
+    def plan(self, work: dict[str, Any], *, tell: bool) -> Report:
         with self.progress("Checking") as bar:
 
             def told(outcome: Outcome) -> None:
                 bar.update()
-                if options["dry_run"]:
+                if tell:
                     self.tell_row(bar, outcome)
 
-            planned = importing.plan(on_row=told, **work)
-        if planned.errors or options["dry_run"] or not planned.created + planned.updated:
-            return planned
-        with self.progress("Writing", planned.rows) as bar:
-            return importing.apply(
-                actor=COMMAND_LINE,
-                on_row=lambda outcome: bar.update(),
-                expected=planned.fingerprint,
-                **work,
-            )
+            return importing.plan(on_row=told, **work)
 
     def progress(self, what: str, total: int | None = None) -> Any:
         """A bar on a terminal, nothing elsewhere."""

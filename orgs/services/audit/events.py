@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from django.db import connection
 
+from orgs.inserting import values_of
 from orgs.models import AuditEvent, Organization, Project, User
 
 from .in_groups import Groups
@@ -74,8 +74,7 @@ def event(
 def insert(found: AuditEvent) -> None:
     """Write one event by one statement, in autocommit where no transaction is open. What
     Django does around saving a model costs as much as all else of a cached login."""
-    sql, columns = _insert(connection.vendor)
-    values = [f.get_db_prep_save(getattr(found, f.attname), connection) for f in columns]
+    sql, values = values_of(found)
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
         _groups.write(sql, values)
         return
@@ -84,17 +83,6 @@ def insert(found: AuditEvent) -> None:
 
 
 _groups = Groups()
-
-
-@cache
-def _insert(vendor: str) -> tuple[str, list[Any]]:
-    """The statement, and the columns that it has values for: all but those that the
-    database fills in."""
-    columns = [f for f in AuditEvent._meta.concrete_fields if f.name not in {"id", "at"}]
-    names = ", ".join(connection.ops.quote_name(str(f.column)) for f in columns)
-    places = ", ".join(["%s"] * len(columns))
-    into = connection.ops.quote_name(AuditEvent._meta.db_table)
-    return " ".join(("INSERT INTO", into, f"({names})", f"VALUES ({places})")), columns
 
 
 def record(**kwargs: Any) -> AuditEvent:

@@ -17,8 +17,8 @@ from uuid import UUID
 from django.db import transaction
 
 from orgs import sealed
+from orgs.inserting import insert_many
 from orgs.models import (
-    AuditEvent,
     CachedLogin,
     Environment,
     IndexedPattern,
@@ -123,6 +123,8 @@ def write_new(
             note=spec.note,
             created_by_id=by,
             updated_by_id=by,
+            created_at=now,
+            updated_at=now,
         )
         _seal(entry, valid, now)
         made.append(entry)
@@ -138,9 +140,9 @@ def write_new(
                 properties={"after": told},
             )
         )
-    RegistryEntry.objects.bulk_create(made)
-    IndexedPattern.objects.bulk_create(rows)
-    AuditEvent.objects.bulk_create(events)
+    insert_many(made)
+    insert_many(rows)
+    insert_many(events)
     return made
 
 
@@ -202,7 +204,7 @@ def write_change(
         _seal(entry, valid, database_now())
     if not found.keys().isdisjoint({"patterns", "environments", "enabled"}):
         entry.patterns.all().delete()
-        IndexedPattern.objects.bulk_create(_rows(entry, valid, spec.environments))
+        insert_many(_rows(entry, valid, spec.environments))
         entry._prefetched_objects_cache = {}  # type: ignore[attr-defined]
     _save_change(entry, actor, "entry.updated", found)
 

@@ -117,7 +117,7 @@ def test_a_bar_on_a_terminal_only(acme, file, monkeypatch):
         monkeypatch.setattr(sys, "stderr", stream)
         path = file(*[csv_row(f"{HOST}/{shown}-{number}".lower()) for number in range(3)])
         call_command("import_registries", path, "--organization", "acme", stdout=io.StringIO())
-        assert ("Writing" in stream.getvalue()) is shown
+        assert ("Importing" in stream.getvalue()) is shown
 
 
 def test_ctrl_c_leaves_nothing(run, file, acme, monkeypatch):

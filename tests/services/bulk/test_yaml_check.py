@@ -3,8 +3,6 @@ no file does more harm than being refused."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -13,6 +11,7 @@ from orgs.registries.problems import Refused
 from orgs.services.bulk.files.valohai_yaml import MAX_BYTES, MAX_IMAGES, MAX_NODES, read_images
 from orgs.services.bulk.yaml_check import Result, check_yaml, report_json
 from tests.conftest import HOST
+from tests.support import effort
 
 WHOLE = f"""\
 - step:
@@ -254,13 +253,12 @@ SHORT_CHAIN = "".join(
     ids=lambda value: str(value)[:30].encode("ascii", "replace").decode(),
 )
 def test_what_is_refused_and_at_which_line(text: str, says: str) -> None:
-    began = time.perf_counter()
-    with pytest.raises(Refused) as refused:
-        read_images(text)
-    assert says in str(refused.value) and refused.value.code == "invalid_yaml"
-    assert refused.value.problem.field == "file"
-    assert str(refused.value).isprintable()
-    assert time.perf_counter() - began < 3
+    with effort.at_most(1500):
+        with pytest.raises(Refused) as refused:
+            read_images(text)
+        assert says in str(refused.value) and refused.value.code == "invalid_yaml"
+        assert refused.value.problem.field == "file"
+        assert str(refused.value).isprintable()
 
 
 def test_other_encodings() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -16,7 +15,7 @@ from orgs.registries.places import Full
 from orgs.services.bulk import exporting
 from orgs.services.bulk.files import apart
 from orgs.web.middleware import bodies
-from tests.support import PROJECT_ROOT
+from tests.support import PROJECT_ROOT, effort
 from tests.web.conftest import NEW, TYPED, Page
 
 pytestmark = pytest.mark.django_db
@@ -251,10 +250,9 @@ def test_forms_come_in_utf_8_alone(client, charset, kind) -> None:
         b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n" + b"9" * 60_000 + b"\r\n--b--"
     )
     for address in (LOGIN, "/", "/healthz", "/admin/login/"):
-        began = time.process_time()
-        answer = client.generic("POST", address, content, f"{kind}; charset={charset}")
-        assert answer.status_code in {400, 405}
-        assert time.process_time() - began < 0.3
+        with effort.at_most(300):
+            answer = client.generic("POST", address, content, f"{kind}; charset={charset}")
+            assert answer.status_code in {400, 405}
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8"])
@@ -269,12 +267,11 @@ def test_parts_are_counted_before_their_heads_are_read(client, alice, acme) -> N
     part = b"--b\r\nContent-Disposition:a;filename=x" + b";" * 900 + b"\r\n\r\n\r\n"
     for address in (IMPORT, CHECK, LOGIN):
         for count, statuses in ((bodies.MOST_PARTS + 2, {400}), (40, {200, 302})):
-            began = time.process_time()
-            answer = client.generic(
-                "POST", address, part * count + b"--b--", "multipart/form-data; boundary=b"
-            )
-            assert answer.status_code in statuses
-            assert time.process_time() - began < 1.0
+            with effort.at_most(1000):
+                answer = client.generic(
+                    "POST", address, part * count + b"--b--", "multipart/form-data; boundary=b"
+                )
+                assert answer.status_code in statuses
 
 
 def test_health_reads_no_form(client) -> None:
