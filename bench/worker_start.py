@@ -60,6 +60,7 @@ def main() -> None:
             "go": [shutil.which("docker-credential-ecr-login") or "", "get"],
         }
         cases = {
+            "python3 -S -E -c pass": (["python3", "-S", "-E", "-c", "pass"], base, False),
             "docker-credential-valohai get, cached": ([helper, "get"], ours, False),
             "docker-credential-valohai get, cold": ([helper, "get"], ours, True),
             "aws ecr get-login-password": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -153,9 +154,14 @@ class Worker:
     def __init__(self, home: Path, url: str) -> None:
         self.home = home
         self.cache = home / ".cache" / "valohai-registries"
+        programs = home / "bin"
+        programs.mkdir(parents=True)
+        # Not a link: Python finds its packages by the name that it is started by.
+        (programs / "python3").write_text(f'#!/bin/sh\nexec "{shutil.which(PYTHON)}" "$@"\n')
+        (programs / "python3").chmod(0o755)
         self.env = {
             "HOME": str(home),
-            "PATH": os.environ["PATH"],
+            "PATH": f"{programs}:{os.environ['PATH']}",
             "VALOHAI_REGISTRIES_URL": url,
             "VALOHAI_REGISTRIES_TOKEN": TOKEN,
             "VALOHAI_PROJECT": PROJECT,
@@ -168,7 +174,7 @@ class Worker:
         merged = {name: value for name, value in {**self.env, **env}.items() if value is not None}
         given = stdin if isinstance(stdin, bytes) else stdin.encode()
         done = subprocess.run(
-            [PYTHON, str(program), *arguments],
+            [str(program), *arguments],
             input=given,
             capture_output=True,
             env=merged,
@@ -194,12 +200,26 @@ class Worker:
         return self.run(stdin=given, program=PROVIDER, **env)
 
     def kept(self) -> list[Path]:
-        return sorted(self.cache.glob("*")) if self.cache.is_dir() else []
+        """The logins that are kept; answers too, where no login is."""
+        found = sorted(self.cache.glob("*")) if self.cache.is_dir() else []
+        return [path for path in found if path.suffix != ".answer"] or found
+
+    def answers(self) -> list[Path]:
+        return sorted(self.cache.glob("*.answer"))
+
+    def forget_answers(self) -> None:
+        for path in self.answers():
+            path.unlink()
 
     def age(self, **changed: Any) -> None:
         """Rewrite what is kept, as if time had passed."""
-        for path in self.kept():
+        for path in self.cache.glob("*.json"):
             path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+        for path in self.answers():
+            told, rest = path.read_text().split("\n", 1)
+            times = dict(zip(("kept_at", "fresh_until", "expires_at"), told.split(), strict=True))
+            times |= {name: str(value) for name, value in changed.items() if name in times}
+            path.write_text(f"{' '.join(times.values())}\n{rest}")
 
     def outdate(self) -> None:
         """Past refresh_at, before expires_at."""
@@ -218,7 +238,6 @@ def kubelet_request(image: str = IMAGE, **more: Any) -> dict[str, Any]:
 def worker(tmp_path: Path, server: FakeServer) -> Iterator[Worker]:
     """Whatever a test makes of it, the token's secret is nowhere afterwards."""
     worker = Worker(tmp_path / "home", server.url)
-    worker.home.mkdir()
     results: list[subprocess.CompletedProcess[str]] = []
     run: Callable[..., subprocess.CompletedProcess[str]] = worker.run
 
@@ -231,5 +250,5 @@ def worker(tmp_path: Path, server: FakeServer) -> Iterator[Worker]:
     for done in results:
         assert TOKEN not in done.stdout + done.stderr + " ".join(done.args)
         assert "Traceback" not in done.stderr
-    for path in worker.kept():
+    for path in worker.cache.glob("*"):
         assert TOKEN.encode() not in path.read_bytes()

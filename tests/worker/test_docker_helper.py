@@ -424,6 +424,7 @@ def test_a_module_lying_beside_it_is_not_taken(worker: Worker, tmp_path: Path) -
     beside.mkdir()
     copied = beside / HELPER.name
     copied.write_bytes(HELPER.read_bytes())
+    copied.chmod(0o755)
     (beside / "json.py").write_text("raise SystemExit('taken')")
     done = worker.run("get", stdin=HOST, program=copied)
     assert json.loads(done.stdout)["Secret"] == "first"

@@ -300,7 +300,7 @@ def test_other_sources_of_credentials_are_named(
 ) -> None:
     worker.env[variable] = "/x"
     assert worker.get(IMAGE).returncode == 0  # the machine's role is there: it's that one's turn
-    for path in worker.kept():
+    for path in (*worker.kept(), *worker.answers()):
         path.unlink()
     ec2.roles = {}
     code, what = failure(worker)

@@ -39,7 +39,7 @@ helper = load()
 def test_both_names_are_one_program_and_each_is_whole() -> None:
     assert HELPER.read_bytes() == PROVIDER.read_bytes()
     assert os.access(HELPER, os.X_OK) and os.access(PROVIDER, os.X_OK)
-    assert HELPER.read_text().startswith("#!/usr/bin/env python3\n")
+    assert HELPER.read_text().startswith("#!/bin/sh\n")
 
 
 def test_it_is_python_3_9_and_needs_the_standard_library_only() -> None:
@@ -57,6 +57,7 @@ def test_it_is_python_3_9_and_needs_the_standard_library_only() -> None:
 def test_a_kept_login_imports_little(worker: Worker) -> None:
     """What a pull costs is what is imported: network, TLS and threads only on a miss."""
     worker.password()
+    worker.forget_answers()
     worker.env["PYTHONPROFILEIMPORTTIME"] = "1"
     imported = worker.get().stderr
     assert "json" in imported
@@ -71,6 +72,7 @@ def test_an_unforeseen_error_is_told_in_a_line(worker: Worker) -> None:
         "def read_stdin() -> str:", "def read_stdin() -> str:\n    1 / 0"
     )
     broken.write_text(text)
+    broken.chmod(0o755)
     done = worker.run("get", program=broken)
     assert done.returncode == 1
     assert done.stdout == done.stderr
