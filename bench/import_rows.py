@@ -1,37 +1,79 @@
 """`python -m bench.import_rows`: rows a second and memory of import_registries.
 
-Runs the command as a process of its own on 10,000 and 100,000 CSV rows, then once
-more on the same file, on SQLite and on PostgreSQL. Not part of `make bench`: it
-takes minutes.
+The command as a process of its own on CSV files, its start included; beside
+django-import-export on the same file, where that is installed (it isn't among the
+requirements): that writes rows of one table, without patterns, sealing, events or checks
+against each other.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.fernet import Fernet
 
-SIZES = (10_000, 100_000)
+from . import table
+from .table import Row
+
+SMALL, LARGE = 20_000, 100_000
 HEADER = "image_pattern,type,access_key_id,secret_access_key,region,environments,enabled,note\n"
+PEER = "django-import-export"
 
 
-def main() -> None:
+class Taken(NamedTuple):
+    seconds: float
+    peak: float  # MiB
+
+
+def rows(rounds: int) -> Iterator[Row]:
+    from tests.support.postgres import start_postgres, stop
+
     with tempfile.TemporaryDirectory() as directory:
-        files = {size: write_rows(Path(directory) / f"{size}.csv", size) for size in SIZES}
-        print(
-            f"{'database':<12}{'rows':>9}  {'what':<11}{'seconds':>8}{'rows/s':>8}"
-            f"{'CPU s':>8}{'peak MiB':>10}"
-        )
-        measure("sqlite", f"sqlite:///{directory}/bench.sqlite3", files)
-        from tests.support.postgres import start_postgres, stop
-
-        measure("postgresql", start_postgres(), files)
+        files = {size: write_rows(Path(directory) / f"{size}.csv", size) for size in (SMALL, LARGE)}
+        yield from _of("postgresql", start_postgres(), files, rounds)
         stop()
+        url = f"sqlite:///{directory}/bench.sqlite3"
+        yield from _of("sqlite", url, files, max(1, rounds // 2))
+
+
+def _of(name: str, url: str, files: dict[int, Path], rounds: int) -> Iterator[Row]:
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
+        "DATABASE_URL": url,
+        "SECRET_KEY": Fernet.generate_key().decode(),
+        "FERNET_KEYS": Fernet.generate_key().decode(),
+    }
+    _run(environment, "manage.py", "migrate", "--verbosity", "0")
+    peer = importlib.util.find_spec("import_export") is not None and name == "postgresql"
+    ours, theirs = [], []
+    for turn in range(rounds):
+        ours.append(_import(environment, files[SMALL], f"small-{turn}", "created", SMALL))
+        if peer:
+            theirs.append(_run(environment, "-m", "bench.peer_import", str(files[SMALL]))[1])
+    again = _import(environment, files[SMALL], "small-0", "unchanged", SMALL, new=False)
+    large = _import(environment, files[LARGE], "large", "created", LARGE)
+    rate = statistics.median(SMALL / taken.seconds for taken in ours)
+    what = f"import, {SMALL:,} rows, {name}"
+    aim = ("≥", 1.0) if name == "postgresql" else None
+    yield Row(what, rate, "rows/s", rate / 4_000, "4,000 a second", aim)
+    yield Row(f"{what}, unchanged", SMALL / again.seconds, "rows/s")
+    peak = statistics.median(taken.peak for taken in ours)
+    yield Row(f"memory of an import of {LARGE:,} rows, {name}", large.peak, "MiB",
+              large.peak / peak, f"{SMALL:,} rows", ("≤", 1.3))  # fmt: skip
+    if theirs:
+        other = statistics.median(SMALL / taken.seconds for taken in theirs)
+        share = statistics.median(t.seconds / o.seconds for o, t in zip(ours, theirs, strict=True))
+        yield Row(f"{PEER}, the same file", other, "rows/s", 1 / share, "ours")
+        yield Row(f"memory of {PEER}", statistics.median(t.peak for t in theirs), "MiB")
 
 
 def write_rows(path: Path, size: int) -> Path:
@@ -45,36 +87,24 @@ def write_rows(path: Path, size: int) -> Path:
     return path
 
 
-def measure(name: str, url: str, files: dict[int, Path]) -> None:
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
-        "DATABASE_URL": url,
-        "SECRET_KEY": Fernet.generate_key().decode(),
-        "FERNET_KEYS": Fernet.generate_key().decode(),
-    }
-    manage(environment, "migrate", "--verbosity", "0")
-    for size, path in files.items():
-        slug = f"rows-{size}"
-        manage(environment, "create_organization", slug, "--admin", "admin@example.com")
-        for what in ("created", "unchanged"):
-            began = time.monotonic()
-            out, cpu, peak = manage(
-                environment, "import_registries", str(path), "--organization", slug
-            )
-            seconds = time.monotonic() - began
-            if f"{size:,} {what}" not in out:
-                raise SystemExit(out)
-            print(
-                f"{name:<12}{size:>9,}  {what:<11}{seconds:>8.1f}{size / seconds:>8,.0f}"
-                f"{cpu:>8.1f}{peak:>10.0f}",
-                flush=True,
-            )
+def _import(
+    environment: dict[str, str], path: Path, slug: str, what: str, size: int, new: bool = True
+) -> Taken:
+    if new:
+        command = ("create_organization", slug, "--admin", "admin@example.com")
+        _run(environment, "manage.py", *command)
+    command = ("import_registries", str(path), "--organization", slug)
+    out, taken = _run(environment, "manage.py", *command)
+    if f"{size:,} {what}" not in out:
+        raise SystemExit(out)
+    return taken
 
 
-def manage(environment: dict[str, str], *arguments: str) -> tuple[str, float, float]:
-    """Run a command; give its output, its own processor seconds and its peak MiB."""
+def _run(environment: dict[str, str], *arguments: str) -> tuple[str, Taken]:
+    """Run a program of Python's; give its output, and what it took."""
+    began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,8 +117,8 @@ def manage(environment: dict[str, str], *arguments: str) -> tuple[str, float, fl
     process.stdout.close()
     if process.returncode:
         raise SystemExit(out)
-    return out, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return out, Taken(time.monotonic() - began, usage.ru_maxrss / 1024)
 
 
 if __name__ == "__main__":
-    main()
+    table.part(__doc__, rows, rounds=3)

@@ -1,30 +1,70 @@
-"""`python -m bench.worker_start`: the helper as a process, beside its peers.
+"""The worker's helper as a process, beside its peers, for `bench.peers`.
 
-Medians of interleaved runs: ours cached and cold, `aws ecr get-login-password`, and
-Amazon's Go helper (Debian's amazon-ecr-credential-helper) behind a small TLS tunnel,
+Amazon's Go helper (Debian's amazon-ecr-credential-helper) stands behind a small TLS tunnel,
 since it can't be pointed elsewhere. Peers that aren't installed are left out.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import socket
 import ssl
-import statistics
 import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-ROUNDS = 11
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
-def main() -> None:
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """One run: seconds until it ended, and of processors."""
+
+    seconds: float
+    cpu: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A program to run; `forgets` is a directory that is gone before each run."""
+
+    command: list[str]
+    environment: dict[str, str]
+    forgets: Path | None = None
+
+    def run(self) -> Taken:
+        """Raises SystemExit where the program fails."""
+        if self.forgets:
+            shutil.rmtree(self.forgets, ignore_errors=True)
+        began = time.perf_counter()
+        with subprocess.Popen(
+            self.command,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdin and process.stdout and process.stderr
+            process.stdin.write(HOST.encode())
+            process.stdin.close()
+            out, err = process.stdout.read(), process.stderr.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{self.command}: {out.decode()}{err.decode()}")
+        return Taken(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)
+
+
+@contextlib.contextmanager
+def cases() -> Iterator[dict[str, Case]]:
+    """By name, while the servers that they ask are there."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     import django
 
@@ -55,49 +95,23 @@ def main() -> None:
         go = base | keys | {"HTTPS_PROXY": proxy, "SSL_CERT_FILE": str(authority)}
         go["NO_PROXY"] = "169.254.169.254"
         helper = str(ROOT / "worker" / "docker-credential-valohai")
-        peers = {
-            "aws": [shutil.which("aws") or "", "ecr", "get-login-password"],
-            "go": [shutil.which("docker-credential-ecr-login") or "", "get"],
-        }
-        cases = {
-            "python3 -S -E -c pass": (["python3", "-S", "-E", "-c", "pass"], base, False),
-            "docker-credential-valohai get, cached": ([helper, "get"], ours, False),
-            "docker-credential-valohai get, cold": ([helper, "get"], ours, True),
-            "aws ecr get-login-password": (
-                peers["aws"],
+        cached = home / ".cache"
+        found = {
+            "python3 -S -E -c pass": Case(["python3", "-S", "-E", "-c", "pass"], base),
+            "docker-credential-valohai get, cached": Case([helper, "get"], ours),
+            "docker-credential-valohai get, cold": Case(
+                [helper, "get"], ours | {"XDG_CACHE_HOME": str(cached / "cold")}, cached / "cold"
+            ),
+            "aws ecr get-login-password": Case(
+                [shutil.which("aws") or "", "ecr", "get-login-password"],
                 base | keys | {"AWS_ENDPOINT_URL": aws.url, "PATH": os.environ["PATH"]},
-                False,
             ),
-            "docker-credential-ecr-login get, cached": (peers["go"], go, False),
-            "docker-credential-ecr-login get, cold": (
-                peers["go"],
-                go | {"AWS_ECR_DISABLE_CACHE": "true"},
-                False,
+            "docker-credential-ecr-login get, cached": Case(
+                [shutil.which("docker-credential-ecr-login") or "", "get"], go
             ),
         }
-        measure({n: case for n, case in cases.items() if case[0][0]}, home)
+        yield {name: case for name, case in found.items() if case.command[0]}
     shutil.rmtree(home, ignore_errors=True)
-
-
-def measure(cases: dict[str, tuple[list[str], dict[str, str], bool]], home: Path) -> None:
-    taken: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(ROUNDS + 1):
-        for name, (command, environment, cold) in cases.items():
-            if cold:
-                shutil.rmtree(home / ".cache", ignore_errors=True)
-            began = time.perf_counter()
-            ended = subprocess.run(
-                command, input=HOST, env=environment, capture_output=True, text=True
-            )
-            if ended.returncode:
-                raise SystemExit(f"{name}: {ended.stdout}{ended.stderr}")
-            if turn:  # the first fills the caches
-                taken[name].append(time.perf_counter() - began)
-    medians = {name: statistics.median(times) for name, times in taken.items()}
-    reference = medians.get("aws ecr get-login-password")
-    for name, median in medians.items():
-        ratio = f"{median / reference:>8.3f} of aws" if reference else ""
-        print(f"{name:<42}{median * 1000:>8.1f} ms{ratio}")
 
 
 def tunnel(to: tuple[str, int], certificate: Path) -> str:
@@ -130,7 +144,3 @@ def tunnel(to: tuple[str, int], certificate: Path) -> str:
 
     threading.Thread(target=accept, daemon=True).start()
     return f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
-if __name__ == "__main__":
-    main()

@@ -21,9 +21,11 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from . import memory
 from .connection import HEAD_SECONDS, Connection, State, Unreadable, within
 
 MOST_HELD = 64 * 1024 * 1024  # bytes that clients have sent, or not yet taken, of a process
+LARGE = 256 * 1024  # bytes of a request, after which there is memory to give back
 ENDING_SECONDS = 5.0  # to take an answer that came before the request was read
 QUEUED_SECONDS = 1.0  # after so long without a thread, look whether the client is there
 _SWEEP_SECONDS = 0.5
@@ -82,6 +84,7 @@ class BufferingWorker(ThreadWorker):
         self.connections: set[Connection] = set()
         self.held = 0
         self._swept = 0.0
+        self._much_freed = False
 
     def init_process(self) -> None:
         """Have the kernel wait for a client's first bytes, where it can: they are there then
@@ -90,6 +93,7 @@ class BufferingWorker(ThreadWorker):
             for listener in self.sockets:
                 with contextlib.suppress(OSError):  # of another family
                     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+        memory.few_arenas()
         super().init_process()
 
     def get_thread_pool(self) -> Threads:
@@ -179,6 +183,7 @@ class BufferingWorker(ThreadWorker):
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
         if conn not in self.connections:
             return
+        self._much_freed |= conn.length > LARGE
         conn.keep = not fs.cancelled() and fs.exception() is None and fs.result()
         conn.turn(State.WRITING, within(len(conn.outbox)))
         self._on(conn, self._write)
@@ -244,6 +249,9 @@ class BufferingWorker(ThreadWorker):
         if not force and now < self._swept + _SWEEP_SECONDS:
             return
         self._swept = now
+        if self._much_freed:
+            memory.give_back()
+            self._much_freed = False
         for conn in list(self.connections):
             if conn.state is State.THREAD:
                 continue

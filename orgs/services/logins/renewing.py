@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from django.db import DatabaseError, connection
 from django.db.models import F
@@ -21,6 +22,7 @@ from django.db.models.functions import Now
 from orgs.models import CachedLogin
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Failed
+from orgs.services.audit.clock import database_now
 from orgs.services.entries.validating import patterns_of
 from orgs.services.upstream import calls
 
@@ -30,7 +32,7 @@ USED_WITHIN = timedelta(days=1)
 AHEAD = timedelta(hours=1)
 EVERY = 60.0  # seconds from one look to the next
 PAUSE = 0.05  # seconds after each: far below what a registry allows an account
-MOST = 500  # looked at in one go
+MOST = 500  # renewed in one go
 
 log = logging.getLogger(__name__)
 
@@ -61,33 +63,31 @@ def renew_due(stopping: threading.Event | None = None) -> Renewed:
     return found
 
 
-def moment(row: CachedLogin) -> datetime:
+def moment(entry_id: UUID, refresh_after: datetime) -> datetime:
     """When a login's turn is: within the hour before its half-life."""
-    assert row.refresh_after is not None
-    share = (row.entry_id.int % 3600) / 3600
-    return row.refresh_after - AHEAD * share
+    return refresh_after - AHEAD * ((entry_id.int % 3600) / 3600)
 
 
 def _due() -> Iterator[tuple[CachedLogin, str]]:
     """Those whose turn it is, with a host to ask for; the nearest to their half-life first."""
-    soon = (
-        CachedLogin.objects.filter(
-            login__isnull=False,
-            credentials_version=F("entry__credentials_version"),
-            entry__enabled=True,
-            entry__last_used_at__gt=Now() - USED_WITHIN,
-            refresh_after__lte=Now() + AHEAD,
-            expires_at__gt=Now(),
-        )
-        .select_related("entry")
-        .prefetch_related("entry__patterns")
-        .annotate(now=Now())
-        .order_by("refresh_after", "pk")
-    )
-    for row in soon[:MOST]:
+    soon = CachedLogin.objects.filter(
+        login__isnull=False,
+        credentials_version=F("entry__credentials_version"),
+        entry__enabled=True,
+        entry__last_used_at__gt=Now() - USED_WITHIN,
+        refresh_after__lte=Now() + AHEAD,
+        expires_at__gt=Now(),
+    ).order_by("refresh_after", "pk")
+    now = database_now()
+    # All of them, for among many of the same half-life anyone's turn may be the first.
+    turns = soon.values_list("pk", "entry_id", "refresh_after").iterator()
+    due = [pk for pk, entry_id, at in turns if at and now >= moment(entry_id, at)][:MOST]
+    # One by one: meanwhile another process may have renewed it.
+    rows = soon.select_related("entry").prefetch_related("entry__patterns").annotate(now=Now())
+    for row in (found for pk in due for found in rows.filter(pk=pk)):
         now = row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC)
         host = _host(row)
-        if host and now >= moment(row) and minting.may_renew(row, now):
+        if host and minting.may_renew(row, now):
             yield row, host
 
 

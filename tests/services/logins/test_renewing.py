@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
@@ -15,7 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from orgs.models import AuditEvent, CachedLogin, RegistryEntry
+from orgs.models import AuditEvent, CachedLogin, IndexedPattern, RegistryEntry
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
@@ -124,12 +123,46 @@ def test_many_processes_ask_once(entry, aws) -> None:
 
 def test_turns_are_spread_over_the_hour_before() -> None:
     at = timezone.now()
-    rows = [SimpleNamespace(entry_id=uuid.uuid4(), refresh_after=at) for _ in range(6_000)]
-    turns = [(at - moment(row)) / AHEAD for row in rows]
+    entries = [uuid.uuid4() for _ in range(6_000)]
+    turns = [(at - moment(entry, at)) / AHEAD for entry in entries]
     assert min(turns) >= 0 and max(turns) < 1
     tenths = [sum(tenth / 10 <= turn < (tenth + 1) / 10 for turn in turns) for tenth in range(10)]
     assert min(tenths) > 450 and max(tenths) < 750
-    assert moment(rows[0]) == moment(rows[0])
+    assert moment(entries[0], at) == moment(entries[0], at)
+
+
+def test_of_many_with_one_half_life_none_waits_for_another(entry, aws, monkeypatch) -> None:
+    """Whoever's turn it is comes, however many stand before it whose turn is later."""
+    monkeypatch.setattr(renewing, "MOST", 2)
+    monkeypatch.setattr(renewing, "PAUSE", 0)
+    row = CachedLogin.objects.get()
+    early, late = uuid.UUID(int=3599), uuid.UUID(int=0)  # their shares of the hour
+    login = {name: getattr(row, name) for name in ("login", "expires_at", "credentials_version")}
+    for first, share in ((1, late), (2, late), (3, late), (4, early)):
+        key = uuid.UUID(int=(first << 64) * 3600 + share.int)
+        standing = RegistryEntry.objects.get(pk=entry.pk)
+        standing.pk, standing._state.adding = key, True
+        standing.secrets = None
+        standing.save(force_insert=True)
+        RegistryEntry.objects.filter(pk=key).update(last_used_at=Now())
+        IndexedPattern.objects.create(
+            organization=entry.organization,
+            entry=standing,
+            enabled=False,
+            text=f"{HOST}/{first}",
+            normalized=f"{HOST}/{first}",
+            host=HOST,
+            prefix=str(first),
+            wildcard_host=False,
+            wildcard_path=False,
+            position=0,
+        )
+        half_life = Now() + timedelta(minutes=30, seconds=first)
+        CachedLogin.objects.create(
+            entry=standing, scope=row.scope, refresh_after=half_life, **login
+        )
+    found = renew_due()
+    assert len(found.failed) == 1
 
 
 def test_it_goes_on_by_itself(entry, aws, monkeypatch) -> None:
