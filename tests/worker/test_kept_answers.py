@@ -58,6 +58,10 @@ def test_it_is_the_very_answer(kept: Worker, server: FakeServer) -> None:
     assert len(server.asked) == 1
 
 
+def test_blanks_around_a_question_are_none_of_it(kept: Worker) -> None:
+    assert gives(kept, f" {IMAGE}\n")
+
+
 def test_by_host_with_the_jobs_image(worker: Worker, server: FakeServer) -> None:
     server.replies = [docker_login(), refusal(503, "busy")]
     for _ in range(2):
@@ -94,7 +98,6 @@ def test_only_in_just_this_set_up(kept: Worker, name: str, value: str | None) ->
         HOST,
         IMAGE.replace("v1.0", "v2.0"),
         IMAGE + "\nx",
-        IMAGE + " ",
         IMAGE + "\0",
         IMAGE + '"',
         "'" + IMAGE,
