@@ -23,6 +23,7 @@ from .bodies import BoundedParser
 from .errors import answer
 
 _parser = BoundedParser()
+_JSON = "application/json; charset=utf-8"
 _KEYS = {"project", "image", "environment"}
 
 
@@ -42,7 +43,7 @@ def _fast(request: HttpRequest) -> HttpResponse | None:
     if (standing := _standing(request)) is None or limits.buckets.wait(standing.key_id):
         return None
     try:
-        return JsonResponse(formats.as_json(standing.given()))
+        return JsonResponse(formats.as_json(standing.given()), content_type=_JSON)
     except Failed as error:
         return answer(request, error.code, error.detail, error.retry_after)
 
@@ -55,14 +56,14 @@ def _standing(request: HttpRequest) -> fast.Standing | None:
         asked = _parser.parse_body(request)
         if not isinstance(asked, dict) or not asked.keys() <= _KEYS:
             return None
-        image, environment = asked.get("image"), asked.get("environment") or ""
-        if not isinstance(image, str) or not isinstance(environment, str):
+        image, environment = asked.get("image"), asked.get("environment")
+        if not isinstance(image, str) or not isinstance(environment, str | None):
             return None
         return fast.standing(
             token=token,
             project=UUID(asked.get("project")),
             image=ImageReference.parse(image),
-            environment=environment,
+            environment=environment or "",
             address=source_address(request),
         )
     except (ValueError, TypeError, AttributeError, Refused):

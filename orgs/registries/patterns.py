@@ -42,7 +42,9 @@ ANY_SEGMENT: SegmentRank = (1, 0)
 EVERYTHING_BELOW: SegmentRank = (0, 0)
 
 # What isn't shaped like a tag or digest may be a password: not echoed.
-_SHOWABLE_TAG = re.compile(r"[:@][A-Za-z0-9_.:@*-]{0,200}")
+_SHOWABLE_TAG = re.compile(
+    r"(:[A-Za-z0-9_*][A-Za-z0-9_.*-]{0,127})?(@[a-z0-9]{1,20}:[A-Fa-f0-9*]{0,128})?"
+)
 
 
 class InvalidPattern(Refused):

@@ -291,3 +291,20 @@ def test_hostile_wildcards_cost_little() -> None:
         ):
             with pytest.raises(InvalidPattern):
                 MatchPattern.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["user:Hunter2@backup", "user:Hunter2@acme/app", "app:x@Hunter2", "app@Hunter2", "a:b:Hunter2"],
+)
+def test_what_is_no_tag_may_be_a_password(text: str) -> None:
+    with pytest.raises(InvalidPattern) as refused:
+        MatchPattern.parse(text)
+    assert "Hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("tag", [":v1.0", ":*", ":v1-*", f"@sha256:{'a' * 64}", ":v1@sha256:abc"])
+def test_a_tag_is_named(tag: str) -> None:
+    with pytest.raises(InvalidPattern, match="not tags") as refused:
+        MatchPattern.parse(f"a.com/app/x{tag}" if tag != ":*" else "a.com/app/x:*-y")
+    assert tag.strip("*") in str(refused.value)
