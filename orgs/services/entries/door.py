@@ -47,6 +47,8 @@ from .validating import (
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
 # An entry may change while its new key is tried, so that it has to be tried again.
 TRIES = 3
+# So little behind, a clock counts coarsely; more, and it was set back.
+_COARSE = timedelta(seconds=1)
 
 
 def entry_validate(*, organization: Organization, spec: EntrySpec) -> None:
@@ -327,6 +329,12 @@ def _told_spec(spec: EntrySpec, valid: ValidSpec) -> dict[str, Any]:
     }
 
 
+def _later(last: datetime, now: datetime) -> datetime:
+    """Another moment than the last, also where the clock stood still between two, or counts
+    in milliseconds; its own where it was set back."""
+    return last + timedelta(microseconds=1) if now <= last < now + _COARSE else now
+
+
 def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[str, Any]) -> None:
     if any(name in changes for name in _CREDENTIALS):
         entry.credentials_version += 1
@@ -340,9 +348,7 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
             at=None, steps=[], claim_id=None, claim_until=None
         )
     entry.updated_by = actor.user
-    # Another one each time, also where the clock stood still between two.
-    now = database_now()
-    entry.updated_at = now if now != entry.updated_at else now + timedelta(microseconds=1)
+    entry.updated_at = _later(entry.updated_at, database_now())
     entry.save()
     record(
         actor=actor,

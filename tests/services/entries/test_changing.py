@@ -92,11 +92,14 @@ def test_what_it_was_made_from(update, make_entry):
 
 def test_no_two_changes_have_the_same_moment(update, make_entry, monkeypatch):
     """SQLite's clock counts milliseconds, and one that is set right goes back."""
-    entry = make_entry()
     now = door.database_now()
     monkeypatch.setattr(door, "database_now", lambda: now)
-    first = update(entry, EntryChange(note="a")).updated_at
-    assert update(entry, EntryChange(note="b")).updated_at == first + timedelta(microseconds=1)
+    entry = make_entry()
+    for number in range(1, 5):  # not even with the moment that it was made
+        changed = update(entry, EntryChange(note=str(number))).updated_at
+        assert changed == now + number * timedelta(microseconds=1)
+    now -= timedelta(hours=1)
+    assert update(entry, EntryChange(note="back")).updated_at == now
 
 
 # --- new keys, where nobody is there to be asked --------------------------------------
