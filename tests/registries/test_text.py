@@ -1,14 +1,13 @@
 """Which text can be stored, and what a registry type's declarations hold."""
 
-from functools import cache
-
 import pytest
-from hypothesis import find, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orgs.registries.catalogue import TYPES
 from orgs.registries.problems import Refused, text_problem
 from orgs.registries.text import has_control, is_storable, storable, storable_value
+from tests.support.declared import valid
 
 pytestmark = pytest.mark.once
 
@@ -80,7 +79,7 @@ def test_every_declared_field_is_held_to_it(kind, field, bad) -> None:
     """A type can't forget it: what it says itself comes after, and only of what is left."""
     value = "x" * (field.max_length + 1) if bad == "too long" else bad
     value = f"abc{bad}def" if isinstance(bad, str) and bad != "too long" else value
-    config, secrets = _valid(kind)
+    config, secrets = valid(kind)
     (secrets if field.secret else config)[field.name] = value
     with pytest.raises(Refused) as refused:
         kind.clean(config, secrets, [])
@@ -92,7 +91,7 @@ def test_every_declared_field_is_held_to_it(kind, field, bad) -> None:
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.slug)
 def test_and_what_is_right_passes(kind) -> None:
-    config, secrets = _valid(kind)
+    config, secrets = valid(kind)
     cleaned = kind.clean(config, secrets, [])
     assert cleaned[1] == secrets and kind.unusable(*cleaned) is None
 
@@ -102,23 +101,9 @@ def test_and_what_is_right_passes(kind) -> None:
 )
 def test_what_is_stored_and_can_be_no_login(kind, field) -> None:
     for bad in ("\ud800", "\0", "\ufffd", 5):
-        config, secrets = _valid(kind)
+        config, secrets = valid(kind)
         (secrets if field.secret else config)[field.name] = bad
         assert kind.unusable(config, secrets).field == field.name
-    config, secrets = _valid(kind)
+    config, secrets = valid(kind)
     (secrets if field.secret else config).pop(field.name, None)
     assert bool(kind.unusable(config, secrets)) == field.required
-
-
-def _valid(kind):
-    """Its examples, and for secrets the least that has their shape."""
-    return (
-        {f.name: f.example or _least(f) for f in kind.config_fields},
-        {f.name: _least(f) for f in kind.secret_fields},
-    )
-
-
-@cache
-def _least(field) -> str:
-    wanted = st.from_regex(field.shape.expression, fullmatch=True) if field.shape else st.text("x")
-    return find(wanted, lambda text: text.strip() and field.problem(text) is None)

@@ -24,18 +24,16 @@ from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.tenancy import organizations, people, tokens
 from tests.conftest import HOST
+from tests.support.declared import valid
 
 pytestmark = pytest.mark.django_db
 
 BAD = ["a\0b", "a\ud800", "\udfffb", "a\x1b[31mb", "a\x9bb", "\x7f"]
-WELL = {
-    "access_key_id": "AKIAIOSFODNN7EXAMPLE",
-    "secret_access_key": "wJalrXUtnFEMI0123456789bPxRfiCYEXAMPLEKE",
-    "region": "us-east-1",
-    "role_name": "ValohaiWorkerRole",
-    "username": "robot",
-    "password": "pass word",
-}
+
+
+def _well(kind) -> dict[str, str]:
+    config, secrets = valid(kind)
+    return config | secrets
 
 
 def _named(it) -> str:
@@ -165,7 +163,7 @@ def test_a_lookup_by_what_cant_be_stored_finds_nothing(acme, make_entry) -> None
 
 def _create(acme, kind, patterns=("registry.example.com/*",), *, note="", **changed):
     registry_type = next(t for t in TYPES if t.slug == kind)
-    given = {f.name: WELL[f.name] for f in registry_type.fields} | changed
+    given = _well(registry_type) | changed
     spec = EntrySpec(
         registry_type=kind,
         patterns=patterns,
@@ -202,7 +200,7 @@ def api(alice, actor):
 @pytest.mark.parametrize("bad", [*BAD, "long", 5, ["x"]])
 def test_by_the_api(kind, field, bad, acme, api) -> None:
     bad = "x" * (field.max_length + 1) if bad == "long" else bad
-    well = {f.name: WELL[f.name] for f in kind.fields}
+    well = _well(kind)
     body = {"type": kind.slug, "image_pattern": _pattern(kind), "configuration": well}
     answer = api("POST", "", body)
     assert answer.status_code == 201, answer.content
@@ -248,7 +246,7 @@ def test_by_the_forms(face, kind, field, bad, acme, alice, staff) -> None:
     address = "/organizations/acme/registries/new/"
     if face == "admin":
         address = f"/admin/orgs/registryentry/add/?organization={acme.pk}"
-    well = {f.name: WELL[f.name] for f in kind.fields}
+    well = _well(kind)
     data = {"patterns": _pattern(kind), "registry_type": kind.slug, "enabled": "on", **well}
     answer = client.post(address, data | {field.name: bad})
     assert answer.status_code == 200 and acme.entries.count() == 0
@@ -259,7 +257,7 @@ def test_by_the_forms(face, kind, field, bad, acme, alice, staff) -> None:
 @pytest.mark.parametrize("bad", [*BAD, "long"])
 def test_by_an_import(kind, field, bad, acme, actor) -> None:
     bad = "x" * (field.max_length + 1) if bad == "long" else bad
-    well = {f.name: WELL[f.name] for f in kind.fields}
+    well = _well(kind)
     row = {"image_pattern": _pattern(kind), "type": kind.slug, **well, field.name: bad}
     file = io.BytesIO(json.dumps([row]).encode())
     report = importing.apply(organization=acme, actor=actor, rows=Rows(file, "json"))
