@@ -18,7 +18,7 @@ def values_of(row: models.Model) -> tuple[str, list[Any]]:
     """The statement that inserts the row, and its values; what the database can fill in is
     left to it."""
     database = connections[DEFAULT_DB_ALIAS]
-    statement, columns = _one(type(row), database.vendor)
+    statement, columns = _one(type(row))
     return statement, [c.get_db_prep_save(getattr(row, c.attname), database) for c in columns]
 
 
@@ -45,7 +45,7 @@ def insert_many(rows: Sequence[models.Model]) -> None:
 
 
 @cache
-def _one(model: type[models.Model], vendor: str) -> tuple[str, list[Any]]:
+def _one(model: type[models.Model]) -> tuple[str, list[Any]]:
     filled = models.AutoField, models.BigAutoField
     found = [c for c in model._meta.concrete_fields if not isinstance(c, filled)]
     columns = [c for c in found if not c.has_db_default()]

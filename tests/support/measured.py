@@ -29,7 +29,7 @@ def read(name: str, content: bytes) -> dict[str, Any]:
     from orgs.services.bulk.files import rows as bounds
     from orgs.services.bulk.files.rows import MAX_ROWS, BrokenFile
     from orgs.services.bulk.files.valohai_yaml import read_images
-    from orgs.services.bulk.importing import CHUNK, MAX_ERRORS, MAX_TOLD, PLACES_A_ROW, Report
+    from orgs.services.bulk.importing import CHUNK, PLACES_A_ROW, Report
     from orgs.services.bulk.reading import SpecReader
 
     told: list[tuple[str, str]] = []
@@ -56,7 +56,7 @@ def read(name: str, content: bytes) -> dict[str, Any]:
             read = reader.read(row)
             read.refuse(*(read.found.problems if read.found else ()))
             report.refuse_row(read)
-            if rows % CHUNK == 0 and report.untold > MAX_ERRORS - MAX_TOLD:
+            if rows % CHUNK == 0 and report.untold:
                 break  # as import does: what follows isn't looked at
     except BrokenFile as broken:
         report.end(broken.errors)

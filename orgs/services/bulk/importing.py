@@ -33,8 +33,7 @@ CHUNK = 500  # rows looked up and written together
 MAX_PLACES = 20_000  # of those, patterns in each of their environments
 PLACES_A_ROW = 5  # on average, where the rows are limited
 MAX_CANDIDATES = 20  # entries with the same patterns that a row is compared with
-MAX_TOLD = 10_000  # errors; more are counted only
-MAX_ERRORS = MAX_TOLD  # where there are more, the rest isn't looked at
+MAX_TOLD = 10_000  # errors; where there are more, the rest isn't looked at
 MAX_REMARKS = 100  # different ones; of more, nothing is told
 # Where one of these is wrong, which entry a row means can't be told.
 _IDENTIFYING = frozenset({PATTERN, ENVIRONMENTS, ENABLED})
@@ -215,7 +214,7 @@ def _run(
                     entry = judged.entry.pk if judged.entry else ""
                     digest.update(f"{report.rows} {kind} {entry} {judged.changes}\n".encode())
                 on_row(judged.outcome)
-            if report.untold > MAX_ERRORS - MAX_TOLD:
+            if report.untold:
                 raise _too_many_errors(chunk[-1].row_spec.row)
             yield chunk
     except BrokenFile as found:
@@ -420,7 +419,7 @@ def _ambiguous(count: int) -> Problem:
 
 
 def _too_many_errors(row: int) -> BrokenFile:
-    what = f"There are more than {MAX_ERRORS:,} errors, so what follows wasn't looked at."
+    what = f"There are more than {MAX_TOLD:,} errors, so what follows wasn't looked at."
     return broken("too_many_errors", what, "Mend these first.", row)
 
 

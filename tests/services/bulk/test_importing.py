@@ -353,12 +353,6 @@ def test_more_rows_than_asked_for_are_refused(acme):
     assert codes(report) == [(4, "", "too_many_rows")]
 
 
-def test_errors_beyond_the_first_are_counted(do, monkeypatch):
-    monkeypatch.setattr(importing, "MAX_TOLD", 3)
-    report = do(*[csv_row(HOST) for _ in range(5)])
-    assert (len(report.errors), report.untold, report.refused) == (3, 2, 5)
-
-
 # --- what is wrong in rows -----------------------------------------------------------
 
 
@@ -545,12 +539,11 @@ def test_what_is_looked_up_together_is_bounded(acme, monkeypatch):
 
 def test_after_very_many_errors_the_rest_is_not_looked_at(acme, monkeypatch):
     monkeypatch.setattr("orgs.services.bulk.importing.MAX_TOLD", 3)
-    monkeypatch.setattr("orgs.services.bulk.importing.MAX_ERRORS", 10)
     monkeypatch.setattr("orgs.services.bulk.importing.CHUNK", 5)
     report = planned(acme, *(csv_row(f"{HOST}/a{n}:v") for n in range(100)))
     assert [e.code for e in report.errors] == ["tag_in_pattern"] * 2 + ["too_many_errors"]
-    assert (report.rows, report.untold, report.errors[-1].row) == (15, 13, 16)
-    assert report.untold + len(report.errors) == 15 + 1
+    assert (report.rows, report.untold, report.errors[-1].row) == (5, 3, 6)
+    assert report.untold + len(report.errors) == 5 + 1
 
 
 def test_of_many_entries_with_the_same_patterns_none_is_compared(acme, make_entry, monkeypatch):
