@@ -388,7 +388,8 @@ def test_statistics_of_an_empty_table_make_no_read_long(on_postgresql_only, prep
         ((told,),) = cursor.fetchall()
         if prepared:
             cursor.execute("DEALLOCATE again")
-    assert told[0]["Plan"]["Shared Hit Blocks"] < 300
+    # Table by table for each pattern would be several pages each.
+    assert told[0]["Plan"]["Shared Hit Blocks"] < 5_000 / 2
 
 
 def test_its_plan_goes_by_indexes(on_postgresql_only, standing):
