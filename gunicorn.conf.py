@@ -3,6 +3,10 @@
 import os
 import resource
 import sys
+import tempfile
+from pathlib import Path
+
+from orgs.seen import logs
 
 bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
 worker_class = "valohai_registries.serving.worker.BufferingWorker"
@@ -22,9 +26,16 @@ forwarder_headers = ""
 timeout = 60
 graceful_timeout = 10
 preload_app = False
-# SIGHUP to a running make must not leave workers behind; logs go to standard error.
+# Everything that is logged goes to standard error, as JSON.
 errorlog = "-"
 loglevel = "warning"
+logconfig_dict = logs.CONFIG | {
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": ["stderr"], "propagate": False}}
+}
+# Where the processes count what `/metrics` adds up: named before prometheus_client is
+# imported, which looks once. A SIGHUP reads this file again and keeps the place.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="valohai-registries-")
 
 
 def on_starting(server):
@@ -36,10 +47,27 @@ def on_starting(server):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
+def child_exit(server, worker):
+    """What a process counted stays; what it held ends with it."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    counted = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    for file in counted.glob("*.db"):
+        file.unlink(missing_ok=True)
+    if counted.name.startswith("valohai-registries-"):
+        counted.rmdir()
+
+
 def post_worker_init(worker):
     """Threads that compute (a file being read) give way to those that answer five times
     as often as Python has them by default."""
     sys.setswitchinterval(0.001)
+    from orgs.postgresql.pool import pool
     from orgs.services.logins.renewing import Renewer
 
+    pool.bound(logins=8, others=6, health=1)
     Renewer().start()

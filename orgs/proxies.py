@@ -27,6 +27,13 @@ def source_address(request: HttpRequest) -> str | None:
     return str(found) if found is not None else None
 
 
+def is_trusted(request: HttpRequest) -> bool:
+    """Whether it comes from one of TRUSTED_PROXIES itself."""
+    near = _address(request.META.get("REMOTE_ADDR", ""))
+    trusted = _networks(tuple(settings.TRUSTED_PROXIES))
+    return near is not None and any(near in network for network in trusted)
+
+
 @lru_cache(maxsize=4)
 def _networks(texts: tuple[str, ...]):
     return tuple(ip_network(text, strict=False) for text in texts)

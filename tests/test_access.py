@@ -35,6 +35,9 @@ AUDITORS = [IN, 404, 404, 403, 200, 200]
 TABLE: dict[str, tuple[list, list]] = {
     "home": (SIGNED_IN, SIGNED_IN),
     "healthz": (EVERYONE, [405] * 6),
+    "livez": (EVERYONE, [405] * 6),
+    # Of this machine, which tests ask from; tests/web/test_probes.py has the rest.
+    "metrics": (EVERYONE, [405] * 6),
     "guide_index": (EVERYONE, [405] * 6),
     "guide": (EVERYONE, [405] * 6),
     "login": (EVERYONE, EVERYONE),

@@ -10,3 +10,4 @@ urlpatterns = [
 ]
 
 handler403 = "orgs.web.views.forbidden"
+handler500 = "orgs.web.views.crashed"

@@ -8,6 +8,7 @@ from ninja.security import APIKeyHeader
 from orgs.models import ApiToken, Organization, WorkerToken
 from orgs.proxies import source_address
 from orgs.registries.problems import Failed
+from orgs.seen import metrics
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 
@@ -30,10 +31,12 @@ class AnyTokenAuth(APIKeyHeader):
         address = source_address(request)
         try:
             token = tokens.authenticate(text.strip() if scheme.lower() == "token" else "")
-        except tokens.TokenEnded as ended:
-            request.auth = ended.token  # type: ignore[attr-defined]
-            _limit(ended.token)
-            tokens.use_refused(ended, address)
+        except Failed as refused:
+            metrics.refused_attempts.labels(refused.code).inc()
+            if isinstance(refused, tokens.TokenEnded):
+                request.auth = refused.token  # type: ignore[attr-defined]
+                _limit(refused.token)
+                tokens.use_refused(refused, address)
             raise
         request.auth = token  # type: ignore[attr-defined]  # refusals below know whom they help
         _limit(token)
@@ -60,6 +63,7 @@ class ApiTokenAuth(AnyTokenAuth):
 def _limit(token: tokens.AnyToken) -> None:
     seconds = limits.buckets.wait(token.key_id)
     if seconds:
+        metrics.refused_attempts.labels("rate_limited").inc()
         raise Failed(
             "rate_limited",
             f"The token “{token.name}” asks too often.",

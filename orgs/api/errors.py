@@ -36,6 +36,7 @@ ANYWHERE = (
 # CONTRACT gives Retry-After to these whatever the cause; seconds, where none is known.
 RETRY_AFTER = {413: 60, 429: 1, 503: 5}
 
+DATABASE_AWAY = "This server's database can't be reached. Ask again in some seconds."
 _parser = BoundedParser()
 PREFIX = "/api/v0/"
 LOGIN_PATH = f"{PREFIX}docker-login/"
@@ -177,5 +178,4 @@ def _unparsable(request: HttpRequest, error: Any) -> JsonResponse:
 
 
 def _database_away(request: HttpRequest, error: Any) -> JsonResponse:
-    what = "This server's database can't be reached. Ask again in some seconds."
-    return answer(request, "busy", what, RETRY_AFTER[503])
+    return answer(request, "busy", DATABASE_AWAY)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase, JsonResponse
 
+from orgs.outside import database_is_away
 from orgs.registries import codes
 
-from .errors import CREDENTIALS_PATH, PREFIX, RETRY_AFTER, answer, body
+from .errors import CREDENTIALS_PATH, DATABASE_AWAY, PREFIX, RETRY_AFTER, answer, body
 
 # Bytes. A login is asked for in some hundreds; an entry may have a hundred patterns.
 MOST = 16 * 1024
@@ -48,7 +49,9 @@ class JsonOnly:
         """A crash in a view of the API: told in the log, and to nobody else."""
         if not request.path_info.startswith(PREFIX):
             return None
-        log.error("%s %r crashed", request.method, request.path_info, exc_info=error)
+        if database_is_away(error):
+            return answer(request, "busy", DATABASE_AWAY)
+        log.error("an operation of the API crashed", exc_info=error)
         return answer(request, *_UNKNOWN)
 
 

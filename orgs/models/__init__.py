@@ -12,6 +12,7 @@ from .entries import (
     cached_login_context,
     entry_title,
 )
+from .health import Heartbeat
 from .people import (
     Environment,
     Membership,
@@ -30,6 +31,7 @@ __all__ = [
     "AuditEventQuerySet",
     "CachedLogin",
     "Environment",
+    "Heartbeat",
     "ImportDraft",
     "IndexedPattern",
     "Membership",

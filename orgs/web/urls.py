@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
 
-from . import guide, views
+from . import guide, probes, views
 from .accounts import sign_in, tokens
 from .organizations import audit, environments, overview, workers
 from .registries import check, editing, entry, help, images, importing, listing
@@ -50,7 +50,9 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("guide/", guide.index, name="guide_index"),
     path("guide/<slug:page>/", guide.page, name="guide"),
-    path("healthz", views.healthz, name="healthz"),
+    path("healthz", probes.healthz, name="healthz"),
+    path("livez", probes.livez, name="livez"),
+    path("metrics", probes.metrics, name="metrics"),
     path("accounts/login/", sign_in.SignIn.as_view(), name="login"),
     path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
     path(

@@ -1,19 +1,18 @@
-"""Home, an organization's overview, errors and health."""
+"""Home, and what is told whom an address is refused to."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db import DatabaseError
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError
 from django.shortcuts import redirect, render
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
+from django.template import loader
 
-from orgs import sealed
-from orgs.models import Organization
+from orgs.outside import database_is_away
+from orgs.seen import logs
 from orgs.services.entries.attention import BROKEN
 
 from .context import SignedIn
@@ -40,16 +39,15 @@ def home(request: SignedIn) -> HttpResponse:
     return render(request, "home.html", {"memberships": memberships, "personal": personal})
 
 
-@csrf_exempt  # else a form would be read, which nobody sends here
-@require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
-    """200 when logins can be answered: the database reads, the keys seal and reveal."""
-    try:
-        Organization.objects.exists()
-        sealed.seal("well", "healthz").reveal("healthz")
-    except (DatabaseError, ValueError, sealed.Unreadable):
-        return JsonResponse({"detail": "The database or the keys don't work."}, status=503)
-    return JsonResponse({"detail": "ok"})
+def crashed(request: HttpRequest) -> HttpResponse:
+    """500, with the id that its line of the log has; 503 where it's the database that is
+    away. Needs nothing that may be broken."""
+    context = {"request_id": logs.request_id(), "here": request.get_full_path()}
+    away = database_is_away(sys.exc_info()[1])
+    page = loader.get_template("away.html" if away else "500.html").render(context)
+    if not away:
+        return HttpResponseServerError(page)
+    return HttpResponse(page, status=503, headers={"Retry-After": "5"})
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

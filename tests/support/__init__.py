@@ -14,6 +14,7 @@ DEBIAN_PACKAGES = {
     "docker-registry": "docker-registry",
     "mount": "mount",
     "nginx": "nginx",
+    "pgbouncer": "pgbouncer",
     "skopeo": "skopeo",
     "unshare": "util-linux",
 }

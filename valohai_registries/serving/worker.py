@@ -21,6 +21,9 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from orgs.postgresql.pool import pool
+from orgs.seen import logs
+
 from . import memory
 from .connection import HEAD_SECONDS, Connection, State, Unreadable, within
 
@@ -43,9 +46,11 @@ _TOLD = {
     503: ("Service Unavailable", "busy", "Too much is being sent. Try again in a few seconds."),
 }
 
-# What has threads of its own: what workers wait for; and one, who asks whether we live.
+# What has threads of its own: what workers wait for; who looks after us, who may wait for the
+# database; and who asks whether we live, which waits for nothing.
 LOGINS = frozenset({"/api/v0/docker-login/", "/api/v0/docker-login/outcome/"})
-HEALTH = "/healthz"
+HEALTH = frozenset({"/healthz", "/metrics"})
+LIFE = "/livez"
 
 # Where the application isn't asked there is no page of its own.
 _PAGE = (
@@ -62,20 +67,28 @@ class Threads:
 
     def __init__(self, most: int) -> None:
         others = max(1, most * 3 // 8)
-        self._logins = ThreadPoolExecutor(max(1, most - others), thread_name_prefix="logins")
-        self._others = ThreadPoolExecutor(others, thread_name_prefix="others")
-        self._health = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._logins = _threads(max(1, most - others), "logins")
+        self._others = _threads(others, "others")
+        self._health = _threads(2, "health")
+        self._life = _threads(1, "life")
 
     def submit(self, handle: Callable[[Connection], bool], conn: Connection) -> Future[bool]:
         path, posted = conn.request.path, conn.request.method == "POST"
         if path in LOGINS and posted:
             return self._logins.submit(handle, conn)
-        pool = self._health if path == HEALTH and not posted else self._others
+        if posted:
+            return self._others.submit(handle, conn)
+        pool = self._health if path in HEALTH else self._life if path == LIFE else self._others
         return pool.submit(handle, conn)
 
     def shutdown(self, wait: bool) -> None:
-        for pool in (self._logins, self._others, self._health):
-            pool.shutdown(wait)
+        for threads in (self._logins, self._others, self._health, self._life):
+            threads.shutdown(wait)
+
+
+def _threads(most: int, kind: str) -> ThreadPoolExecutor:
+    """Threads that take the database's connections of their own kind's share."""
+    return ThreadPoolExecutor(most, kind, initializer=pool.belong, initargs=(kind,))
 
 
 class BufferingWorker(ThreadWorker):
@@ -207,6 +220,7 @@ class BufferingWorker(ThreadWorker):
 
     def _refuse(self, conn: Connection, status: int) -> None:
         """Answer by ourselves, in the API's shape where it is the API's."""
+        logs.unread(status, conn.client[0] if isinstance(conn.client, tuple) else None)
         reason, code, told = _TOLD[status]
         kind, content = "text/html; charset=utf-8", _PAGE.format(reason=reason, told=told)
         if conn.request is not None and conn.request.path.startswith("/api/"):

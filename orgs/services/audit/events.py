@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
-from orgs.inserting import values_of
+from orgs.inserting import insert_many, values_of
 from orgs.models import AuditEvent, Organization, Project, User
+from orgs.seen import logs, metrics
 
 from .in_groups import Groups
 
@@ -66,9 +68,20 @@ def event(
         subject_id=str(subject_id),
         subject=subject[:700],
         code=code,
-        properties=(properties or {}) | ({"token": actor.token} if actor.token else {}),
+        properties=(properties or {}) | _given(token=actor.token, request=logs.request_id()),
         source_address=actor.source_address,
     )
+
+
+def _given(**known: str) -> dict[str, str]:
+    return {name: text for name, text in known.items() if text}
+
+
+def insert_all(found: Sequence[AuditEvent]) -> None:
+    """Write several at once, or none of them."""
+    with transaction.atomic(savepoint=False):
+        insert_many(found)
+        metrics.events_written(len(found))
 
 
 def insert(found: AuditEvent) -> None:
@@ -77,9 +90,10 @@ def insert(found: AuditEvent) -> None:
     sql, values = values_of(found)
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
         _groups.write(sql, values)
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+    metrics.events_written(1)
 
 
 _groups = Groups()
@@ -89,4 +103,5 @@ def record(**kwargs: Any) -> AuditEvent:
     """Write one event; takes what `event` takes."""
     found = event(**kwargs)
     found.save(force_insert=True)
+    metrics.events_written(1)
     return found

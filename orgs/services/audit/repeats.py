@@ -19,6 +19,8 @@ from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, Repeat
 
+from .events import insert_all
+
 EVERY = timedelta(minutes=1)
 # How many others are written along with one, and how many before a log is read.
 ALONG = 20
@@ -43,7 +45,7 @@ def record(what: Iterable[object], events: list[AuditEvent]) -> None:
             row.update(times=F("times") + 1, last_at=Now())
             return
         _write(standing)
-        AuditEvent.objects.bulk_create(events)
+        insert_all(events)
         row.update(events=fresh.events, times=0, last_at=Now(), until=Now() + EVERY)
     write_due(ALONG)
 
@@ -75,7 +77,7 @@ def _running() -> Q:
 
 def _write(row: Repeat) -> None:
     if row.times:
-        AuditEvent.objects.bulk_create(_told(row))
+        insert_all(list(_told(row)))
 
 
 def _told(row: Repeat) -> Iterator[AuditEvent]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from django.db import models, transaction
 
-from orgs.models import CachedLogin, ImportDraft, RegistryEntry
+from orgs.models import CachedLogin, Heartbeat, ImportDraft, RegistryEntry
 from orgs.sealed import Unreadable
 from orgs.services.audit.events import COMMAND_LINE, record
 
@@ -31,6 +31,7 @@ def rotate_secrets() -> Report:
         (RegistryEntry, "secrets"),
         (CachedLogin, "login"),
         (ImportDraft, "content"),
+        (Heartbeat, "sealed"),
     )
     for model, name in sealed_fields:
         last = None

@@ -29,7 +29,7 @@ from orgs.models import (
 )
 from orgs.registries.problems import Refused
 from orgs.services.audit.clock import database_now
-from orgs.services.audit.events import Actor, event, record
+from orgs.services.audit.events import Actor, event, insert_all, record
 
 from . import new_keys
 from .changing import ChangedMeanwhile, EntryChange
@@ -144,7 +144,7 @@ def write_new(
         )
     insert_many(made)
     insert_many(rows)
-    insert_many(events)
+    insert_all(events)
     return made
 
 

@@ -29,6 +29,7 @@ from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern, index_keys
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import DockerLogin, InstanceRoleLogin
+from orgs.seen import metrics
 from orgs.services.audit import events
 from orgs.services.entries.validating import secrets_of
 from orgs.services.tenancy import tokens
@@ -79,10 +80,13 @@ class Standing:
     def given(self) -> issuing.Answer:
         """Commit the event, and only then give the login; raises `Failed`
         audit_unavailable."""
+        kind = self.answer.served.registry_type
         try:
             events.insert(events.event(**self._event))
         except DatabaseError:
+            metrics.login(kind, "audit_unavailable", cached=True)
             raise issuing.no_event() from None
+        metrics.login(kind, "ok", cached=True)
         return self.answer
 
 

@@ -29,6 +29,7 @@ from orgs.registries.types import (
     RegistryType,
     Travel,
 )
+from orgs.seen import metrics
 from orgs.services.audit import events, repeats
 from orgs.services.entries.validating import type_of
 
@@ -83,10 +84,11 @@ def login_for(
     """
     served: Served | None = None
     try:
-        served, login = _obtain(project, image, environment, recheck)
+        served, login, cached = _obtain(project, image, environment, recheck)
         if isinstance(login, Failed):
             raise login
     except Failed as error:
+        _counted(error.code, served)
         if codes.of(error.code).event:
             record_refusal(
                 actor=actor,
@@ -100,9 +102,19 @@ def login_for(
         raise
     except DatabaseError:
         # Not even the lease can be taken: nothing was asked of the registry, and no event lost.
+        _counted("busy", served)
         raise _database_away() from None
-    _record_login(project, image, actor, environment, served)
+    try:
+        _record_login(project, image, actor, environment, served)
+    except Failed as error:
+        _counted(error.code, served, cached=cached)
+        raise
+    _counted("ok", served, cached=cached)
     return answer(login, image, _served_by(served), timezone.now())
+
+
+def _counted(result: str, served: Served | None, *, cached: bool = False) -> None:
+    metrics.login(served.entry.registry_type if served else "", result, cached=cached)
 
 
 def answer(
@@ -120,9 +132,9 @@ def _obtain(
     image: Wanted,
     environment: Environment | None,
     recheck: Callable[[], None],
-) -> tuple[Served, DockerLogin | InstanceRoleLogin | Failed]:
-    """The login of the entry that serves, or why that entry has none; raises `Failed`
-    where it isn't the entry's."""
+) -> tuple[Served, DockerLogin | InstanceRoleLogin | Failed, bool]:
+    """The login of the entry that serves, or why that entry has none, and whether it was
+    had without waiting; raises `Failed` where it isn't the entry's."""
     waited = False
     for _ in range(3):
         served = require(project, image, environment)
@@ -132,13 +144,13 @@ def _obtain(
             waited = True
             continue
         except Failed as error:
-            return served, error
+            return served, error, False
         waited |= cold
         if not waited:
-            return served, login
+            return served, login, True
         recheck()
         if _stands(project, served, image, environment):
-            return served, login
+            return served, login, False
     raise Failed("busy", "The entry is being changed right now.", "Ask again.", retry_after=1)
 
 

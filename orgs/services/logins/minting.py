@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 
 from orgs import sealed
 from orgs.models import CachedLogin, RegistryEntry, cached_login_context
+from orgs.outside import outside
 from orgs.registries import codes
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.private import known
@@ -282,7 +283,8 @@ def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
                 return _refresh(entry, seen.row, host, lease)
             except _LeaseLost:
                 continue
-        time.sleep(POLL * random.uniform(0.7, 1.3))  # noqa: S311
+        with outside():
+            time.sleep(POLL * random.uniform(0.7, 1.3))  # noqa: S311
 
 
 # --- refreshing ---------------------------------------------------------------

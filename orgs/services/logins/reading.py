@@ -78,10 +78,8 @@ _poolers: set[str] = set()  # databases behind one that keeps no prepared statem
 def read(
     key_id: str, project: UUID, environment: str, hosts: list[str], prefixes: list[str]
 ) -> list[tuple[Any, ...]]:
-    """The rows; raises `DatabaseError`. Outside a transaction it is the connection's health
-    check too: whoever is told of an error asks again, over a new one."""
-    if not connection.in_atomic_block:
-        connection.health_check_done = True  # type: ignore[attr-defined]
+    """The rows; raises `DatabaseError`. Outside a transaction the connection isn't kept then:
+    who asks again does so over another."""
     try:
         if connection.vendor == "postgresql":
             return _on_postgresql([key_id, project, environment, hosts, prefixes])
@@ -96,20 +94,30 @@ def _on_postgresql(given: list[Any]) -> list[tuple[Any, ...]]:
     """Prepared statements and transactions of others don't go together."""
     if connection.in_atomic_block or connection.alias in _poolers:
         return _rows(_arrays(), given)
-    with connection.cursor() as cursor:
-        if cursor.connection not in _prepared:
-            cursor.execute(_PREPARE.format(statement=_numbered()))
-            _prepared.add(cursor.connection)
     try:
+        _prepare()
         return _rows(_EXECUTE, given)
     except DatabaseError as error:
-        if getattr(error.__cause__, "pgcode", None) != _UNKNOWN_STATEMENT:
+        if getattr(error.__cause__, "pgcode", None) not in _OF_POOLERS:
             raise
         _poolers.add(connection.alias)
         return _rows(_arrays(), given)
 
 
-_UNKNOWN_STATEMENT = "26000"
+def _prepare() -> None:
+    with connection.cursor() as cursor:
+        if cursor.connection in _prepared:
+            return
+        try:
+            cursor.execute(_PREPARE.format(statement=_numbered()))
+        except DatabaseError:
+            cursor.execute("ROLLBACK")
+            raise
+        _prepared.add(cursor.connection)
+
+
+# It isn't there, or another's is there already.
+_OF_POOLERS = frozenset({"26000", "42P05"})
 
 
 def _plain(given: list[Any], hosts: list[str], prefixes: list[str]) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import DatabaseError, connection
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from orgs.models import CachedLogin
@@ -68,16 +68,20 @@ def moment(entry_id: UUID, refresh_after: datetime) -> datetime:
     return refresh_after - AHEAD * ((entry_id.int % 3600) / 3600)
 
 
-def _due() -> Iterator[tuple[CachedLogin, str]]:
-    """Those whose turn it is, with a host to ask for; the nearest to their half-life first."""
-    soon = CachedLogin.objects.filter(
+def in_use() -> QuerySet[CachedLogin]:
+    """The logins that still serve, of entries that were used in the last day."""
+    return CachedLogin.objects.filter(
         login__isnull=False,
         credentials_version=F("entry__credentials_version"),
         entry__enabled=True,
         entry__last_used_at__gt=Now() - USED_WITHIN,
-        refresh_after__lte=Now() + AHEAD,
         expires_at__gt=Now(),
-    ).order_by("refresh_after", "pk")
+    )
+
+
+def _due() -> Iterator[tuple[CachedLogin, str]]:
+    """Those whose turn it is, with a host to ask for; the nearest to their half-life first."""
+    soon = in_use().filter(refresh_after__lte=Now() + AHEAD).order_by("refresh_after", "pk")
     now = database_now()
     # All of them, for among many of the same half-life anyone's turn may be the first.
     turns = soon.values_list("pk", "entry_id", "refresh_after").iterator()

@@ -19,8 +19,8 @@ from typing import Any
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, ScryptPasswordHasher
 
+from orgs.outside import outside
 from orgs.registries.places import Places
-from orgs.registries.turns import turns
 
 # One is hashed and the others wait, so nobody waits longer than for these.
 PLACES = 4
@@ -73,7 +73,7 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="passwords", initializer=_yie
 
 class _InItsPlace:
     def encode(self, *args: Any, **kwargs: Any) -> str:
-        with place(), turns.given_up():
+        with place(), outside():
             return _thread.submit(super().encode, *args, **kwargs).result()  # type: ignore[misc]
 
 

@@ -19,7 +19,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from orgs import stored
 from orgs.models import AuditEvent, Organization, User
-from orgs.services.audit.events import Actor, event, record
+from orgs.services.audit.events import Actor, event, insert_all, record
 
 from . import attempts, organizations
 
@@ -147,7 +147,7 @@ def events(action: str, person: User | None, actor: Actor, code: str = "") -> li
 
 def tell(action: str, person: User, actor: Actor, code: str = "") -> None:
     """Write `events`."""
-    AuditEvent.objects.bulk_create(events(action, person, actor, code))
+    insert_all(events(action, person, actor, code))
 
 
 def _codenames(permissions: Iterable[Permission]) -> list[str]:

@@ -14,6 +14,7 @@ from django.contrib.auth import authenticate
 
 from orgs.models import User
 from orgs.registries.problems import Failed
+from orgs.seen import metrics
 from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
 
@@ -36,6 +37,7 @@ def sign_in(*, email: str, password: str, address: str | None) -> User:
             _count(account, source)
             user = _authenticated(email, password)
         except SignInRefused as refused:
+            metrics.refused_attempts.labels(refused.code).inc()
             _tell_refused(person, account, address, refused.code)
             raise
         tallies.clear(ACCOUNT, account)

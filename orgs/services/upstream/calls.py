@@ -14,10 +14,12 @@ from django.conf import settings
 from django.db import connection
 
 from orgs.models import RegistryEntry
+from orgs.outside import outside
 from orgs.registries.places import Places
 from orgs.registries.problems import Failed
 from orgs.registries.turns import turns
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, RegistryType
+from orgs.seen import metrics
 
 CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 # Seconds to wait before each further try of a new key. IAM is eventually consistent:
@@ -47,9 +49,11 @@ def run(organization_ids: frozenset[int]) -> AbstractContextManager[None]:
     return _RUNS.taken(organization_ids, run=organization_ids)
 
 
-def waiting(entry: RegistryEntry) -> AbstractContextManager[None]:
+@contextmanager
+def waiting(entry: RegistryEntry) -> Iterator[None]:
     """A place to wait for the entry's login in; raises `places.Full`."""
-    return LOGINS.taken(entry.organization_id, entry=entry.pk)
+    with LOGINS.taken(entry.organization_id, entry=entry.pk), metrics.waiting.track_inprogress():
+        yield
 
 
 def refreshing(entry: RegistryEntry) -> AbstractContextManager[None]:
@@ -78,7 +82,12 @@ def ask_for_login(
 ) -> DockerLogin | InstanceRoleLogin:
     """One login of these credentials, by `deadline` (monotonic); raises `Failed`."""
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    return kind.login(config, secrets, asked(kind, host, deadline))
+    with outside(), metrics.cloud_call(kind.slug, _outcome):
+        return kind.login(config, secrets, asked(kind, host, deadline))
+
+
+def _outcome(error: BaseException) -> str:
+    return error.code if isinstance(error, Failed) else "crashed"
 
 
 def asked(kind: RegistryType, host: str, deadline: float) -> Ask:
@@ -110,7 +119,8 @@ def obtain(
             # a try needs a moment beside its pause
             if tries >= len(pauses) or time.monotonic() + pauses[tries] + 1 > end:
                 raise
-        time.sleep(pauses[tries])
+        with outside():
+            time.sleep(pauses[tries])
         tries += 1
 
 

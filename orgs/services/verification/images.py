@@ -17,6 +17,7 @@ from typing import TypeVar
 from django.db import connection
 
 from orgs.models import RegistryEntry
+from orgs.outside import give_back_connection
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference, looks_like_host
 from orgs.registries.pattern_help import example_image
@@ -190,6 +191,7 @@ def _lister(
     deadline: float,
 ) -> ImageLister:
     """The provider's own listing where it has one, else the registry's."""
+    give_back_connection()
     lister = kind.lister(entry.config, secrets, calls.asked(kind, authority, deadline))
     if lister is not None:
         return lister

@@ -24,6 +24,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry, Verification
+from orgs.outside import give_back_connection
 from orgs.registries import codes
 from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
@@ -286,6 +287,7 @@ def _registry_steps(
         yield _not_checked("image", "Name an image to check.")
         return
     apis = [registry_api(entry, kind, authority, login, deadline) for authority in authorities]
+    give_back_connection()
     try:
         for api in apis:
             api.answers()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from django.db import connection
 from django.http import HttpRequest, HttpResponse
 
 from orgs.registries.places import Full
@@ -14,27 +12,19 @@ from orgs.registries.turns import turns
 
 from .trouble import busy
 
-# Logins, and what is asked to know whether the server lives; these requests exactly, which
-# have threads of their own (valohai_registries/serving).
+# Logins; these requests exactly, which have threads of their own (valohai_registries/serving).
 UNTURNED = frozenset(
     {
         ("POST", "/api/v0/docker-login/"),
         ("POST", "/api/v0/docker-login/outcome/"),
-        ("GET", "/healthz"),
-        ("HEAD", "/healthz"),
     }
 )
 
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """Compute in turn, but for what the database does; raises `Full`."""
-
-    def outside(execute: Callable[..., Any], *args: Any) -> Any:
-        with turns.given_up():
-            return execute(*args)
-
-    with turns.taken(), connection.execute_wrapper(outside):
+    """Compute in turn, but for what the database does (`orgs.outside`); raises `Full`."""
+    with turns.taken():
         yield
 
 

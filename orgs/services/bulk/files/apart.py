@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import orgs
+from orgs.outside import outside
 from orgs.registries.places import Places
 from orgs.registries.problems import Problem, Refused
-from orgs.registries.turns import turns
 
 from . import wire
 from .rows import Row, broken
@@ -72,7 +72,7 @@ def _run(format: str, content: bytes) -> bytes:
     alone, and nothing of this process's environment does."""
     command = [sys.executable, "-E", "-s", "-m", "orgs.services.bulk.files", format]
     try:
-        with turns.given_up():
+        with outside():
             ended = subprocess.run(  # noqa: S603 (every part of it is ours)
                 command,
                 input=content,

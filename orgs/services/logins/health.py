@@ -1,0 +1,89 @@
+"""Whether logins can be answered now, and what of the database is shown as figures."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+from django.db.models import Min
+from django.db.models.functions import Now
+
+from orgs import sealed
+from orgs.models import Heartbeat, RegistryEntry
+from orgs.models.health import ONE
+from orgs.services.audit.clock import database_now
+from orgs.services.entries.attention import BROKEN
+
+from . import renewing
+
+EVERY = 1.0  # seconds; asked more often than that, what was found well is told again
+_CONTEXT = "heartbeat:1"
+
+_lock = threading.Lock()
+_well_until = 0.0
+
+
+def unwell() -> str:
+    """Why logins can't be answered, as a sentence; "" where they can: the database takes a
+    write, and the keys open what was sealed before. Asks no registry, since an outage there
+    is no reason to restart."""
+    global _well_until
+    with _lock:
+        if time.monotonic() < _well_until:
+            return ""
+        found = _unwell()
+        _well_until = 0.0 if found else time.monotonic() + EVERY
+        return found
+
+
+def forget() -> None:
+    """Look again at the next question."""
+    global _well_until
+    _well_until = 0.0
+
+
+def _unwell() -> str:
+    try:
+        row = Heartbeat.objects.filter(pk=ONE).first() or _first()
+        row.sealed.reveal(_CONTEXT)
+        Heartbeat.objects.filter(pk=ONE).update(at=Now())
+    except DatabaseError:
+        return "The database can't be reached, or takes no writes."
+    except (sealed.Unreadable, ImproperlyConfigured, ValueError):
+        return "FERNET_KEYS doesn't open what is stored: a key is missing there."
+    return ""
+
+
+def _first() -> Heartbeat:
+    """On a new database; where several servers are first, one of them is."""
+    made = Heartbeat(at=database_now(), sealed=sealed.seal("well", _CONTEXT))
+    Heartbeat.objects.bulk_create([made], ignore_conflicts=True)
+    return Heartbeat.objects.get(pk=ONE)
+
+
+def figures() -> Iterator[tuple[str, str, float]]:
+    """(name, what it says, value) of what only the database knows; without it, only that."""
+    try:
+        found = list(_figures())
+    except DatabaseError:
+        found = []
+    yield "registries_database_up", "Whether the database answered just now.", float(bool(found))
+    yield from found
+
+
+def _figures() -> Iterator[tuple[str, str, float]]:
+    oldest = renewing.in_use().aggregate(oldest=Min("refresh_after"))["oldest"]
+    age = (database_now() - oldest).total_seconds() if oldest else 0.0
+    yield (
+        "registries_oldest_due_renewal_seconds",
+        "How long the oldest login of the last day's entries is past its half-life.",
+        max(0.0, age),
+    )
+    yield (
+        "registries_failing_entries",
+        "Enabled entries whose last login or verification failed.",
+        RegistryEntry.objects.filter(enabled=True, status__in=BROKEN).count(),
+    )
