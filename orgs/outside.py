@@ -9,10 +9,13 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from orgs.postgresql.pool import pool
+from orgs.postgresql.pool import LOGINS, pool
 from orgs.registries.turns import turns
 from orgs.seen import metrics
 
+# Milliseconds that a worker waits for SQLite's lock, and another before it: it is told so
+# then, and asks again. People wait longer for theirs.
+LOCKED_AT_MOST = 900
 _READ_ONLY = "25006"  # PostgreSQL's, of which Django makes an InternalError
 
 
@@ -42,6 +45,8 @@ def watch(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     for wrapper in (metrics.statement, _without_turn):
         if wrapper not in connection.execute_wrappers:
             connection.execute_wrappers.insert(0, wrapper)
+    if connection.vendor == "sqlite" and pool.share() == LOGINS:
+        connection.connection.execute(f"PRAGMA busy_timeout = {LOCKED_AT_MOST}")
 
 
 def _without_turn(execute: Callable[..., Any], *given: Any) -> Any:

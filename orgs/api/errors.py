@@ -22,6 +22,7 @@ from orgs.registries import codes
 from orgs.registries.images import MAX_LENGTH, InvalidImage
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.text import storable
+from orgs.services.logins import issuing
 
 from .bodies import BoundedParser, Unacceptable
 
@@ -36,7 +37,6 @@ ANYWHERE = (
 # CONTRACT gives Retry-After to these whatever the cause; seconds, where none is known.
 RETRY_AFTER = {413: 60, 429: 1, 503: 5}
 
-DATABASE_AWAY = "This server's database can't be reached. Ask again in some seconds."
 _parser = BoundedParser()
 PREFIX = "/api/v0/"
 LOGIN_PATH = f"{PREFIX}docker-login/"
@@ -107,8 +107,8 @@ def answer_errors(api: NinjaAPI) -> None:
     api.add_exception_handler(RegistryEntry.DoesNotExist, _not_found)  # deleted meanwhile
     api.add_exception_handler(ValidationError, _invalid_request)
     api.add_exception_handler(HttpError, _unparsable)
-    api.add_exception_handler(OperationalError, _database_away)
-    api.add_exception_handler(InterfaceError, _database_away)
+    api.add_exception_handler(OperationalError, database_away)
+    api.add_exception_handler(InterfaceError, database_away)
 
 
 def _login_error(request: HttpRequest, error: Any) -> JsonResponse:
@@ -177,5 +177,10 @@ def _unparsable(request: HttpRequest, error: Any) -> JsonResponse:
     return answer(request, "invalid_request", "The body isn't JSON.")
 
 
-def _database_away(request: HttpRequest, error: Any) -> JsonResponse:
-    return answer(request, "busy", DATABASE_AWAY)
+def database_away(request: HttpRequest, error: Any = None) -> JsonResponse:
+    """For a login it's that no event can be written, however little of the database is left."""
+    if request.path.startswith(LOGIN_PATH):
+        failed = issuing.no_event()
+        return answer(request, failed.code, failed.detail, failed.retry_after)
+    told = "This server's database can't be reached. Ask again in some seconds."
+    return answer(request, "busy", told)

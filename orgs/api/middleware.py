@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase, JsonResponse
 from orgs.outside import database_is_away
 from orgs.registries import codes
 
-from .errors import CREDENTIALS_PATH, DATABASE_AWAY, PREFIX, RETRY_AFTER, answer, body
+from .errors import CREDENTIALS_PATH, PREFIX, RETRY_AFTER, answer, body, database_away
 
 # Bytes. A login is asked for in some hundreds; an entry may have a hundred patterns.
 MOST = 16 * 1024
@@ -50,7 +50,7 @@ class JsonOnly:
         if not request.path_info.startswith(PREFIX):
             return None
         if database_is_away(error):
-            return answer(request, "busy", DATABASE_AWAY)
+            return database_away(request)
         log.error("an operation of the API crashed", exc_info=error)
         return answer(request, *_UNKNOWN)
 

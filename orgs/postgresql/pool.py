@@ -21,7 +21,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-u
 WAIT = 5.0  # seconds for one to come free
 IDLE = 300.0  # seconds after which an unused one isn't kept
 
-OTHERS = "others"
+LOGINS, OTHERS = "logins", "others"
 
 
 class Pool:
@@ -44,12 +44,16 @@ class Pool:
         """This thread takes of that share."""
         self._thread.share = share
 
+    def share(self) -> str:
+        """Of which this thread takes."""
+        return getattr(self._thread, "share", OTHERS)
+
     def take(self, connect: Callable[[], Any]) -> Any:
         """One that was kept, or a new one; raises `OperationalError` where none of the
         thread's share comes free, and what `connect` raises."""
         if not self.most:
             return connect()
-        share = getattr(self._thread, "share", OTHERS)
+        share = self.share()
         with self._changed:
             free = self._changed.wait_for(lambda: self._taken[share] < self.most[share], WAIT)
             if not free:

@@ -36,6 +36,8 @@ START_SECONDS = 30
 @dataclasses.dataclass(frozen=True)
 class _Server:
     process: subprocess.Popen[bytes]
+    programs: PostgresServer
+    port: int
     directory: Path
     temporary: bool  # the directory is ours to remove
     owner: int = dataclasses.field(default_factory=os.getpid)
@@ -57,11 +59,28 @@ def start_postgres(data_dir: Path | str | None = None) -> str:
     server.ensure_pgdata_inited()
     password = secrets.token_hex(16)
     _require_password(server, password)
-    process, port = _serve(server)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = _serve(server, port)
     url = f"postgresql://{server.postgres_user}:{password}@127.0.0.1:{port}/postgres"
-    _running[url] = _Server(process, directory, temporary=data_dir is None)
+    _running[url] = _Server(process, server, port, directory, temporary=data_dir is None)
     _wait_until_it_answers(process, url, server.log)
     return url
+
+
+def halt(url: str) -> None:
+    """Stop the server with this URL for a while: sessions end, what they had not committed
+    is lost."""
+    _end(_running[url].process)
+
+
+def again(url: str) -> None:
+    """Start a halted one, with its port and its data; blocks until it answers."""
+    server = _running[url]
+    process = _serve(server.programs, server.port)
+    _running[url] = dataclasses.replace(server, process=process)
+    _wait_until_it_answers(process, url, server.programs.log)
 
 
 @atexit.register
@@ -71,14 +90,18 @@ def stop(url: str | None = None) -> None:
         server = _running.pop(name)
         if server.owner != os.getpid():  # a forked child that ends: the server is its parent's
             continue
-        server.process.send_signal(signal.SIGINT)  # «fast»: ends sessions instead of waiting
-        try:
-            server.process.wait(10)
-        except subprocess.TimeoutExpired:
-            server.process.kill()
-            server.process.wait()
+        _end(server.process)
         if server.temporary:
             shutil.rmtree(server.directory, ignore_errors=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)  # «fast»: ends sessions instead of waiting
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _require_password(server: PostgresServer, password: str) -> None:
@@ -94,10 +117,7 @@ def _require_password(server: PostgresServer, password: str) -> None:
     (server.pgdata / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
 
 
-def _serve(server: PostgresServer) -> tuple[subprocess.Popen[bytes], int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def _serve(server: PostgresServer, port: int) -> subprocess.Popen[bytes]:
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": port,
@@ -113,7 +133,7 @@ def _serve(server: PostgresServer) -> tuple[subprocess.Popen[bytes], int]:
         process = subprocess.Popen(
             command, user=server.system_user, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    return process, port
+    return process
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 
 @dataclass(eq=False)
@@ -52,6 +52,9 @@ def _write(sql: str, group: list[_Waiting]) -> None:
                 cursor.executemany(sql, [one.values for one in group])
             for one in group:
                 one.done = True
+    except OperationalError as error:  # locked, full: nobody's row is at fault
+        for one in group:
+            one.done, one.error = True, error
     except DatabaseError:
         pass  # one by one, so that nobody fails for another's row
     for one in group:

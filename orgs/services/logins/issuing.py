@@ -102,8 +102,8 @@ def login_for(
         raise
     except DatabaseError:
         # Not even the lease can be taken: nothing was asked of the registry, and no event lost.
-        _counted("busy", served)
-        raise _database_away() from None
+        _counted("audit_unavailable", served)
+        raise no_event() from None
     try:
         _record_login(project, image, actor, environment, served)
     except Failed as error:
@@ -253,22 +253,13 @@ def issued(
     }
 
 
-def _database_away() -> Failed:
-    return Failed(
-        "busy",
-        "This server's database can't be written at this moment.",
-        "Ask again; if it lasts, ask staff to look at the database.",
-        retry_after=5,
-    )
-
-
 def no_event() -> Failed:
     """What is told where a login has no event, and isn't given."""
     return Failed(
         "audit_unavailable",
         "The audit log can't be written, and no login is given without its event.",
         "Ask again; if it lasts, ask staff to look at the database.",
-        retry_after=5,
+        retry_after=2,
     )
 
 

@@ -360,7 +360,7 @@ def test_no_event_no_login_and_aws_is_not_asked_again(aws, entry, ask, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(events, "insert", fail)
         error = _refused(ask)
-    assert (error.code, error.retry_after) == ("audit_unavailable", 5)
+    assert (error.code, error.retry_after) == ("audit_unavailable", 2)
     assert ask().login.password in aws.tokens
     assert len(aws.calls) == 1
 

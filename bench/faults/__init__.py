@@ -1,0 +1,1 @@
+"""What breaks, and how many logins fail meanwhile: a table for the operations guide."""
