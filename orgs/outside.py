@@ -15,7 +15,7 @@ from orgs.seen import metrics
 
 # Milliseconds that a worker waits for SQLite's lock, and another before it: it is told so
 # then, and asks again. People wait longer for theirs.
-LOCKED_AT_MOST = 900
+LOCKED_AT_MOST = 600
 _READ_ONLY = "25006"  # PostgreSQL's, of which Django makes an InternalError
 
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+import json
+import os
+import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
+
 from bench.pressure.staging import staged
 
-from . import load
+from . import load, network
 from .faults import FAULTS, House
 from .house import Server, nginx
+from .small import own_disk
 
 AFTER = 10.0  # seconds of logins behind the last of a fault
 SHORT = 3.0
@@ -51,11 +58,11 @@ HEAD = (
 )
 
 
-def run(name: str, house: House, address: str) -> Row:
+def run(name: str, house: House) -> Row:
     """Break one thing under load, mend it, and say what came of it."""
-    told, work = FAULTS[name]
+    told, work = FAULTS[name].told, FAULTS[name].work
     before, house.further, house.began = _events(house), 0, 0.0
-    with load.steady(address, house.scene.ours) as found:
+    with load.steady(house.scene.address, house.scene.ours) as found:
         time.sleep(1)
         for _ in work(house):
             pass
@@ -79,24 +86,25 @@ def run(name: str, house: House, address: str) -> Row:
 
 
 def _events(house: House) -> int:
-    import psycopg2
-
-    organization = "SELECT id FROM orgs_organization WHERE slug = 'ours'"
-    with contextlib.closing(psycopg2.connect(house.database)) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM orgs_auditevent WHERE action = 'login.issued' "
-                f"AND organization_id = ({organization})"
-            )
-            return int(cursor.fetchone()[0])
+    """How many logins of ours have an event, read past the servers."""
+    asked = (
+        "SELECT count(*) FROM orgs_auditevent WHERE action = 'login.issued' AND organization_id = "
+        "(SELECT id FROM orgs_organization WHERE slug = 'ours')"
+    )
+    if house.database.startswith("sqlite:///"):
+        opened = sqlite3.connect(house.database.removeprefix("sqlite:///"))
+    else:
+        opened = psycopg2.connect(house.database)
+    with contextlib.closing(opened) as connection:
+        cursor = connection.cursor()
+        cursor.execute(asked)
+        return int(cursor.fetchone()[0])
 
 
 @contextlib.contextmanager
-def standing(short: bool) -> Iterator[tuple[House, str]]:
-    """Two servers behind nginx on a PostgreSQL of their own, and its address."""
-    import os
-
-    with staged() as (scene, directory), contextlib.ExitStack() as stack:
+def standing(short: bool, *, sqlite: bool = False, apart: bool = False) -> Iterator[House]:
+    """Two servers behind nginx on a PostgreSQL of their own; or one by itself, on SQLite."""
+    with own_disk(), staged(sqlite=sqlite) as (scene, directory), contextlib.ExitStack() as stack:
         import django
 
         django.setup()
@@ -104,34 +112,66 @@ def standing(short: bool) -> Iterator[tuple[House, str]]:
 
         aws = RemoteFakeAws()
         aws.url = scene.aws
-        servers = [Server(Path(directory) / f"server-{n}.log") for n in (1, 2)]
+        database = os.environ["DATABASE_URL"]
+        servers = [Server(Path(directory) / "server-1.log")]
+        if apart:
+            second, ports = network.server(Path(directory) / "server-2.log", database, aws.url)
+            stack.enter_context(network.apart(*ports))
+            servers.append(second)
+        elif not sqlite:
+            servers.append(Server(Path(directory) / "server-2.log"))
         for server in servers:
-            server.start()
             stack.callback(server.stop)
-        address = stack.enter_context(nginx(*servers))
-        scene.address = address
-        house = House(scene, aws, servers, os.environ["DATABASE_URL"], Path(directory), short)
-        yield house, address
+            server.start()
+        scene.address = servers[0].address if sqlite else stack.enter_context(nginx(*servers))
+        yield House(scene, aws, servers, database, Path(directory), short)
+
+
+def rows(names: Iterable[str], short: bool) -> Iterator[tuple[str, Row | Exception]]:
+    """Each fault's name with what it came to, or why there's nothing to tell."""
+    kinds = itertools.groupby(
+        sorted(names, key=lambda name: (FAULTS[name].sqlite, FAULTS[name].apart)),
+        key=lambda name: {"sqlite": FAULTS[name].sqlite, "apart": FAULTS[name].apart},
+    )
+    for kind, some in kinds:
+        chosen = list(some)
+        try:
+            with standing(short, **kind) as house:
+                for name in chosen:
+                    yield name, _outcome(name, house)
+        except LookupError as missing:
+            yield from ((name, missing) for name in chosen)
+
+
+def _outcome(name: str, house: House) -> Row | Exception:
+    try:
+        return run(name, house)
+    except Exception as error:
+        return error
+    finally:
+        house.aws.clear_faults()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(FAULTS)}")
     parser.add_argument("--short", action="store_true", help="seconds where a minute is meant")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line, by name")
     given = parser.parse_args()
-    print(HEAD, flush=True)
+    if not given.json:
+        print(HEAD, flush=True)
     wrong = 0
-    with standing(given.short) as (house, address):
-        for name in given.names or FAULTS:
-            try:
-                print(run(name, house, address), flush=True)
-            except LookupError as missing:
-                print(f"| {FAULTS[name][0]} | not run: {missing} | | | | | |", flush=True)
-            except Exception as error:
-                wrong += 1
-                print(f"| {FAULTS[name][0]} | {error!r} | | | | | |", flush=True)
-            finally:
-                house.aws.clear_faults()
+    for name, found in rows(given.names or FAULTS, given.short):
+        if given.json:
+            told = vars(found) if isinstance(found, Row) else {"error": repr(found)}
+            print(json.dumps({"name": name} | told), flush=True)
+            continue
+        if isinstance(found, LookupError):
+            found = f"| {FAULTS[name].told} | not run: {found} | | | | | |"
+        elif isinstance(found, Exception):
+            wrong += 1
+            found = f"| {FAULTS[name].told} | {found!r} | | | | | |"
+        print(found, flush=True)
     return wrong
 
 

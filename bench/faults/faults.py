@@ -57,12 +57,24 @@ class House:
 
 
 Fault = Callable[[House], Iterator[None]]
-FAULTS: dict[str, tuple[str, Fault]] = {}
 
 
-def fault(told: str) -> Callable[[Fault], Fault]:
+@dataclass(frozen=True)
+class Named:
+    """A fault, what it's called in the table, and what it takes to stand."""
+
+    told: str
+    work: Fault
+    sqlite: bool
+    apart: bool  # the second server in a network of its own
+
+
+FAULTS: dict[str, Named] = {}
+
+
+def fault(told: str, *, sqlite: bool = False, apart: bool = False) -> Callable[[Fault], Fault]:
     def named(work: Fault) -> Fault:
-        FAULTS[work.__name__.replace("_", "-")] = (told, work)
+        FAULTS[work.__name__.replace("_", "-")] = Named(told, work, sqlite, apart)
         return work
 
     return named
@@ -267,6 +279,16 @@ def clock_off(house: House) -> Iterator[None]:
     server.stop()
     server.more.pop("LD_PRELOAD")
     server.start()
+
+
+@fault("one server of two cut off from the network for 20 s, and back", apart=True)
+def cut_off(house: House) -> Iterator[None]:
+    from . import network
+
+    network.cut(True)
+    yield
+    time.sleep(house.seconds(20, 5))
+    network.cut(False)
 
 
 # --- an upgrade, by the commit before the last migration ------------------------------------

@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.support import require_program, tied_to_us
 from tests.support.product import environment
@@ -40,6 +41,9 @@ def free_port() -> int:
 class Server:
     """One server of the product, of this working copy or another; its log goes to a file."""
 
+    host = "127.0.0.1"
+    before: tuple[str, ...] = ()  # of its command
+
     def __init__(self, log: Path, root: Path = ROOT, **more: str) -> None:
         self.port = free_port()
         self.log, self.root, self.more = log, root, more
@@ -47,7 +51,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self, **more: str) -> None:
         """Serve, and wait until it answers; `more` of the environment stays from then on."""
@@ -57,10 +61,10 @@ class Server:
             BASE_URL="http://127.0.0.1",
             TRUSTED_PROXIES="127.0.0.1",
             DJANGO_SETTINGS_MODULE="valohai_registries.settings",
-            **{"DATABASE_URL": os.environ["DATABASE_URL"]},
         )
-        own |= {"FERNET_KEYS": os.environ["FERNET_KEYS"]} | self.more
-        command = [sys.executable, "-m", "gunicorn", "valohai_registries.wsgi"]
+        now = ("DATABASE_URL", "FERNET_KEYS", "AWS_ENDPOINT_URL")  # of this house, not the first
+        own |= {name: os.environ[name] for name in now} | self.more
+        command = [*self.before, sys.executable, "-m", "gunicorn", "valohai_registries.wsgi"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 tied_to_us(command),
@@ -114,7 +118,7 @@ def nginx(*servers: Server) -> Iterator[str]:
     block = block.replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
     block = re.sub(r"\n\s*ssl_[^\n]*", "", block).replace("limit_conn clients 100;", "")
     for number, server in enumerate(servers, start=1):
-        block = block.replace(f"server-{number}:8000", f"127.0.0.1:{server.port}")
+        block = block.replace(f"server-{number}:8000", urlsplit(server.address).netloc)
     with tempfile.TemporaryDirectory(prefix="nginx-") as name:
         config = Path(name) / "nginx.conf"
         config.write_text(_AROUND.format(directory=name, block=block))

@@ -11,6 +11,7 @@ import secrets
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -131,7 +132,7 @@ def answered(request: HttpRequest, status: int, seconds: float, address: str | N
     """The line of one request."""
     match = request.resolver_match
     ids = match.kwargs if match else {}
-    _line.info(
+    _write(
         "request",
         method=request.method if (request.method or "") in _METHODS else "other",
         route=match.route if match else "",
@@ -147,4 +148,10 @@ _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 def unread(status: int, address: str | None) -> None:
     """The line of what wasn't read to its end, so that no view was asked."""
-    _line.info("request not read", status=status, address=address)
+    _write("request not read", status=status, address=address)
+
+
+def _write(message: str, **told: Any) -> None:
+    """A line that can't be written (its disk is full) fails no request."""
+    with suppress(OSError, ValueError):
+        _line.info(message, **told)

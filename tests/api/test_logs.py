@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 
 import pytest
 from django.test import Client
@@ -166,3 +167,14 @@ def test_lines_stay_lines(lines, capfd) -> None:
     logging.getLogger("orgs.tests").warning("two\nlines \ud800 and %s", {"a": object()})
     (line,) = lines()
     assert line["logger"] == "orgs.tests" and line["message"].startswith("two\nlines \ud800 and")
+
+
+def test_a_log_that_can_not_be_written_fails_no_request(ask, entry, monkeypatch) -> None:
+    """As on a full disk, which was filled by the log itself more often than not."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr(logs._line._logger, "_write", full.write)
+        monkeypatch.setattr(logs._line._logger, "_flush", full.flush)
+        assert ask().status_code == 200
+        with pytest.raises(OSError, match="space"):
+            full.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
