@@ -105,8 +105,9 @@ def terminated(house: House) -> Iterator[None]:
     for server in house.servers:
         server.stop()
         yield
-        time.sleep(house.seconds(5, 1))
+        time.sleep(house.seconds(5, 0.5))
         server.start()
+        time.sleep(2)  # the proxy asks it again after one
 
 
 @fault("SIGHUP to both")

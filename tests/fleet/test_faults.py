@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
 
 # What breaks a process costs nobody a login; what breaks the database is told.
 PROCESSES = ("killed-refreshing", "terminated", "hung-up")
-DATABASES = ("postgres-restarted", "postgres-read-only", "sqlite-locked")
+DATABASES = ("postgres-restarted", "sqlite-locked")
 
 
 @pytest.fixture(scope="module")
