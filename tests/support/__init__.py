@@ -15,6 +15,7 @@ DEBIAN_PACKAGES = {
     "mount": "mount",
     "nginx": "nginx",
     "pgbouncer": "pgbouncer",
+    "promtool": "prometheus",
     "skopeo": "skopeo",
     "unshare": "util-linux",
 }

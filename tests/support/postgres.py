@@ -83,6 +83,12 @@ def again(url: str) -> None:
     _wait_until_it_answers(process, url, server.programs.log)
 
 
+def programs(url: str) -> Path:
+    """Where `psql` and `pg_dump` of the server with this URL are; of any database there."""
+    (server,) = [s for known, s in _running.items() if known.rpartition("/")[0] in url]
+    return Path(server.programs.bin_path)
+
+
 @atexit.register
 def stop(url: str | None = None) -> None:
     """Stop the server with this URL, or every one started here; remove what data is ours."""
