@@ -97,7 +97,8 @@ def _panel(panel: dict[str, Any], port: int, began: float) -> str:
         legend += f'<span style="color:{colour}">— {html.escape(label)}</span> '
     title, unit = html.escape(panel["title"]), panel["fieldConfig"]["defaults"]["unit"]
     return (
-        f"<figure><figcaption>{title} <small>{unit}, to {most:.3g}</small></figcaption><svg viewBox='-2 -2 {WIDTH + 4} {HEIGHT + 4}'>"
+        f"<figure><figcaption>{title} <small>{unit}, to {most:.3g}</small></figcaption>"
+        f"<svg viewBox='-2 -2 {WIDTH + 4} {HEIGHT + 4}'>"
         f"<rect width='{WIDTH}' height='{HEIGHT}'/>{drawn}</svg><p>{legend}</p></figure>"
     )
 
