@@ -254,6 +254,8 @@ WEB = (
 # Addresses that answer with no page of their own: files, parts of pages, redirects.
 NO_PAGES = {
     "healthz",
+    "livez",
+    "metrics",
     "logout",
     "entries_selected",
     "entries_export",
