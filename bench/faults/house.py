@@ -82,9 +82,12 @@ class Server:
             with contextlib.suppress(OSError):
                 with urllib.request.urlopen(f"{self.address}/healthz", timeout=5):
                     return
-            assert self.process is not None and self.process.poll() is None, self.log.read_text()
+            assert self.process is not None and self.process.poll() is None, self._end_of_log()
             time.sleep(0.05)
         raise RuntimeError("the server didn't start")
+
+    def _end_of_log(self) -> str:
+        return self.log.read_text(errors="replace")[-600:]
 
     def signal(self, number: int) -> None:
         assert self.process is not None

@@ -127,7 +127,8 @@ def steady(address: str, side: Side) -> Iterator[Told]:
             pool.submit(one, due, work, found)
             due += 1 / rate
 
-    with tempfile.TemporaryDirectory(prefix="helper-") as directory:
+    # Not on the disk that a fault fills.
+    with tempfile.TemporaryDirectory(prefix="helper-", dir="/var/tmp") as directory:
         helper = Helper(address, side, Path(directory))
         if wrong := helper.get():
             raise RuntimeError(f"the helper's first login failed: {wrong}")

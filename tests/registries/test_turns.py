@@ -76,7 +76,8 @@ def test_who_waits_outside_holds_none(workers):
 @pytest.mark.django_db
 def test_the_database_is_waited_for_outside(monkeypatch):
     one = Turns(1, 0.0)
-    monkeypatch.setattr("orgs.web.middleware.in_turn.turns", one)
+    for place in ("orgs.web.middleware.in_turn", "orgs.outside"):
+        monkeypatch.setattr(f"{place}.turns", one)
     seen = []
 
     def ask(execute, *args):

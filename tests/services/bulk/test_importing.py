@@ -9,7 +9,6 @@ import random
 import pytest
 from django.db import IntegrityError
 
-from orgs.inserting import insert_many
 from orgs.models import AuditEvent, CachedLogin, Environment, IndexedPattern, RegistryEntry
 from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
@@ -322,11 +321,9 @@ def test_an_error_anywhere_leaves_everything_as_it_was(do, monkeypatch):
 
 def test_events_that_cannot_be_written_undo_the_import(acme, actor, monkeypatch):
     def fail(rows):
-        if isinstance(rows[0], AuditEvent):
-            raise IntegrityError("disk full")
-        insert_many(rows)
+        raise IntegrityError("disk full")
 
-    monkeypatch.setattr(door, "insert_many", fail)
+    monkeypatch.setattr(door, "insert_all", fail)
     with pytest.raises(IntegrityError):
         apply(organization=acme, actor=actor, rows=Rows(csv_file(csv_row()), "csv"))
     assert not RegistryEntry.objects.exists()

@@ -24,7 +24,6 @@ PAGES = [
     "/organizations/acme/registries/",
     "/organizations/acme/audit/",
     "/guide/",
-    "/healthz",
 ]
 
 
