@@ -69,5 +69,5 @@ def post_worker_init(worker):
     from orgs.postgresql.pool import pool
     from orgs.services.logins.renewing import Renewer
 
-    pool.bound(logins=8, others=6, health=1)
+    pool.bound(logins=12, others=6, health=1)
     Renewer().start()

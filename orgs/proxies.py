@@ -16,6 +16,8 @@ def source_address(request: HttpRequest) -> str | None:
     that isn't a trusted proxy's is the client's; what stands before it, anyone may
     have written.
     """
+    if (known := getattr(request, "_source_address", None)) is not None:
+        return known
     trusted = _networks(tuple(settings.TRUSTED_PROXIES))
     found = _address(request.META.get("REMOTE_ADDR", ""))
     hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
@@ -24,7 +26,10 @@ def source_address(request: HttpRequest) -> str | None:
         if before is None:
             break
         found = before
-    return str(found) if found is not None else None
+    if found is None:
+        return None
+    request._source_address = str(found)  # type: ignore[attr-defined]  # asked more than once
+    return str(found)
 
 
 def is_trusted(request: HttpRequest) -> bool:

@@ -106,7 +106,7 @@ def test_no_share_takes_anothers(few) -> None:
 def test_who_waits_outside_keeps_none(few) -> None:
     Organization.objects.count()
     with outside():
-        assert connection.connection is None and sum(few._taken.values()) == 0
+        assert connection.connection is None and not few._share_of
     with transaction.atomic():
         Organization.objects.count()
         with outside():  # a transaction's goes on
@@ -139,7 +139,7 @@ def test_one_that_is_not_whole_is_not_kept(few, how) -> None:
         connection.connection.close()
     connection.close()
     assert not few._kept and _id() != spoilt
-    assert few._taken["others"] == 1
+    assert list(few._share_of.values()) == ["others"]
 
 
 def test_one_unused_for_long_is_not_kept(few, monkeypatch) -> None:

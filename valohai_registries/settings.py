@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "orgs.web.middleware.seen.Seen",
     "orgs.web.middleware.seen.Probes",
     "orgs.api.middleware.JsonOnly",
+    "orgs.api.fast_login.FastLogins",
     "orgs.web.middleware.in_turn.InTurn",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -11,8 +11,9 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import OperationalError
@@ -30,14 +31,14 @@ class Pool:
 
     def __init__(self) -> None:
         self.most: Mapping[str, int] = {}
-        self._changed = threading.Condition()
-        self._taken: Counter[str] = Counter()
+        self._free: dict[str, threading.Semaphore] = {}
         self._share_of: dict[int, str] = {}  # by the id of what is taken
-        self._kept: list[tuple[float, Any]] = []
+        self._kept: deque[tuple[float, Any]] = deque()  # the last given back is taken first
         self._thread = threading.local()
 
     def bound(self, **most: int) -> None:
         """From now on: so many connections for each share, `others` among them."""
+        self._free = {share: threading.Semaphore(number) for share, number in most.items()}
         self.most = most
 
     def belong(self, share: str) -> None:
@@ -48,24 +49,19 @@ class Pool:
         """Of which this thread takes."""
         return getattr(self._thread, "share", OTHERS)
 
-    def take(self, connect: Callable[[], Any]) -> Any:
-        """One that was kept, or a new one; raises `OperationalError` where none of the
-        thread's share comes free, and what `connect` raises."""
-        if not self.most:
-            return connect()
-        share = self.share()
-        with self._changed:
-            free = self._changed.wait_for(lambda: self._taken[share] < self.most[share], WAIT)
-            if not free:
-                raise OperationalError("All of this server's connections are in use.")
-            self._taken[share] += 1
+    @contextmanager
+    def place(self) -> Iterator[_Place]:
+        """A place for one of the thread's share, which is given up again unless it `holds` a
+        connection; raises `OperationalError` where none comes free."""
+        share = self.share() if self.most else None
+        if share is not None and not self._free[share].acquire(timeout=WAIT):
+            raise OperationalError("All of this server's connections are in use.")
+        place = _Place(self, share)
         try:
-            taken = self._one_kept() or connect()
-        except BaseException:
-            self._end(share)
-            raise
-        self._share_of[id(taken)] = share
-        return taken
+            yield place
+        finally:
+            if share is not None and not place.held:
+                self._free[share].release()
 
     def give_back(self, taken: Any) -> None:
         """Keep it for the next, where it's whole."""
@@ -74,30 +70,43 @@ class Pool:
             taken.close()
             return
         try:
-            if taken.closed or taken.get_transaction_status() != TRANSACTION_STATUS_IDLE:
-                taken.close()
+            if _is_whole(taken):
+                self._kept.append((time.monotonic(), taken))
             else:
-                with self._changed:
-                    self._kept.append((time.monotonic(), taken))
+                taken.close()
         finally:
-            self._end(share)
+            self._free[share].release()
 
-    def _end(self, share: str) -> None:
-        with self._changed:
-            self._taken[share] -= 1
-            self._changed.notify_all()
 
-    def _one_kept(self) -> Any:
-        """The one given back last; those unused for long, and those that the server has
-        ended meanwhile, are closed."""
-        while True:
-            with self._changed:
-                if not self._kept:
-                    return None
-                since, found = self._kept.pop()
+class _Place:
+    def __init__(self, of: Pool, share: str | None) -> None:
+        self._pool, self._share = of, share
+        self.held = False
+
+    def kept(self) -> Any:
+        """The one given back last, None where there is none; those unused for long, and those
+        that the server has ended meanwhile, are closed."""
+        while self._share is not None:
+            try:
+                since, found = self._pool._kept.pop()
+            except IndexError:
+                break
             if time.monotonic() - since < IDLE and not _ended(found):
                 return found
             found.close()
+        return None
+
+    def holds(self, connection: Any) -> None:
+        """It's taken until this one is given back."""
+        if self._share is not None:
+            self._pool._share_of[id(connection)] = self._share
+            self.held = True
+
+
+def _is_whole(connection: Any) -> bool:
+    if connection.closed or connection.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+        return False
+    return bool(connection.autocommit)
 
 
 def _ended(connection: Any) -> bool:

@@ -6,12 +6,14 @@ UUIDs) alone, since another part may be a one-time link's; no query, header or b
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -63,11 +65,9 @@ _OF_ALL: list[Processor] = [
     processors.TimeStamper("iso", key="at"),
     processors.EventRenamer("message"),
 ]
-_line = structlog.wrap_logger(
-    structlog.WriteLogger(sys.__stderr__),
-    [*_OF_ALL, _first, processors.JSONRenderer()],
-    cache_logger_on_first_use=True,
-)
+# One line a request is the most of the log, so it's written without the way round structlog.
+_line = structlog.WriteLogger(sys.__stderr__)
+_json = json.JSONEncoder().encode
 
 
 class Formatter(stdlib.ProcessorFormatter):
@@ -153,5 +153,11 @@ def unread(status: int, address: str | None) -> None:
 
 def _write(message: str, **told: Any) -> None:
     """A line that can't be written (its disk is full) fails no request."""
+    line = {
+        "at": f"{datetime.now(UTC).isoformat()[:-6]}Z",
+        "level": "info",
+        "message": message,
+        **told,
+    }
     with suppress(OSError, ValueError):
-        _line.info(message, **told)
+        _line.msg(_json({**line, "request": request_id()}))

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
@@ -71,7 +72,7 @@ _WORDS = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "EXECUTE", "WITH"))
 
 def login(kind: str, result: str, *, cached: bool) -> None:
     """One login that was given or refused; `kind` is a type's slug, or "" without entry."""
-    logins.labels(kind, result, "yes" if cached else "no").inc()
+    _child(logins, kind, result, "yes" if cached else "no").inc()
 
 
 def events_written(count: int, using: str = "default") -> None:
@@ -104,7 +105,18 @@ def statement(execute: Callable[..., Any], sql: Any, *given: Any) -> Any:
     finally:
         word = sql.split(None, 1)[0].upper() if isinstance(sql, str) and sql.strip() else ""
         seconds = time.monotonic() - begun
-        database.labels(word if word in _WORDS else "other", failed).observe(seconds)
+        _child(database, word if word in _WORDS else "other", failed).observe(seconds)
+
+
+def request(kind: str, status: int, seconds: float) -> None:
+    """One that is answered."""
+    _child(requests, kind, str(status)).observe(seconds)
+
+
+@lru_cache(maxsize=1000)
+def _child(figure: Any, *labels: str) -> Any:
+    """prometheus-client looks it up under a lock, and for longer than it counts."""
+    return figure.labels(*labels)
 
 
 class Found:

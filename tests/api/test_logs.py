@@ -174,8 +174,8 @@ def test_lines_stay_lines() -> None:
 def test_a_log_that_can_not_be_written_fails_no_request(ask, entry, monkeypatch) -> None:
     """As on a full disk, which was filled by the log itself more often than not."""
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        monkeypatch.setattr(logs._line._logger, "_write", full.write)
-        monkeypatch.setattr(logs._line._logger, "_flush", full.flush)
+        monkeypatch.setattr(logs._line, "_write", full.write)
+        monkeypatch.setattr(logs._line, "_flush", full.flush)
         assert ask().status_code == 200
         with pytest.raises(OSError, match="space"):
             full.flush()

@@ -19,7 +19,7 @@ from tests.support.product import served
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
-MOST = 2 * (8 + 6 + 1)  # of two processes (gunicorn.conf.py)
+MOST = 2 * (12 + 6 + 1)  # of two processes (gunicorn.conf.py)
 
 
 def _connections() -> int:

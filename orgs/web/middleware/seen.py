@@ -28,7 +28,7 @@ class Seen:
         answer = self.get_response(request)
         answer["X-Request-ID"] = request_id
         seconds = time.monotonic() - begun
-        metrics.requests.labels(_kind(request), answer.status_code).observe(seconds)
+        metrics.request(_kind(request), answer.status_code, seconds)
         logs.answered(request, answer.status_code, seconds, source_address(request))
         logs.end()
         return answer
@@ -53,7 +53,8 @@ class Probes:
 
 def _given(request: HttpRequest) -> str:
     """The id that a proxy which is trusted has given it."""
-    return request.META.get("HTTP_X_REQUEST_ID", "") if is_trusted(request) else ""
+    given = request.META.get("HTTP_X_REQUEST_ID", "")
+    return given if given and is_trusted(request) else ""
 
 
 def _kind(request: HttpRequest) -> str:
