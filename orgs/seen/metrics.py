@@ -20,6 +20,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from orgs.registries.catalogue import BY_SLUG
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ours = CollectorRegistry()
 _CLOUD = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 7)
@@ -71,7 +73,9 @@ _WORDS = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "EXECUTE", "WITH"))
 
 
 def login(kind: str, result: str, *, cached: bool) -> None:
-    """One login that was given or refused; `kind` is a type's slug, or "" without entry."""
+    """One login that was given or refused; `kind` is a type's slug, or "" without entry. One
+    that is stored and no longer in the catalogue is `unknown`."""
+    kind = kind if not kind or kind in BY_SLUG else "unknown"
     _child(logins, kind, result, "yes" if cached else "no").inc()
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -119,52 +120,51 @@ def test_the_builder_is_given_what_the_image_copies() -> None:
     assert {source for source, _ in _copied()} == allowed
 
 
-def test_its_files_serve_read_only_and_without_rights() -> None:
-    """As the container runs: those files alone, nothing to write to but a /tmp in memory, no
+def test_its_files_serve_read_only_and_without_rights(tmp_path) -> None:
+    """As the container runs: those files alone and read-only, temporary ones in memory, no
     capability. The interpreter and its packages are this machine's, which an ordinary user may
     not be let read; so it's root without root's rights here."""
     if os.geteuid():
         skip_or_fail("needs root, to mount")
-    unshare = require_program("unshare")
-    # Not below /tmp, which the served product has for itself.
-    image = Path("/var/tmp") / f"image-{os.getpid()}"
-    shutil.rmtree(image, ignore_errors=True)
+    image, memory = tmp_path / "image", tmp_path / "memory"
     image.mkdir()
-    try:
-        for source, target in _copied():
-            there = image / target
-            there.parent.mkdir(parents=True, exist_ok=True)
-            copy = shutil.copytree if (PROJECT_ROOT / source).is_dir() else shutil.copy
-            copy(PROJECT_ROOT / source, there)
-        own = {
-            "PATH": os.environ["PATH"],
-            "SECRET_KEY": "of-a-test-0123456789-abcdefghijklmnopqrstuvwxyz-0123",
-            "FERNET_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-            "DATABASE_URL": "sqlite:////tmp/db.sqlite3",
-            "PORT": "18473",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        manage = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
-        subprocess.run(manage, cwd=image, env=own, check=True)
-        python, setpriv = sys.executable, require_program("setpriv")
+    memory.mkdir()
+    for source, target in _copied():
+        there = image / target
+        there.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (PROJECT_ROOT / source).is_dir() else shutil.copy
+        copy(PROJECT_ROOT / source, there)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {
+        "PATH": os.environ["PATH"],
+        "SECRET_KEY": "of-a-test-0123456789-abcdefghijklmnopqrstuvwxyz-0123",
+        "FERNET_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         # SQLite in that memory stands for the database.
-        script = (
-            f"mount --bind {image} {image} && mount -o remount,bind,ro {image} && "
-            f"mount -t tmpfs -o mode=1777 none /tmp && cd {image} && "
-            f"exec {setpriv} --no-new-privs --inh-caps=-all "
-            f"--bounding-set=-all sh -c '! touch manage.py 2>/dev/null && "
-            f"{python} manage.py migrate --verbosity 0 && "
-            f"exec {python} -m gunicorn valohai_registries.wsgi'"
-        )
-        command = [unshare, "--mount", "sh", "-c", script]
-        with subprocess.Popen(tied_to_us(command), env=own) as server:
-            try:
-                for address in ("healthz", "accounts/login/", "guide/", "metrics"):
-                    assert _answer(f"http://127.0.0.1:18473/{address}", server)
-            finally:
-                server.terminate()
-    finally:
-        shutil.rmtree(image, ignore_errors=True)
+        "DATABASE_URL": f"sqlite:///{memory}/db.sqlite3",
+        "TMPDIR": str(memory),
+        "PORT": str(port),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    python = sys.executable
+    manage = [python, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
+    subprocess.run(manage, cwd=image, env=own, check=True)
+    script = (
+        f"mount --bind {image} {image} && mount -o remount,bind,ro {image} && "
+        f"mount -t tmpfs -o mode=1777 none {memory} && cd {image} && "
+        f"exec {require_program('setpriv')} --no-new-privs --inh-caps=-all "
+        f"--bounding-set=-all sh -c '! touch manage.py 2>/dev/null && "
+        f"{python} manage.py migrate --verbosity 0 && "
+        f"exec {python} -m gunicorn valohai_registries.wsgi'"
+    )
+    command = [require_program("unshare"), "--mount", "sh", "-c", script]
+    with subprocess.Popen(tied_to_us(command), env=own) as server:
+        try:
+            for address in ("healthz", "accounts/login/", "guide/", "metrics"):
+                assert _answer(f"http://127.0.0.1:{port}/{address}", server)
+        finally:
+            server.terminate()
 
 
 def _answer(address: str, server: subprocess.Popen) -> bytes:
