@@ -24,18 +24,12 @@ from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec, validate
 from orgs.services.logins import resolve
 from orgs.services.logins.advice import advice_on
-from tests.conftest import CANARY
 from tests.registries.pasted_texts import ACCOUNT, ECR, PASTED
 from tests.registries.test_patterns import REFUSED
 from tests.registries.test_properties import pattern
 from tests.support import PROJECT_ROOT
+from tests.support.declared import valid
 
-# For entries that are written; patterns alone are judged of any type.
-FILLED_IN = {
-    "aws-ecr": ({"access_key_id": "AKIAIOSFODNN7EXAMPLE"}, {"secret_access_key": CANARY}),
-    "aws-ecr-role": ({"role_name": "ValohaiWorkerRole"}, {}),
-    "docker": ({"username": "puller"}, {"password": CANARY}),
-}
 SITES = [
     *("hub.docker.com", "registry.hub.docker.com", "www.docker.com", "docker.com", "github.com"),
     *(
@@ -92,7 +86,7 @@ TEXTS = list(
 
 
 def spec(kind: RegistryType, text: str, region: str = "") -> EntrySpec:
-    config, secrets = FILLED_IN.get(kind.slug, ({}, {}))
+    config, secrets = valid(kind)
     if any(field.name == "region" for field in kind.fields):
         config = {**config, "region": region}
     return EntrySpec(kind.slug, [text], config, secrets)
@@ -196,10 +190,9 @@ def test_what_is_suggested_for_an_image_serves_it(
     kind = BY_SLUG[advice.registry_type]
     assert not refusals(kind, advice.pattern)
     assert MatchPattern.parse(advice.pattern).matches(image)
-    if kind.slug in FILLED_IN:
-        door.entry_create(organization=acme, actor=actor, spec=spec(kind, advice.pattern))
-        served = resolve.resolve(acme, image)
-        assert served is not None and served.pattern == advice.pattern
+    door.entry_create(organization=acme, actor=actor, spec=spec(kind, advice.pattern))
+    served = resolve.resolve(acme, image)
+    assert served is not None and served.pattern == advice.pattern
     if is_shared(image.authority):
         owner = owner_of(image.authority, image.segments)
         assert advice.pattern == "/".join([image.authority, *owner, "*"]) and owner

@@ -175,7 +175,7 @@ def _create(acme, kind, patterns=("registry.example.com/*",), *, note="", **chan
 
 
 def _pattern(kind) -> str:
-    return "registry.example.com/*" if kind.slug == "docker" else f"{HOST}/*"
+    return kind.example_pattern or f"{HOST}/*"
 
 
 @pytest.fixture
