@@ -47,6 +47,15 @@ def on_starting(server):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
+def post_fork(server, worker):
+    """Figures have their room now or stay in this process: no full disk ends it later."""
+    from orgs.seen.room import make_room
+
+    if not make_room(os.environ["PROMETHEUS_MULTIPROC_DIR"], os.getpid()):
+        server.log.warning("No room for figures: /metrics has one process's only")
+        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
 def child_exit(server, worker):
     """What a process counted stays; what it held ends with it."""
     from prometheus_client import multiprocess
@@ -58,7 +67,7 @@ def on_exit(server):
     counted = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     for file in counted.glob("*.db"):
         file.unlink(missing_ok=True)
-    if counted.name.startswith("valohai-registries-"):
+    if counted.name.startswith("valohai-registries-") and counted.is_dir():
         counted.rmdir()
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from orgs.postgresql.pool import LOGINS, pool
+from orgs.postgresql.pool import HEALTH, LOGINS, pool
 from orgs.registries.turns import turns
 from orgs.seen import metrics
 
 # Milliseconds that a worker waits for SQLite's lock, and another before it: it is told so
-# then, and asks again. People wait longer for theirs.
+# then, and asks again; who asks whether that goes well is told so too. People wait longer.
 LOCKED_AT_MOST = 600
 _READ_ONLY = "25006"  # PostgreSQL's, of which Django makes an InternalError
 
@@ -45,7 +45,7 @@ def watch(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     for wrapper in (metrics.statement, _without_turn):
         if wrapper not in connection.execute_wrappers:
             connection.execute_wrappers.insert(0, wrapper)
-    if connection.vendor == "sqlite" and pool.share() == LOGINS:
+    if connection.vendor == "sqlite" and pool.share() in (LOGINS, HEALTH):
         connection.connection.execute(f"PRAGMA busy_timeout = {LOCKED_AT_MOST}")
 
 

@@ -9,6 +9,8 @@ from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
 from django.db.backends.signals import connection_created
 
+from orgs.registries.turns import turns
+
 from .pool import pool
 
 
@@ -18,8 +20,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def connect(self) -> None:
         """As Django's, but with one that is kept, where there is: that is as Django left it,
-        so what is done for a new one (200 µs of a login) isn't done again."""
-        with pool.place() as place:
+        so what is done for a new one (200 µs of a login) isn't done again.
+
+        Waited for without the turn: those who have a connection need it to give theirs back.
+        """
+        with turns.given_up(), pool.place() as place:
             kept = place.kept()
             if kept is None:
                 super().connect()

@@ -22,7 +22,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-u
 WAIT = 5.0  # seconds for one to come free
 IDLE = 300.0  # seconds after which an unused one isn't kept
 
-LOGINS, OTHERS = "logins", "others"
+LOGINS, OTHERS, HEALTH = "logins", "others", "health"
 
 
 class Pool:

@@ -7,6 +7,7 @@ UUIDs) alone, since another part may be a one-time link's; no query, header or b
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 import sys
@@ -50,14 +51,6 @@ def _chain(error: BaseException | None) -> Iterator[dict[str, Any]]:
         error = error.__cause__ or error.__context__
 
 
-def _without_address(_: object, __: str, told: EventDict) -> EventDict:
-    """Django's words on an answer end in the address, which the request's own line leaves out."""
-    record = told.get("_record")
-    if record is not None and record.name == "django.request" and record.args:
-        told["message"] = str(record.msg).partition("%s")[0].strip(": ") or str(record.args[0])
-    return told
-
-
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 _OF_ALL: list[Processor] = [
     contextvars.merge_contextvars,
@@ -70,12 +63,30 @@ _line = structlog.WriteLogger(sys.__stderr__)
 _json = json.JSONEncoder().encode
 
 
+class WithoutRequests(logging.Filter):
+    """Of Django's and gunicorn's words on a request what came with it is left out: an address
+    may be a one-time link, and so may the header that an error quotes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        name, said = record.name, str(record.msg)
+        if name == "django.request":
+            record.msg, record.args = f"answered {getattr(record, 'status_code', 'an error')}", ()
+        elif name.startswith("django.security."):
+            record.msg, record.args = f"refused: {name.rpartition('.')[2]}", ()
+        elif name == "gunicorn.error" and said.startswith(_OF_A_REQUEST):
+            record.msg, record.args = " ".join(said.split()[:3]).partition(":")[0], ()
+        return True
+
+
+_OF_A_REQUEST = ("Invalid request", "Error handling request")
+
+
 class Formatter(stdlib.ProcessorFormatter):
     """Of what is logged by Python's own `logging`: Django's, gunicorn's, ours."""
 
     def __init__(self, *_: object, **__: object) -> None:
         super().__init__(
-            foreign_pre_chain=[stdlib.add_logger_name, *_OF_ALL, _without_address],
+            foreign_pre_chain=[stdlib.add_logger_name, *_OF_ALL],
             processors=[
                 stdlib.ProcessorFormatter.remove_processors_meta,
                 _without_values,
@@ -90,10 +101,12 @@ CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": Formatter}},
+    "filters": {"without requests": {"()": WithoutRequests}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "json",
+            "filters": ["without requests"],
             "stream": "ext://sys.__stderr__",
         }
     },
@@ -105,6 +118,8 @@ CONFIG: dict[str, Any] = {
         "environ": {"level": "WARNING"},
         # Each request has its line, refused ones too.
         "django.request": {"level": "ERROR"},
+        "django.security.csrf": {"level": "ERROR"},
+        "gunicorn.http": {"level": "ERROR"},
     },
 }
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -135,11 +136,16 @@ class Found:
 
 
 def exposition(found: Iterable[tuple[str, str, float]]) -> bytes:
-    """All figures as Prometheus reads them, those of this server's other processes too."""
+    """All figures as Prometheus reads them, those of this server's other processes too, where
+    their files are still there."""
     registry = CollectorRegistry()
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or "/nowhere").is_dir():
         MultiProcessCollector(registry)
     else:
         registry.register(_ours)  # type: ignore[arg-type]
     registry.register(Found(found))  # type: ignore[arg-type]
     return generate_latest(registry)
+
+
+# All kinds of files are opened now: later their directory may be gone.
+_child(database, "other", "no")

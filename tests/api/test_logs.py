@@ -163,6 +163,40 @@ def test_a_crash_is_told_with_its_id(alice, client, monkeypatch) -> None:
     assert answer["X-Request-ID"] in answer.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "args"),
+    [
+        ("django.request", "%s: %s", ("Service Unavailable", "/accounts/password/MQ/SECRET/")),
+        ("django.security.csrf", "Forbidden (%s): %s", ("Origin SECRET", "/SECRET/")),
+        ("django.security.DisallowedHost", "Invalid HTTP_HOST header: 'SECRET'.", ()),
+        ("gunicorn.error", "Invalid request from ip=9.9.9.9: Invalid line: 'GET /SECRET'", ()),
+        ("gunicorn.error", "Error handling request %s", ("/SECRET/",)),
+    ],
+)
+def test_what_others_say_of_a_request_is_cut(name, said, args, lines) -> None:
+    logging.getLogger(name).error(said, *args)
+    (line,) = lines()
+    assert line["level"] == "error" and line["message"]
+    assert "SECRET" not in json.dumps(line)
+
+
+@pytest.mark.parametrize("how", ["crash", "no cookie", "origin"])
+def test_a_link_is_in_no_line_of_an_error(alice, actor, lines, monkeypatch, how) -> None:
+    link = people.person_link(person=alice, actor=actor)
+    path = "/" + link.split("/", 3)[3]
+    client = Client(raise_request_exception=False, enforce_csrf_checks=how != "crash")
+
+    def crash(*_, **__):
+        raise RuntimeError(path)
+
+    if how == "crash":
+        monkeypatch.setattr("django.contrib.auth.views.PasswordResetConfirmView.dispatch", crash)
+    more = {"HTTP_ORIGIN": f"http://{path.strip('/').replace('/', '.')}"} if how == "origin" else {}
+    answer = client.get(path) if how == "crash" else client.post(path, {"a": "b"}, **more)
+    assert answer.status_code in {500, 403}
+    assert path.rstrip("/").rsplit("/", 1)[1] not in json.dumps(lines())
+
+
 def test_lines_stay_lines() -> None:
     """Whatever is logged, and whoever reads it: ASCII, one object a line."""
     told = ("x", logging.WARNING, "file", 1, "two\nlines \ud800 \0 and %s", ({"a": "ü"},), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 import urllib.error
@@ -19,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from orgs.models import Heartbeat
 from orgs.registries import codes
 from orgs.registries.catalogue import TYPES
+from orgs.seen import room
 from orgs.services.bulk.rotation import rotate_secrets
 from orgs.services.logins import health
 from tests.support.product import served
@@ -230,14 +232,49 @@ def test_processes_are_added_up_and_one_that_is_killed_takes_nothing_away() -> N
         for count in range(1, 21):
             _get(f"{address}/accounts/login/")
             assert pages() == count
-        os.kill(children[0], signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while len(_children(address.process.pid)) < 2 or children[0] in _children(
-            address.process.pid
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        _dies(address, children[0])
         assert pages() == 20
+
+
+def _dies(address, child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while True:
+        now = _children(address.process.pid)
+        if len(now) == 2 and child not in now:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_place_of_figures_that_is_taken_away_fails_nobody(tmp_path) -> None:
+    place = tmp_path / "figures"
+    with served(PROMETHEUS_MULTIPROC_DIR=str(place)) as address:
+        assert figures(_get(f"{address}/metrics"))
+        shutil.rmtree(place)
+        for _ in range(6):
+            assert _get(f"{address}/accounts/login/") and _get(f"{address}/guide/")
+            assert ("registries_database_up",) in figures(_get(f"{address}/metrics"))
+        _dies(address, _children(address.process.pid)[0])
+        for _ in range(6):
+            assert _get(f"{address}/accounts/login/") and _get(f"{address}/metrics")
+
+
+def test_without_room_for_figures_it_serves(tmp_path) -> None:
+    """As on a full disk: the room is taken at the start, so nothing is short of it later."""
+    place = tmp_path / "figures"
+    place.write_text("in the way")
+    with served(PROMETHEUS_MULTIPROC_DIR=str(place)) as address:
+        for _ in range(4):
+            assert _get(f"{address}/guide/") and figures(_get(f"{address}/metrics"))
+    assert place.read_text() == "in the way"
+
+
+def test_the_room_is_taken_whole(tmp_path) -> None:
+    assert room.make_room(str(tmp_path), 7)
+    sizes = {f.name: f.stat().st_blocks * 512 for f in tmp_path.iterdir()}
+    assert set(sizes) == {"counter_7.db", "histogram_7.db", "gauge_livesum_7.db"}
+    assert all(size >= room.ROOM for size in sizes.values())
 
 
 def _children(pid: int) -> list[int]:

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection
@@ -110,3 +111,12 @@ def test_those_that_the_database_has_ended_fail_nobody(
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             time.sleep(0.2)
+
+
+def test_more_pages_at_once_than_connections() -> None:
+    """Who waits for a connection doesn't keep the turn that those need who have one."""
+    with served(WEB_CONCURRENCY="1") as address, ThreadPoolExecutor(40) as threads:
+        began = time.monotonic()
+        page = f"{address}/accounts/password/MQ/abc-def/"
+        assert set(threads.map(_status, [page] * 200)) == {200}
+        assert time.monotonic() - began < 20  # a stall is five seconds for each
