@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from orgs.checks import OWN
 from orgs.models import Organization
 from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed, Refused
@@ -20,6 +21,8 @@ from orgs.services.tenancy.tokens import LONGEST
 
 class Command(BaseCommand):
     """A command parses; a service works. `Refused` and `Failed` become exit 1."""
+
+    requires_system_checks = [OWN]
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
