@@ -35,12 +35,12 @@ SERVERS = {
     "granian": (
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--port", "{port}"),
         *("--workers", "2", "--blocking-threads", "32"),
-        *("--http1-header-read-timeout", "10000", f"{WSGI}:application"),
+        *("--http1-header-read-timeout", "10000", "bench.pooled:application"),
     ),
     "waitress": (  # one process: it has no others
         *(sys.executable, "-m", "waitress", "--listen=127.0.0.1:{port}", "--threads=32"),
         *("--connection-limit=2000", "--inbuf-overflow=30000000", "--outbuf-overflow=30000000"),
-        *("--asyncore-use-poll", "--channel-timeout=20", f"{WSGI}:application"),
+        *("--asyncore-use-poll", "--channel-timeout=20", "bench.pooled:application"),
     ),
 }
 

@@ -60,7 +60,7 @@ def text(rows: Sequence[Row]) -> str:
 
 # --- the picture -------------------------------------------------------------------
 
-_HEIGHT, _LEFT, _BAR, _WIDTH = 26, 420, 360, 960
+_HEIGHT, _LEFT, _BAR, _WIDTH = 26, 420, 360, 1120
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 .of, .aim { fill: #59636e; } .bar { fill: #2f6f4f; } .missed { fill: #b35900; }

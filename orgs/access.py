@@ -20,6 +20,7 @@ from orgs.services.logins.resolve import organization_of
 from .models import (
     ApiToken,
     Environment,
+    Invitation,
     Membership,
     Organization,
     Project,
@@ -41,6 +42,14 @@ class AdminsOnly(PermissionDenied):
         self.admins = admins_of(organization)
 
 
+class Renamed(Exception):
+    """The organization has another short name now; carries it."""
+
+    def __init__(self, former: str, slug: str) -> None:
+        super().__init__(f"{former} is {slug} now.")
+        self.former, self.slug = former, slug
+
+
 def admins_of(organization: Organization) -> list[User]:
     return list(
         User.objects.filter(
@@ -52,11 +61,16 @@ def admins_of(organization: Organization) -> list[User]:
 
 
 def organization_for_member(user: User | AnonymousUser, slug: str) -> Organization:
-    """One the person may look at, with their role; staff may look at any. Raises Http404."""
+    """One the person may look at, with their role; staff may look at any. Raises Http404, or
+    `Renamed` where the slug is a former one."""
     if not isinstance(user, User):
         raise Http404
-    organization = Organization.objects.seen_by(user).filter(slug=slug).first()
+    seen = Organization.objects.seen_by(user)
+    organization = seen.filter(slug=slug).first()
     if organization is None:
+        renamed = seen.filter(former_slugs__slug=slug).values_list("slug", flat=True).first()
+        if renamed is not None:
+            raise Renamed(slug, renamed)
         raise Http404
     return organization
 
@@ -103,6 +117,51 @@ def environment_of(organization: Organization, environment_id: int) -> Environme
     if found is None:
         raise Http404
     found.organization = organization
+    return found
+
+
+def membership_of(organization: Organization, membership_id: int) -> Membership:
+    """Somebody's in the organization, the person loaded; raises Http404."""
+    members = Membership.objects.filter(organization=organization, pk=membership_id)
+    found = members.select_related("user").first()
+    if found is None:
+        raise Http404
+    found.organization = organization
+    return found
+
+
+def own_membership(organization: Organization, user: User) -> Membership:
+    """The person's own; raises Http404 for staff from outside."""
+    found = Membership.objects.filter(organization=organization, user=user).first()
+    if found is None:
+        raise Http404
+    found.organization, found.user = organization, user
+    return found
+
+
+def invitation_in(organization: Organization, invitation_id: UUID) -> Invitation:
+    """The organization's invitation; raises Http404."""
+    found = Invitation.objects.filter(organization=organization, pk=invitation_id).first()
+    if found is None:
+        raise Http404
+    found.organization = organization
+    return found
+
+
+def project_in(organization: Organization, project_id: UUID) -> Project:
+    """The organization's project; raises Http404."""
+    found = Project.objects.filter(organization=organization, pk=project_id).first()
+    if found is None:
+        raise Http404
+    found.organization = organization
+    return found
+
+
+def own_project(user: User, project_id: UUID) -> Project:
+    """The person's own, personal project; raises Http404."""
+    found = Project.objects.filter(user=user, pk=project_id).first()
+    if found is None:
+        raise Http404
     return found
 
 

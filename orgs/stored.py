@@ -134,9 +134,10 @@ def problems(model: type[models.Model], **values: Any) -> Iterator[Problem]:
             try:
                 column.run_validators(value)
             except ValidationError as error:
-                # Django's validators have codes of their own, which aren't all in the table.
-                code = error.code if error.code and codes.known(error.code) else "invalid"
-                yield Problem(code, " ".join(error.messages), "", name)
+                for one in error.error_list:
+                    # Django's validators have codes of their own, not all in the table.
+                    code = one.code if one.code and codes.known(one.code) else "invalid"
+                    yield Problem(code, " ".join(one.messages), "", name)
 
 
 def require(model: type[models.Model], **values: Any) -> None:

@@ -29,6 +29,7 @@ from orgs.models import (
     AuditEvent,
     Environment,
     ImportDraft,
+    Invitation,
     Organization,
     Project,
     RegistryEntry,
@@ -46,7 +47,14 @@ from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing
-from orgs.services.tenancy import attempts, organizations, people, tallies, tokens
+from orgs.services.tenancy import (
+    attempts,
+    invitations,
+    organizations,
+    people,
+    tallies,
+    tokens,
+)
 from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
@@ -120,7 +128,7 @@ def address_names(resolver: URLResolver | None = None, before: str = "") -> Iter
 
 def fill(aws: AwsControl) -> Cast:
     """Make everything in the database at hand; the settings must lead to this fake AWS."""
-    with numbered(Project), numbered(RegistryEntry), numbered(ImportDraft):
+    with numbered(Project), numbered(RegistryEntry), numbered(ImportDraft), numbered(Invitation):
         cast = _people()
         acme, alice = _organizations(cast)
         _entries(cast, acme, alice, aws)
@@ -200,17 +208,23 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
     }
     projects = {
         name: organizations.project_create(name=name, organization=acme, actor=alice)
-        for name in ("image-classifier", "churn-model")
+        for name in ("image-classifier", "churn-model", "old-experiments")
     }
-    organizations.project_create(name="nina-sandbox", user=who["nina"], actor=COMMAND_LINE)
+    organizations.project_archive(project=projects["old-experiments"], actor=alice)
+    own = {"name": "nina-sandbox", "user": who["nina"]}
+    projects["nina-sandbox"] = organizations.project_create(**own, actor=COMMAND_LINE)
+    _invitations(cast, acme, alice)
     link = people.person_link(person=who["dora"], actor=COMMAND_LINE).rstrip("/").split("/")
     cast.named |= made | projects | {key: user.pk for key, user in who.items()}
     cast.named["gpu-id"], cast.named["spare-id"] = made["gpu"].pk, made["spare"].pk
+    cast.named |= {f"{name}-id": project.pk for name, project in projects.items()}
     cast.named["token-of-dora"] = link[-1]
     cast.arguments = {
         "slug": acme.slug,
         "organization_id": acme.pk,
         "environment_id": made["spare"].pk,
+        "project_id": projects["image-classifier"].pk,
+        "membership_id": acme.memberships.get(user=who["bob"]).pk,
         "uidb64": link[-2],
         "token": link[-1],
         "page": "workers",
@@ -218,6 +232,18 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
         "app_label": "orgs",
     }
     return acme, alice
+
+
+def _invitations(cast: Cast, acme: Organization, alice: Actor) -> None:
+    """One of each kind: for somebody new, for one with an account, and one that is over."""
+    for name, role in (("late", "member"), ("ida", "member"), ("dora", "admin")):
+        (made,) = invitations.invite(
+            organization=acme, emails=[f"{name}@example.com"], role=role, actor=alice
+        )
+        cast.named[f"invitation-of-{name}"] = invitations.token(made)
+    Invitation.objects.filter(email="late@example.com").update(
+        expires_at=Now() - timedelta(days=2), sent_at=Now() - timedelta(days=9)
+    )
 
 
 # --- entries --------------------------------------------------------------------

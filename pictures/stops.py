@@ -148,6 +148,15 @@ def _issue(name: str) -> Do:
     return do
 
 
+def _invite_wrong(page: Page, cast: Cast) -> None:
+    page.get_by_label("E-mails").fill("bob@example.com, ida@example.com\nnobody")
+    page.get_by_role("button", name="Invite", exact=True).click()
+
+
+def _leave(page: Page, cast: Cast) -> None:
+    page.get_by_role("button", name="Leave Umbrella").click()
+
+
 def _send_forged(page: Page, cast: Cast) -> None:
     page.context.clear_cookies(name="csrftoken")
     page.get_by_role("button", name="Save").last.click()
@@ -222,8 +231,29 @@ WEB = (
     Stop("import-none", "import", do=_press("Preview")),
     Stop("import-preview", "import_preview", chosen={"draft_id": "draft-good"}),
     Stop("import-errors", "import_preview", "erin", chosen={"draft_id": "draft-bad"}),
+    Stop("rename", "organization_rename"),
     Stop("projects", "projects"),
+    Stop("project", "project"),
+    Stop("project-archived", "project", chosen={"project_id": "old-experiments-id"}),
+    Stop("project-new", "project_new", do=_press("Save")),
+    Stop("project-rename", "project_rename"),
+    Stop("project-move", "project_move"),
+    Stop("project-archive", "project_archive"),
+    Stop("project-move-own", "own_project_move", "nina",
+         chosen={"project_id": "nina-sandbox-id"}),
     Stop("members", "members"),
+    Stop("members-member", "members", "bob"),
+    Stop("invite", "invite"),
+    Stop("invite-wrong", "invite", do=_invite_wrong),
+    Stop("member-change", "member_change"),
+    Stop("member-remove", "member_remove"),
+    Stop("member-leave", "member_leave", "bob"),
+    Stop("member-leave-last", "member_leave", "nina", do=_leave, chosen=UMBRELLA),
+    Stop("invitation", "invitation", "dora", chosen={"token": "invitation-of-dora"}),
+    Stop("invitation-of-another", "invitation", "nina", chosen={"token": "invitation-of-dora"}),
+    Stop("invitation-new", "invitation", "", chosen={"token": "invitation-of-ida"},
+         do=_press("Make my account and join")),
+    Stop("invitation-over", "invitation", "", chosen={"token": "invitation-of-late"}, status=404),
     Stop("environments", "environments"),
     Stop("environment-new", "environment_new", do=_press("Save")),
     Stop("environment-edit", "environment_edit"),
@@ -261,6 +291,9 @@ NO_PAGES = {
     "entries_export",
     "entry_help",
     "entry_verify",
+    "invitation_again",
+    "invitation_withdraw",
+    "project_bring_back",
     "entry_enable",
     "entry_disable",
     "import_template",

@@ -18,10 +18,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
 from orgs.registries.places import Places
 from orgs.services.audit.events import Actor
-from orgs.services.entries import door, notices
+from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
+from orgs.services.tenancy import mails
 from orgs.services.upstream import calls
 from tests.support.fake_aws import FakeAws
 from tests.support.internet import Internet
@@ -71,7 +72,7 @@ def _what_migrating_made_stays() -> Iterator[None]:
 def _nothing_left_running() -> Iterator[None]:
     yield
     minting.background.drain()
-    notices.drain()
+    mails.drain()
 
 
 @pytest.fixture(autouse=True)

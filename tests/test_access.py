@@ -12,8 +12,10 @@ import pytest
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from orgs.models import Invitation
+from orgs.services.audit.events import Actor
 from orgs.services.bulk import drafts
-from orgs.services.tenancy import tokens
+from orgs.services.tenancy import invitations, tokens
 from tests.conftest import PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +46,7 @@ TABLE: dict[str, tuple[list, list]] = {
     "logout": ([405] * 6, EVERYONE),
     "set_password": (EVERYONE, EVERYONE),
     "organization": (MEMBERS, MEMBERS),
+    "organization_rename": (ADMINS, ADMINS),
     "registries": (MEMBERS, MEMBERS),
     "entries_selected": ([IN] + [405] * 5, ADMINS),
     "entries_export": (ADMINS, ADMINS),
@@ -64,7 +67,24 @@ TABLE: dict[str, tuple[list, list]] = {
     "entry_disable": ([IN] + [405] * 5, ADMINS),
     "check": (MEMBERS, MEMBERS),
     "projects": (MEMBERS, MEMBERS),
+    "project": (MEMBERS, MEMBERS),
+    "project_new": (ADMINS, ADMINS),
+    "project_rename": (ADMINS, ADMINS),
+    "project_move": (ADMINS, ADMINS),
+    "project_archive": (ADMINS, ADMINS),
+    "project_bring_back": ([IN] + [405] * 5, ADMINS),
+    # of Acme's it's nobody's own; a person's own one: tests/web/organizations/test_projects.py
+    "own_project_move": ([IN] + [404] * 5, [IN] + [404] * 5),
     "members": (MEMBERS, MEMBERS),
+    "invite": (ADMINS, ADMINS),
+    "member_change": (ADMINS, ADMINS),
+    "member_remove": (ADMINS, ADMINS),
+    # staff from outside have nothing to leave
+    "member_leave": ([IN, 404, 404, 200, 200, 404], [IN, 404, 404, 200, 200, 404]),
+    "invitation_again": ([IN] + [405] * 5, ADMINS),
+    "invitation_withdraw": ([IN] + [405] * 5, ADMINS),
+    # Whoever has the link; what each may do with it: tests/web/accounts/test_invitations.py
+    "invitation": (EVERYONE, EVERYONE),
     "environments": (MEMBERS, MEMBERS),
     "environment_new": (ADMINS, ADMINS),
     "environment_edit": (ADMINS, ADMINS),
@@ -110,8 +130,11 @@ def cast(alice, bob, charlie, staff):
 
 
 @pytest.fixture
-def arguments(acme, alice, gpu, actor, make_entry):
+def arguments(acme, alice, bob, gpu, project, actor, make_entry):
     """Values for whatever an address may ask for."""
+    (invitation,) = invitations.invite(
+        organization=acme, emails=["new@example.com"], role="member", actor=Actor("alice", alice)
+    )
     worker_token, _ = tokens.token_issue_worker(organization=acme, name="w", actor=actor)
     return {
         "token_id": worker_token.pk,
@@ -119,6 +142,9 @@ def arguments(acme, alice, gpu, actor, make_entry):
         "environment_id": gpu.pk,
         "slug": acme.slug,
         "page": "workers",
+        "project_id": project.pk,
+        "membership_id": bob.memberships.get().pk,
+        "invitation_id": invitation.pk,
         "draft_id": drafts.draft_store(
             organization=acme,
             user=alice,
@@ -148,6 +174,8 @@ def test_access(client, cast, arguments, name, method):
     namespace, _, short = name.rpartition(":")
     resolver = get_resolver().namespace_dict[namespace][1] if namespace else get_resolver()
     wanted = resolver.reverse_dict.getlist(short)[0][0][0][1]
+    if name == "invitation":
+        arguments["token"] = invitations.token(Invitation.objects.get())
     address = reverse(name, kwargs={key: arguments[key] for key in wanted})
     expected = TABLE[name][0 if method == "get" else 1]
     found = []

@@ -21,9 +21,10 @@ from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit.events import Actor
 from orgs.services.bulk.files import apart
-from orgs.services.entries import door, notices
+from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec, validate
 from orgs.services.logins import issuing
+from orgs.services.tenancy import mails
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 from tests.support.internet import HOST as REGISTRY
@@ -171,7 +172,7 @@ def test_verifying_and_looking_at_images_do_not_tell_it(
                 assert CANARY not in client.get(reverse(name, kwargs=at)).content.decode()
         entry.refresh_from_db()
         assert entry.status == "failing" and CANARY not in entry.status_detail
-    notices.drain()
+    mails.drain()
     assert len(mailoutbox) == 2 and all(CANARY not in mail.body for mail in mailoutbox)
     encoded = base64.b64encode(f"robot:{CANARY}".encode()).decode()
     assert f"Basic {encoded}" in sent

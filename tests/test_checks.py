@@ -61,3 +61,17 @@ def test_keys_from_files_lose_their_newline(tmp_path):
     code = "from django.conf import settings; print(settings.FERNET_KEYS)"
     ended = start(tmp_path, code, FERNET_KEYS="", FERNET_KEYS_FILE=str(tmp_path / "keys"))
     assert GOOD in ended.stdout, ended.stderr
+
+
+def test_a_server_with_tls_is_deployed_without_a_warning(tmp_path):
+    run = "from django.core.management import execute_from_command_line as run;"
+    check = run + "run(['manage.py', 'check', '--deploy', '--fail-level', 'WARNING'])"
+    https = {
+        "BASE_URL": "https://registries.example.com",
+        "ALLOWED_HOSTS": "registries.example.com",
+    }
+    several = {"SECRET_KEY": "".join(map(chr, range(40, 100)))}
+    ended = start(tmp_path, check, **https, **several)
+    assert ended.returncode == 0, ended.stderr
+    plain = start(tmp_path, check, BASE_URL="http://registries.example.com", **several)
+    assert plain.returncode != 0 and "orgs.W001" in plain.stderr

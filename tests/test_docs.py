@@ -56,3 +56,26 @@ def test_names_are_found_and_missed():
     assert is_there("orgs/registries/problems/Failed") and not is_there(
         "orgs/registries/problems/X_"
     )
+
+
+THREATS = ROOT / "docs/threat-model.md"
+_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+
+
+def test_the_threat_model_names_tests_that_are_there():
+    named = _TEST.findall(THREATS.read_text("utf-8"))
+    assert len(named) > 50
+    gone = [
+        (file, name)
+        for file, name in named
+        if not (ROOT / file).exists() or f"def {name or 'test_'}" not in (ROOT / file).read_text()
+    ]
+    assert gone == []
+
+
+def test_each_threat_has_one():
+    rows = (
+        THREATS.read_text("utf-8").partition("## What is tried")[2].partition("## What is left")[0]
+    )
+    lines = [line for line in rows.splitlines() if line.startswith("| ")][1:]
+    assert len(lines) > 25 and [line for line in lines if not _TEST.search(line)] == []

@@ -26,16 +26,19 @@ from django.utils import timezone
 
 from orgs.models import (
     Environment,
+    Invitation,
     Membership,
     Organization,
     Project,
     RegistryEntry,
+    User,
     WorkerToken,
 )
 from orgs.registries.images import ImageReference
+from orgs.services.audit.events import Actor
 from orgs.services.bulk import drafts
 from orgs.services.logins import health, issuing
-from orgs.services.tenancy import tokens
+from orgs.services.tenancy import invitations, tokens
 from tests.api.conftest import Api
 from tests.conftest import HOST, make_user
 from tests.test_access import addresses, own
@@ -89,6 +92,7 @@ def more(acme, alice, actor, make_entry) -> Callable[[int], None]:
             )
             user = make_user(f"u{n}@example.com", f"U{n}")
             Membership.objects.create(organization=acme, user=user, role="member")
+            _invite(acme, alice, f"i{n}@example.com")
             tokens.token_issue_worker(organization=acme, name=f"w{n}", actor=actor)
             tokens.token_issue_api(user=alice, name=f"t{n}", actor=actor)
             other = Organization.objects.create(name=f"O{n}", slug=f"o{n}")
@@ -97,13 +101,21 @@ def more(acme, alice, actor, make_entry) -> Callable[[int], None]:
     return add
 
 
+def _invite(acme: Organization, alice: User, email: str) -> Invitation:
+    by = Actor("alice", alice)
+    (made,) = invitations.invite(organization=acme, emails=[email], role="member", actor=by)
+    return made
+
+
 @pytest.fixture
-def named(acme, alice, actor, gpu, make_entry) -> dict[str, Any]:
+def named(acme, alice, bob, actor, gpu, project, make_entry) -> dict[str, Any]:
     """Values for whatever an address may ask for."""
+    role = make_entry(f"{HOST}/role/*", registry_type="aws-ecr-role")
+    issuing.login_for(project=project, image=ImageReference.parse(f"{HOST}/role/x"), actor=actor)
     content = b"image_pattern,type,role_name\n" + f"{HOST}/new/*,aws-ecr-role,Worker\n".encode()
     return {
         # one that needs nothing outside to be shown
-        "entry_id": make_entry(f"{HOST}/role/*", registry_type="aws-ecr-role").pk,
+        "entry_id": role.pk,
         "environment_id": gpu.pk,
         "token_id": tokens.token_issue_worker(organization=acme, name="w", actor=actor)[0].pk,
         "api_token_id": tokens.token_issue_api(user=alice, name="mine", actor=actor)[0].pk,
@@ -117,6 +129,9 @@ def named(acme, alice, actor, gpu, make_entry) -> dict[str, Any]:
         "uidb64": "MQ",
         "token": "abc-def",
         "app_label": "orgs",
+        "project_id": project.pk,
+        "membership_id": bob.memberships.get().pk,
+        "invitation_id": _invite(acme, alice, "new@example.com").pk,
     }  # fmt: skip
 
 

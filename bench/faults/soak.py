@@ -1,16 +1,17 @@
-"""`python -m bench.faults.soak [--minutes 60]`: two servers behind nginx under a steady load;
-what their processes hold, sampled, which should be flat."""
+"""`python -m bench.faults.soak [--minutes 60] [--json]`: two servers behind nginx under a
+steady load; what their processes hold, sampled, which should be flat."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import http.client
+import json
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -106,11 +107,16 @@ def soak(house: House, seconds: float, samples: int = SAMPLES) -> tuple[load.Tol
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    with standing(short=False) as house:
+    with standing(short=given.minutes < 5) as house:
         told, found = soak(house, given.minutes * 60)
-    print(HEAD, *found, sep="\n")
     helped = sum(bool(one.wrong) for one in told.helped)
+    if given.json:
+        failed = {"plain": told.failures().total(), "helped": helped, "asked": len(told.plain)}
+        print(json.dumps({"held": [asdict(one) for one in found], **failed}))
+        return 0
+    print(HEAD, *found, sep="\n")
     print(
         f"{len(told.plain)} logins, {told.failures().total()} failed; "
         f"{len(told.helped)} by the helper, {helped} failed"

@@ -1,7 +1,7 @@
 """`python -m bench.faults.watched`: the dashboard, drawn from what a real Prometheus scraped.
 
 Two servers under load and some of the faults; each panel's expressions are asked of
-Prometheus as Grafana would, and drawn plainly into docs/pictures/dashboard.png. Grafana
+Prometheus as Grafana would, and drawn plainly into docs/guide/pictures/dashboard.png. Grafana
 itself isn't needed, and draws them more finely.
 """
 
@@ -63,7 +63,7 @@ def main() -> None:
             firing = _asked(port, "/api/v1/alerts", {})["alerts"]
             prometheus.terminate()
     print("alerts:", sorted({alert["labels"]["alertname"] for alert in firing}))
-    _picture("".join(drawn), ROOT / "docs/pictures/dashboard.png")
+    _picture("".join(drawn), ROOT / "docs/guide/pictures/dashboard.png")
 
 
 def _asked(port: int, path: str, query: dict[str, Any]) -> Any:

@@ -13,8 +13,10 @@ from .entries import (
     entry_title,
 )
 from .health import Heartbeat
+from .invitations import Invitation
 from .people import (
     Environment,
+    FormerSlug,
     Membership,
     Organization,
     OrganizationQuerySet,
@@ -31,9 +33,11 @@ __all__ = [
     "AuditEventQuerySet",
     "CachedLogin",
     "Environment",
+    "FormerSlug",
     "Heartbeat",
     "ImportDraft",
     "IndexedPattern",
+    "Invitation",
     "Membership",
     "Organization",
     "OrganizationQuerySet",

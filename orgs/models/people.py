@@ -84,6 +84,19 @@ class Organization(models.Model):
         return self.name
 
 
+class FormerSlug(models.Model):
+    """A short name that an organization had: its addresses lead on, and no other ever has it,
+    also once the organization is gone."""
+
+    slug = StoredSlug(max_length=60, primary_key=True)
+    organization = models.ForeignKey(
+        Organization, models.SET_NULL, null=True, related_name="former_slugs"
+    )
+
+    def __str__(self) -> str:
+        return self.slug
+
+
 class Membership(models.Model):
     class Role(models.TextChoices):
         ADMIN = "admin", "Org admin"
@@ -92,6 +105,7 @@ class Membership(models.Model):
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = StoredText(max_length=10, choices=Role, default=Role.MEMBER)
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
 
     class Meta:
         constraints = [
@@ -114,6 +128,8 @@ class Project(models.Model):
     )
     user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="projects")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    # Since then its workers get no login; None for one in use.
+    archived_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["name"]

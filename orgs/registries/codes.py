@@ -150,7 +150,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
             403, "The token is bound to another environment, or may not name one."
         ),
         "project_not_found": login(
-            404, "There is no such project, or it's another organization's."
+            404, "There is no such project, it's another organization's, or it's archived."
         ),
         "environment_not_found": Code(
             "The organization has no such environment.",
@@ -328,6 +328,10 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "changed_meanwhile": Code("It was changed meanwhile.", 409),
         # --- organizations, people and their tokens ----------------------------------------
         "already_a_member": field("This person is a member already."),
+        "already_invited": field("This address is invited already."),
+        "invited_another": field("The invitation is for another address."),
+        "invitation_over": field("The invitation is over."),
+        "has_account": field("The address has an account."),
         "not_a_member": field("This person is no member."),
         "last_admin": field("An organization keeps at least one admin."),
         "unknown_person": field("There is nobody with this e-mail."),

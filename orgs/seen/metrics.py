@@ -70,7 +70,7 @@ requests = Histogram(
     registry=_ours,
     buckets=_REQUEST,
 )
-_WORDS = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "EXECUTE", "WITH"))
+_WORDS = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "COPY", "EXECUTE", "WITH"))
 
 
 def login(kind: str, result: str, *, cached: bool) -> None:

@@ -4,8 +4,8 @@ from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
 
 from . import guide, probes, views
-from .accounts import sign_in, tokens
-from .organizations import audit, environments, overview, workers
+from .accounts import invitations, sign_in, tokens
+from .organizations import audit, environments, members, overview, projects, settings, workers
 from .registries import check, editing, entry, help, images, importing, listing
 
 _entry: list[URLPattern | URLResolver] = [
@@ -45,6 +45,26 @@ _workers: list[URLPattern | URLResolver] = [
     path("<int:token_id>/revoke/", workers.revoke, name="worker_token_revoke"),
     path("setup/", workers.setup, name="worker_setup"),
 ]
+_members: list[URLPattern | URLResolver] = [
+    path("", members.index, name="members"),
+    path("invite/", members.invite, name="invite"),
+    path("leave/", members.leave, name="member_leave"),
+    path("<int:membership_id>/", members.change, name="member_change"),
+    path("<int:membership_id>/remove/", members.remove, name="member_remove"),
+    path("invitations/<uuid:invitation_id>/again/", members.send_again, name="invitation_again"),
+    path(
+        "invitations/<uuid:invitation_id>/withdraw/", members.withdraw, name="invitation_withdraw"
+    ),
+]
+_projects: list[URLPattern | URLResolver] = [
+    path("", projects.index, name="projects"),
+    path("new/", projects.new, name="project_new"),
+    path("<uuid:project_id>/", projects.project, name="project"),
+    path("<uuid:project_id>/rename/", projects.rename, name="project_rename"),
+    path("<uuid:project_id>/move/", projects.move, name="project_move"),
+    path("<uuid:project_id>/archive/", projects.archive, name="project_archive"),
+    path("<uuid:project_id>/bring-back/", projects.bring_back, name="project_bring_back"),
+]
 _programs = ("docker-credential-valohai", "valohai-credential-provider")
 urlpatterns = [
     path("", views.home, name="home"),
@@ -60,15 +80,18 @@ urlpatterns = [
         sign_in.SetPassword.as_view(),
         name="set_password",
     ),
+    path("invitations/<str:token>/", invitations.invitation, name="invitation"),
+    path("accounts/projects/<uuid:project_id>/move/", projects.move_own, name="own_project_move"),
     path("accounts/tokens/", tokens.api_tokens, name="api_tokens"),
     path("accounts/tokens/<int:api_token_id>/revoke/", tokens.revoke, name="api_token_revoke"),
     *(path(f"worker/{name}", workers.program, {"name": name}, name=name) for name in _programs),
     path("organizations/<slug:slug>/", overview.organization, name="organization"),
+    path("organizations/<slug:slug>/rename/", settings.names, name="organization_rename"),
     path("organizations/<slug:slug>/registries/", include(_registries)),
-    path("organizations/<slug:slug>/projects/", overview.projects, name="projects"),
+    path("organizations/<slug:slug>/projects/", include(_projects)),
     path("organizations/<slug:slug>/environments/", include(_environments)),
     path("organizations/<slug:slug>/workers/", include(_workers)),
-    path("organizations/<slug:slug>/members/", overview.members, name="members"),
+    path("organizations/<slug:slug>/members/", include(_members)),
     path("organizations/<slug:slug>/audit/", audit.index, name="audit"),
     path("organizations/<slug:slug>/audit/export.csv", audit.export, name="audit_export"),
 ]

@@ -60,9 +60,9 @@ def test_add_with_someone_known(send, bob) -> None:
 @pytest.mark.parametrize(
     ("data", "field", "sentence"),
     [
-        ({"slug": "acme"}, "slug", "There is an organization “acme” already."),
+        ({"slug": "acme"}, "slug", "“acme” is, or was, another organization's."),
         ({"slug": "Ac_me"}, "slug", "lower-case letters, digits and dashes"),
-        ({"name": "Acme", "slug": ""}, "slug", "There is an organization “acme” already."),
+        ({"name": "Acme", "slug": ""}, "slug", "“acme” is, or was, another organization's."),
         ({"name": "§§", "slug": ""}, "slug", "There is no letter to make one from."),
         ({"admin": "nobody"}, "admin", "valid email"),
         ({"name": ""}, "name", "required"),

@@ -26,7 +26,7 @@ from django.utils.html import escape
 from orgs.admin.organizations import ProjectForm
 from orgs.api import limits
 from orgs.forms.importing import UploadForm
-from orgs.models import AuditEvent, Organization, Project, WorkerToken
+from orgs.models import AuditEvent, Invitation, Organization, Project, WorkerToken
 from orgs.registries import codes
 from orgs.registries.codes import Page
 from orgs.registries.private import whole
@@ -36,9 +36,9 @@ from orgs.services.audit import events, repeats
 from orgs.services.bulk.files import Rows, apart, rows, tables
 from orgs.services.bulk.files.rows import BrokenFile
 from orgs.services.logins import minting
-from orgs.services.tenancy import attempts, organizations, tokens
+from orgs.services.tenancy import attempts, invitations, organizations, tokens
 from orgs.services.upstream import calls
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, make_user
 from tests.web.conftest import look
 
 from .cases_elsewhere import ELSEWHERE, source
@@ -386,9 +386,43 @@ def _killed(door: Door) -> None:
     list(apart.ReadRows(b"", "csv"))
 
 
+def _invitation(door: Door) -> Invitation:
+    by = events.Actor("alice", door.admin)
+    (made,) = invitations.invite(
+        organization=door.acme, emails=["new@example.com"], role="member", actor=by
+    )
+    return made
+
+
+def _invited_twice(door: Door) -> None:
+    _invitation(door)
+    _invitation(door)
+
+
+def _invited_another(door: Door) -> None:
+    by = events.Actor("bob", door.member)
+    invitations.accept(invitation=_invitation(door), actor=by)
+
+
+def _withdrawn(door: Door) -> None:
+    invitation = _invitation(door)
+    invitations.invitation_withdraw(invitation=invitation, actor=door.actor)
+    invitations.invitation_send_again(invitation=invitation, actor=door.actor)
+
+
+def _has_account(door: Door) -> None:
+    invitation = _invitation(door)
+    make_user("new@example.com", "New")
+    invitations.accept_as_new(invitation=invitation, name="N", password="x" * 12, address=None)
+
+
 RAISED: dict[str, Callable[[Door], None]] = {
     "not_sealed": lambda door: SealedField().to_python("plain"),
     "already_a_member": _again,
+    "already_invited": _invited_twice,
+    "invited_another": _invited_another,
+    "invitation_over": _withdrawn,
+    "has_account": _has_account,
     "last_admin": _last,
     "duplicate_slug": _organization("acme"),
     "invalid_slug": _organization("Ac_me"),

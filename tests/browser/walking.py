@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 
-from orgs.services.entries import notices
 from orgs.services.logins import minting
+from orgs.services.tenancy import mails
 from pictures.cast import Cast, fill
 from pictures.stops import Stop, sign_in
 from pictures.taking import fit
@@ -31,7 +31,7 @@ class Walk:
         self.browser, self.base, self.options = browser, base, options
         self.cast: Cast = fill(aws)
         minting.background.drain()
-        notices.drain()
+        mails.drain()
         self.findings: Findings = []
         self._pages: dict[str, Page] = {}
         self._at = ""

@@ -38,9 +38,8 @@ from orgs.registries.types import (
 from orgs.services.audit.log import Filters, events_of, export
 from orgs.services.bulk.files import __main__ as reader
 from orgs.services.bulk.files import apart
-from orgs.services.entries import notices
 from orgs.services.entries.validating import secrets_of
-from orgs.services.tenancy import tokens
+from orgs.services.tenancy import mails, tokens
 from orgs.web import guide
 from tests.api.conftest import LOGIN, Api
 from tests.conftest import CANARY
@@ -189,7 +188,7 @@ BODY = {
 def canary_nowhere(caplog, capsys, django_db_blocker):
     caplog.set_level(logging.DEBUG)
     yield
-    notices.drain()
+    mails.drain()
     told = capsys.readouterr()
     assert CANARY not in caplog.text + told.out + told.err
     assert CANARY not in str(list(AuditEvent.objects.values()))

@@ -22,7 +22,7 @@ from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
-from orgs.services.tenancy import organizations, people, tokens
+from orgs.services.tenancy import invitations, organizations, people, tokens
 from tests.conftest import HOST
 from tests.support.declared import valid
 
@@ -74,13 +74,20 @@ def _names(acme, alice, project, gpu):
         ("User", "email"): lambda t: organizations.person(f'"{t}"@example.com'),
         ("WorkerToken", "name"): lambda t: tokens.token_issue_worker(name=t, **org),
         ("ApiToken", "name"): lambda t: tokens.token_issue_api(user=alice, name=t, actor=by),
+        ("Invitation", "email"): lambda t: invitations.invite(
+            organization=acme,
+            emails=[f'"{t}"@example.com'],
+            role="member",
+            actor=Actor("alice", alice),
+        ),
         ("RegistryEntry", "note"): lambda t: _create(acme, "docker", note=t),
     }
 
 
 # Made of what was checked, out of closed sets, or of random letters.
 MADE = {
-    *(("Membership", "role"), ("RegistryEntry", "registry_type"), ("RegistryEntry", "status")),
+    *(("Membership", "role"), ("Invitation", "role"), ("FormerSlug", "slug")),
+    *(("RegistryEntry", "registry_type"), ("RegistryEntry", "status")),
     *(("IndexedPattern", name) for name in ("text", "normalized", "host", "prefix")),
     *(("Verification", "image"), ("CachedLogin", "scope"), ("ImportDraft", "format")),
     *((kind, name) for kind in ("WorkerToken", "ApiToken") for name in ("key_id", "digest")),

@@ -49,10 +49,14 @@ def last_refused(token: WorkerToken) -> LoginEvent | None:
 
 def refused_logins(organization: Organization, *, private: bool) -> list[LoginEvent]:
     """The last refused of all its workers and commands; reasons with private parts or not."""
-    events = AuditEvent.objects.filter(
-        organization_id=organization.pk, action="login.refused"
-    ).order_by("-at", "-pk")[:SHOWN]
-    return [_told(event, private) for event in events]
+    events = AuditEvent.objects.filter(organization_id=organization.pk)
+    return last_refused_of(events, private=private)
+
+
+def last_refused_of(events: AuditEventQuerySet, *, private: bool) -> list[LoginEvent]:
+    """Of these events, the last refused logins; `private` as in `refused_logins`."""
+    refused = events.filter(action="login.refused").order_by("-at", "-pk")[:SHOWN]
+    return [_told(event, private) for event in refused]
 
 
 def last_of(entry: RegistryEntry, action: str, *, private: bool) -> LoginEvent | None:

@@ -19,7 +19,7 @@ SHOWN = 10
 _ACTIONS = ("login.issued", "login.refused")
 # An event of repeats stands for as many refusals (services/audit/repeats.py).
 _REPEATS = Coalesce(Cast(KT("properties__times"), IntegerField()), Value(1))
-_OFTEN = Case(When(action="login.refused", then=_REPEATS), default=Value(1))
+OFTEN = Case(When(action="login.refused", then=_REPEATS), default=Value(1))
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def usage_of(entry: RegistryEntry, *, private: bool) -> EntryUsage:
         of_entry(entry)
         .filter(action__in=_ACTIONS, at__gte=now - MONTH)
         .values_list("action", "project")
-        .annotate(week=Sum(_OFTEN, filter=Q(at__gte=now - WEEK), default=0), month=Sum(_OFTEN))
+        .annotate(week=Sum(OFTEN, filter=Q(at__gte=now - WEEK), default=0), month=Sum(OFTEN))
         .order_by("-month", "project")
     )
     projects, refused = [], Counted()

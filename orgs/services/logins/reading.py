@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from orgs.models import Organization
 
 # One row for each candidate pattern; none where the token, the project or the pattern is
-# missing, or the token was revoked. In its places: `fast.Row`.
+# missing, the token was revoked or the project archived. In its places: `fast.Row`.
 #
 # Each step finds its rows before the next one looks: left to choose the order, a planner
 # whose statistics are of other times (of an empty table, say) reads one table for each row
@@ -35,6 +35,7 @@ SELECT t.name, t.digest, t.expires_at, t.last_used_at, t.any_environment, own.sl
   FROM asker t
   JOIN orgs_organization o ON o.id = t.organization_id
   JOIN orgs_project p ON p.id = {project} AND p.organization_id = t.organization_id
+   AND p.archived_at IS NULL
   LEFT JOIN orgs_environment own ON own.id = t.environment_id
   LEFT JOIN orgs_environment named
     ON named.organization_id = t.organization_id AND named.slug = {environment}

@@ -114,13 +114,20 @@ def _ambiguous(what: str, fix: str) -> Failed:
 
 
 def organization_of(project: Project) -> Organization:
-    """The project's organization; raises `Failed` personal_project."""
+    """The project's organization; raises `Failed` personal_project, and project_not_found
+    where it is archived."""
     if project.organization is None:
         raise Failed(
             "personal_project",
             f"The project “{project.name}” is personal, and personal projects can't use "
             "private registries.",
             "Move it to an organization, or use a public image.",
+        )
+    if project.archived_at is not None:
+        raise Failed(
+            "project_not_found",
+            f"The project “{project.name}” is archived, so its workers get no login.",
+            "Ask an org admin to bring it back, or give another project's id.",
         )
     return project.organization
 

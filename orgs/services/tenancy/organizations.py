@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.db import models, transaction
+from django.db.models import QuerySet
 from django.utils.text import slugify
 
 from orgs import stored
 from orgs.models import (
     Environment,
+    FormerSlug,
     IndexedPattern,
+    Invitation,
     Membership,
     Organization,
     Project,
@@ -26,6 +29,7 @@ from orgs.models import (
     WorkerToken,
 )
 from orgs.registries.problems import Problem, Refused
+from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, record
 
 AnyModel = TypeVar("AnyModel", bound=models.Model)
@@ -78,12 +82,14 @@ def slug_problem(slug: str, organization: Organization | None = None) -> Problem
             "slug",
         )
     others = Organization.objects.filter(slug=slug)
+    former = FormerSlug.objects.filter(slug=slug)
     if organization is not None:
         others = others.exclude(pk=organization.pk)
-    if others.exists():
+        former = former.exclude(organization=organization)
+    if others.exists() or former.exists():
         return Problem(
             "duplicate_slug",
-            f"There is an organization “{slug}” already.",
+            f"“{slug}” is, or was, another organization's.",
             "Choose another short name.",
             "slug",
         )
@@ -93,11 +99,15 @@ def slug_problem(slug: str, organization: Organization | None = None) -> Problem
 def organization_update(
     *, organization: Organization, actor: Actor, name: str, slug: str
 ) -> Organization:
-    """Rename; raises `Refused` where the slug is taken."""
+    """Rename; the addresses by the slug before lead on. Raises `Refused` where the slug is
+    or was another's."""
     stored.require(Organization, name=name)
     if problem := slug_problem(slug, organization):
         raise Refused(problem)
-    with _written(organization) as standing:
+    with written(organization) as standing:
+        if slug != standing.slug:
+            FormerSlug.objects.filter(slug=slug).delete()  # its own, which it takes back
+            FormerSlug.objects.create(slug=standing.slug, organization=standing)
         changed = _change(standing, name=name, slug=slug)
         _tell_change("organization.updated", actor, standing, standing, changed)
     return standing
@@ -105,7 +115,7 @@ def organization_update(
 
 def organization_delete(*, organization: Organization, actor: Actor) -> None:
     """Erase it with all its entries, members, projects and tokens; the events stay."""
-    with _written(organization) as standing:
+    with written(organization) as standing:
         _tell_end("organization.deleted", actor, standing, standing, {"slug": standing.slug})
         # Patterns protect their environment, even where both are to go.
         standing.entries.all().delete()
@@ -117,7 +127,7 @@ def organization_delete(*, organization: Organization, actor: Actor) -> None:
 
 def member_add(*, organization: Organization, user: User, role: str, actor: Actor) -> Membership:
     """Make someone a member; raises `Refused` where they are one."""
-    with _written(organization) as standing:
+    with written(organization) as standing:
         if standing.memberships.filter(user=user).exists():
             raise Refused(
                 Problem(
@@ -128,32 +138,59 @@ def member_add(*, organization: Organization, user: User, role: str, actor: Acto
                 )
             )
         membership = Membership.objects.create(organization=standing, user=user, role=role)
+        # Who comes in as one thing isn't to be another by a link from before.
+        standing.invitations.filter(email=user.email).delete()
         _tell("member.added", actor, standing, user, {"role": role})
     return membership
 
 
+def let_in(invitation: Invitation, user: User) -> Membership:
+    """A member by an invitation, which the caller ends and tells of."""
+    return Membership.objects.create(
+        organization=invitation.organization,
+        user=user,
+        role=invitation.role,
+        invited_by=invitation.invited_by,
+    )
+
+
 def member_set_role(*, membership: Membership, role: str, actor: Actor) -> Membership:
-    """Change what someone may do; raises `Refused` for the last org admin."""
-    with _written(membership.organization) as organization:
+    """Change what someone may do; raises `Refused` for the last org admin. The invitations
+    of one who is no longer an admin are withdrawn."""
+    with written(membership.organization) as organization:
         standing = organization.memberships.select_related("user").get(pk=membership.pk)
         if standing.role == role:
             return standing
         _keep_an_admin(standing)
         before, standing.role = standing.role, role
         standing.save()
-        told = {"changes": {"role": [before, role]}}
+        told = {"changes": {"role": [before, role]}, **_withdrawn(standing)}
         _tell("member.role_changed", actor, organization, standing.user, told)
     return standing
 
 
 def member_remove(*, membership: Membership, actor: Actor) -> None:
-    """End a membership, and with it their tokens here; raises `Refused` for the last
-    org admin."""
-    with _written(membership.organization) as organization:
+    """End a membership, and with it their tokens here and the invitations they made; raises
+    `Refused` for the last org admin."""
+    with written(membership.organization) as organization:
         standing = organization.memberships.select_related("user").get(pk=membership.pk)
         _keep_an_admin(standing)
-        _tell("member.removed", actor, organization, standing.user, {"role": standing.role})
+        told = {"role": standing.role, **_withdrawn(standing)}
+        _tell("member.removed", actor, organization, standing.user, told)
         standing.delete()
+
+
+def invitations_by(membership: Membership) -> QuerySet[Invitation]:
+    """Those of theirs that wait here: whoever goes leaves no door open."""
+    return membership.organization.invitations.filter(invited_by=membership.user)
+
+
+def _withdrawn(membership: Membership) -> dict[str, list[str]]:
+    """End what waits of theirs; gives what to tell of it."""
+    waiting = invitations_by(membership)
+    emails = list(waiting.values_list("email", flat=True))
+    waiting.delete()
+    return {"invitations_withdrawn": emails} if emails else {}
 
 
 def _keep_an_admin(leaving: Membership) -> None:
@@ -206,7 +243,7 @@ def project_update(
     what can't be a name.
     """
     stored.require(Project, name=name)
-    with _written(project) as standing:
+    with written(project) as standing:
         before = standing.organization
         owners = [_owner(standing), str(organization or user)]
         changed = _change(standing, name=name, organization=organization, user=user)
@@ -218,9 +255,29 @@ def project_update(
     return standing
 
 
+def project_archive(*, project: Project, actor: Actor) -> Project:
+    """Put it away: its workers get no login until it's brought back."""
+    with written(project) as standing:
+        if standing.archived_at is None:
+            standing.archived_at = database_now()
+            standing.save(update_fields=["archived_at"])
+            _tell("project.archived", actor, standing.organization, standing, {})
+    return standing
+
+
+def project_bring_back(*, project: Project, actor: Actor) -> Project:
+    """Take it into use again."""
+    with written(project) as standing:
+        if standing.archived_at is not None:
+            standing.archived_at = None
+            standing.save(update_fields=["archived_at"])
+            _tell("project.brought_back", actor, standing.organization, standing, {})
+    return standing
+
+
 def project_delete(*, project: Project, actor: Actor) -> None:
     """Erase it; its workers get no login from then on."""
-    with _written(project) as standing:
+    with written(project) as standing:
         owner = {"owner": _owner(standing)}
         _tell_end("project.deleted", actor, standing.organization, standing, owner)
         standing.delete()
@@ -235,7 +292,7 @@ def environment_create(
 ) -> Environment:
     """A new group of workers; raises `Refused` where the slug is taken."""
     stored.require(Environment, name=name, slug=slug)
-    with _written(organization) as standing:
+    with written(organization) as standing:
         _refuse_environment_slug(standing, slug)
         environment = Environment.objects.create(organization=standing, name=name, slug=slug)
         _tell("environment.created", actor, standing, environment, {"slug": slug})
@@ -247,7 +304,7 @@ def environment_update(
 ) -> Environment:
     """Rename; workers that ask by its slug must ask by the new one. Raises `Refused`."""
     stored.require(Environment, name=name, slug=slug)
-    with _written(environment.organization) as organization:
+    with written(environment.organization) as organization:
         standing = organization.environments.get(pk=environment.pk)
         _refuse_environment_slug(organization, slug, standing)
         changed = _change(standing, name=name, slug=slug)
@@ -260,7 +317,7 @@ def environment_delete(*, environment: Environment, actor: Actor) -> None:
 
     Raises `Refused`, naming them, while entries or other tokens are limited to it.
     """
-    with _written(environment.organization) as organization:
+    with written(environment.organization) as organization:
         standing = organization.environments.get(pk=environment.pk)
         uses = environment_uses(standing)
         named = [str(use) for use in (*uses.entries, *uses.tokens)]
@@ -316,7 +373,7 @@ def _refuse_environment_slug(
 
 
 @contextmanager
-def _written(obj: AnyModel) -> Iterator[AnyModel]:
+def written(obj: AnyModel) -> Iterator[AnyModel]:
     """A transaction and in it the row as it stands, locked; one who is later waits."""
     with transaction.atomic():
         rows = type(obj)._default_manager.select_for_update(no_key=True)

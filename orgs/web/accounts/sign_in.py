@@ -49,12 +49,24 @@ class SignInForm(AuthenticationForm):
         return self.cleaned_data
 
 
-class NewPasswordForm(SetPasswordForm):
+class PasswordTwice(SetPasswordForm):
+    """A new password, typed twice, with what is wrong in our words."""
+
+    label = "New password"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        first, second = self.fields["new_password1"], self.fields["new_password2"]
+        first.label, second.label = self.label, f"{self.label}, again"
+        second.help_text = ""
+        first.error_messages["required"] = "Password is empty. Choose one."
+        second.error_messages["required"] = "Password, again, is empty. Type the same once more."
+
+
+class NewPasswordForm(PasswordTwice):
     def __init__(self, *args: Any, address: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.address = address
-        self.fields["new_password2"].label = "New password, again"
-        self.fields["new_password2"].help_text = ""
 
     def save(self, commit: bool = True) -> User:
         actor = Actor(self.user.email, self.user, source_address=self.address)

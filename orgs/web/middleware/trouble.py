@@ -1,20 +1,24 @@
-"""What no view is at fault for: an entry that someone deletes meanwhile, no free place."""
+"""What no view is at fault for: an entry that someone deletes meanwhile, no free place, an
+organization by the short name that it had before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.defaults import page_not_found
 
+from orgs.access import Renamed
 from orgs.models import RegistryEntry
 from orgs.registries.places import Full
 
 
 class Trouble:
     """Middleware: 404, as a moment later, where the entry is gone when its row is locked;
-    503 and when to try again where no place is free."""
+    503 and when to try again where no place is free; on to where an organization's addresses
+    are now."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -27,6 +31,8 @@ class Trouble:
             return page_not_found(request, Http404())
         if isinstance(exception, Full):
             return busy(request, exception)
+        if isinstance(exception, Renamed):
+            return _led_on(request, exception)
         return None
 
 
@@ -35,6 +41,16 @@ def busy(request: HttpRequest, full: Full) -> HttpResponse:
     answer = render(request, "503.html", {"busy": full}, status=503)
     answer["Retry-After"] = str(full.retry_after)
     return unlogged(answer)
+
+
+def _led_on(request: HttpRequest, renamed: Renamed) -> HttpResponse:
+    """To the same page; a form that was open before is sent on as it is."""
+    match = request.resolver_match
+    if match is None:
+        raise AssertionError("A view was asked.")
+    path = reverse(match.view_name, kwargs={**match.kwargs, "slug": renamed.slug})
+    query = request.META.get("QUERY_STRING", "")
+    return HttpResponseRedirect(f"{path}?{query}" if query else path, preserve_request=True)
 
 
 def unlogged(answer: HttpResponse) -> HttpResponse:

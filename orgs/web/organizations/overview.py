@@ -1,11 +1,10 @@
-"""An organization's overview, its projects and its members."""
+"""An organization's overview."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -17,13 +16,12 @@ from orgs.services.entries.attention import entries_needing_attention, tokens_en
 from orgs.web.context import SignedIn, inside
 
 MOST_PROJECTS = 20
-PAGE_SIZE = 50
 
 
 @login_required
 def organization(request: SignedIn, slug: str) -> HttpResponse:
     found = access.organization_for_member(request.user, slug)
-    projects = list(found.projects.all()[: MOST_PROJECTS + 1])
+    projects = list(found.projects.filter(archived_at=None)[: MOST_PROJECTS + 1])
     context = inside(request, found, "overview")
     context |= {
         "steps": _steps(found),
@@ -55,20 +53,3 @@ def _steps(found: Organization) -> dict[str, Any]:
         "unverified": unverified,
         "token": found.worker_tokens.filter(revoked_at=None).exists(),
     }
-
-
-@login_required
-def projects(request: SignedIn, slug: str) -> HttpResponse:
-    found = access.organization_for_member(request.user, slug)
-    page = Paginator(found.projects.all(), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = inside(request, found, "projects") | {"page": page}
-    return render(request, "projects.html", context)
-
-
-@login_required
-def members(request: SignedIn, slug: str) -> HttpResponse:
-    found = access.organization_for_member(request.user, slug)
-    everyone = found.memberships.select_related("user").order_by("role", "user__name", "pk")
-    page = Paginator(everyone, PAGE_SIZE).get_page(request.GET.get("page"))
-    context = inside(request, found, "members") | {"page": page}
-    return render(request, "members.html", context)

@@ -121,7 +121,9 @@ class Choices(forms.Form):
         super().__init__(data)
         standing = organization.worker_tokens.filter(revoked_at=None)
         self.tokens = list(standing.select_related("environment")[:MOST_CHOICES])
-        projects = organization.projects.values_list("pk", "name")[:MOST_CHOICES]
+        projects = organization.projects.filter(archived_at=None).values_list("pk", "name")[
+            :MOST_CHOICES
+        ]
         self.fields["worker"].choices = [(str(t.pk), t.name) for t in self.tokens]  # type: ignore[attr-defined]
         self.fields["project"].choices = [(str(pk), name) for pk, name in projects]  # type: ignore[attr-defined]
         self.is_valid()

@@ -17,7 +17,7 @@ from orgs.services.audit.events import Actor
 from orgs.services.entries import door, notices, status
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing, minting
-from orgs.services.tenancy import tallies
+from orgs.services.tenancy import mails, tallies
 from orgs.services.upstream import calls
 from orgs.services.verification import outcomes, verifying
 from tests.conftest import CANARY, HOST, changed_to, make_user
@@ -51,7 +51,7 @@ def verify(actor, internet):
     def verify(entry):
         entry.refresh_from_db()
         report = verifying.entry_verify(entry=entry, actor=actor)
-        notices.drain()
+        mails.drain()
         return report
 
     return verify
@@ -95,11 +95,11 @@ def test_workers_logins_tell_too(aws, entry, project, mailoutbox):
                 project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests")
             )
         minting.forget_failures(entry)
-    notices.drain()
+    mails.drain()
     assert [mail.subject for mail in mailoutbox] == [f"{HOST}/* stopped working"]
     aws.put_policy("valohai", aws.policy())
     issuing.login_for(project=project, image=ImageReference.parse(IMAGE), actor=Actor("tests"))
-    notices.drain()
+    mails.drain()
     assert mailoutbox[1].subject == f"{HOST}/* works again"
 
 
@@ -130,7 +130,7 @@ def test_a_workers_report_of_its_role(make_entry, alice, acme, project, mailoutb
             code=code,
             actor=Actor("gpu"),
         )
-    notices.drain()
+    mails.drain()
     told = [mail.subject for mail in mailoutbox]
     assert told == [f"{HOST}/* stopped working", f"{HOST}/* works again"]
     assert "ValohaiWorkerRole" in mailoutbox[0].body
@@ -147,14 +147,14 @@ def test_nobody_to_tell_and_a_mail_server_that_fails(
     monkeypatch.setattr(EmailBackend, "send_messages", fail)
     entry = make_entry()
     verifying.entry_verify(entry=entry, actor=actor)
-    notices.drain()
+    mails.drain()
     entry.refresh_from_db()
     assert entry.status == "failing"
     assert "wasn't sent: OSError" in caplog.text and CANARY not in caplog.text
     Membership.objects.all().delete()
     other = make_entry(f"{HOST}/other/*")
     verifying.entry_verify(entry=other, actor=actor)
-    notices.drain()
+    mails.drain()
     assert not mailoutbox
 
 
@@ -167,12 +167,12 @@ def test_a_slow_mail_server_holds_nobody_up(aws, entry, actor, internet, monkeyp
         sent.extend(messages)
 
     monkeypatch.setattr(EmailBackend, "send_messages", send)
-    monkeypatch.setattr(notices, "PATIENCE", 0.1)
+    monkeypatch.setattr(mails, "PATIENCE", 0.1)
     aws.remove_policy("valohai")
     verifying.entry_verify(entry=entry, actor=actor)
     assert not sent
     going_on.set()
-    notices.drain()
+    mails.drain()
     assert len(sent) == 1
 
 
@@ -186,7 +186,7 @@ def test_an_outage_and_a_disabled_entry_are_not_told(aws, entry, verify, actor, 
     verifying.status_mark(
         entry, RegistryEntry.Status.FAILING, issuing.Failed("access_denied", "No.", "Do.")
     )
-    notices.drain()
+    mails.drain()
     assert not mailoutbox
 
 
@@ -208,7 +208,7 @@ def flap(acme, project):
                 code=("role_not_attached", "ok")[n % 2],
                 actor=Actor("gpu"),
             )
-        notices.drain()
+        mails.drain()
 
     return flap
 
@@ -240,7 +240,7 @@ def test_an_organization_gets_so_many_in_an_hour(
     made = [make_entry(f"{HOST}/{n}") for n in range(6)]
     for entry in [*made, make_entry(organization=umbrella)]:
         status.status_mark(entry, RegistryEntry.Status.FAILING, error)
-    notices.drain()
+    mails.drain()
     told = [mail.subject for mail in mailoutbox if mail.to == [alice.email]]
     assert [subject.split()[-2:] for subject in told[:3]] == [["stopped", "working"]] * 3
     assert told[3:] == ["More entries of Acme changed"]
@@ -250,7 +250,7 @@ def test_an_organization_gets_so_many_in_an_hour(
     hour = Tally.objects.filter(key=f"mails:{alice.memberships.get().organization_id}")
     hour.update(window_until=Now())
     status.status_mark(make_entry(f"{HOST}/7"), RegistryEntry.Status.FAILING, error)
-    notices.drain()
+    mails.drain()
     assert mailoutbox[-1].subject == f"{HOST}/7 stopped working"
 
 

@@ -35,7 +35,7 @@ from orgs.services.audit import events
 from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.logins import fast, issuing, reading, resolve
-from orgs.services.tenancy import tokens
+from orgs.services.tenancy import organizations, tokens
 from tests.conftest import HOST
 from tests.services.logins.test_resolve import plant
 
@@ -260,6 +260,11 @@ def _make_personal(project, alice, **rest):
     return 403, "personal_project"
 
 
+def _archive(project, actor, **rest):
+    organizations.project_archive(project=project, actor=actor)
+    return 404, "project_not_found"
+
+
 def _break_the_key(aws, **rest):
     CachedLogin.objects.update(credentials_version=0)
     aws.fault("denied")
@@ -272,7 +277,7 @@ def _forbid_the_environment(gpu, **rest):
 
 
 CHANGES = [
-    _revoke, _expire, _disable, _narrow, _delete, _move, _make_personal, _break_the_key,
+    _revoke, _expire, _disable, _narrow, _delete, _move, _make_personal, _archive, _break_the_key,
     _forbid_the_environment,
 ]  # fmt: skip
 

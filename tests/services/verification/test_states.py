@@ -15,9 +15,9 @@ from orgs.models import RegistryEntry, Verification
 from orgs.registries import aws, outbound
 from orgs.registries.ecr_api import EcrApi
 from orgs.registries.problems import Failed
-from orgs.services.entries import notices
 from orgs.services.entries.attention import entries_needing_attention
 from orgs.services.entries.status import status_mark
+from orgs.services.tenancy import mails
 from orgs.services.verification import verifying
 from tests.conftest import HOST
 from tests.support.internet import HOST as REGISTRY
@@ -120,7 +120,7 @@ def test_that_it_works_again_is_told_and_no_more(
 ) -> None:
     status_mark(minted, Status.FAILING, Failed("access_denied", "No.", "Do."))
     check(minted, actor)
-    notices.drain()
+    mails.drain()
     stopped, works = mailoutbox
     assert "stopped" in stopped.subject and works.subject.endswith("works again")
     assert "nobody saw yet" in works.body and "can be pulled" not in works.body

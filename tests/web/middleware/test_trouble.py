@@ -51,7 +51,7 @@ def test_no_free_place_is_a_page_that_says_so(client, alice, acme, monkeypatch):
     def full(*args, **kwargs):
         raise Full("Others are at it.", 3)
 
-    monkeypatch.setattr("orgs.web.organizations.overview.inside", full)
+    monkeypatch.setattr("orgs.web.organizations.projects.inside", full)
     client.force_login(alice)
     answer = client.get(reverse("projects", args=["acme"]))
     assert (answer.status_code, answer["Retry-After"]) == (503, "3")

@@ -251,5 +251,5 @@ def test_projects_and_members(look, alice, bob, project) -> None:
     page = look(bob, "/organizations/acme/members/")
     assert page.texts["tr"][1:] == [
         "Alice alice@example.com Org admin",
-        "Bob bob@example.com Member",
+        "Bob (you) bob@example.com Member",
     ]

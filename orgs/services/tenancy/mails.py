@@ -1,0 +1,60 @@
+"""Mails, sent beside the request, which hardly waits for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+# Seconds: a mail server that answers has taken it by then; a slow one is left to itself.
+PATIENCE = 1.0
+_NOWHERE = ("console", "dummy")
+
+log = logging.getLogger(__name__)
+_pool = ThreadPoolExecutor(1, thread_name_prefix="mails")
+_sending: set[Future[None]] = set()
+
+
+def go_out() -> bool:
+    """Whether there is somewhere to send mails to (EMAIL_URL)."""
+    return settings.EMAIL_BACKEND.split(".")[-2] not in _NOWHERE
+
+
+@dataclass(frozen=True)
+class Mail:
+    """Sentences, and below them an address of ours (a path, or the whole of it). `about` is
+    what the log calls it where it couldn't be sent; no text of it stands there."""
+
+    subject: str
+    sentences: Sequence[str]
+    address: str
+    to: Sequence[str]
+    about: str
+
+
+def send(*mails: Mail) -> None:
+    """Have them sent, one after the other."""
+    sending = [_pool.submit(_send, mail) for mail in mails]
+    for one in sending:
+        _sending.add(one)
+        one.add_done_callback(_sending.discard)
+    wait(sending, timeout=PATIENCE)
+
+
+def drain() -> None:
+    """Wait until nothing is being sent (tests, shutdown)."""
+    wait(list(_sending))
+
+
+def _send(mail: Mail) -> None:
+    link = mail.address if "://" in mail.address else f"{settings.BASE_URL}{mail.address}"
+    lines = [*filter(None, mail.sentences), "", link]
+    try:
+        EmailMessage(mail.subject, "\n".join(lines), to=mail.to).send()
+    except Exception as error:
+        # Its text may hold addresses and what the mail server said.
+        log.error("the mail about %s wasn't sent: %s", mail.about, type(error).__name__)

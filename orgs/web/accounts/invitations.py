@@ -1,0 +1,96 @@
+"""Coming into an organization by an invitation's link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+
+from orgs.models import Invitation, User
+from orgs.proxies import source_address
+from orgs.registries.problems import Refused
+from orgs.services.tenancy import invitations
+from orgs.web.accounts.sign_in import PasswordTwice
+from orgs.web.context import acting, posted
+
+# Whoever comes in by a password has this one.
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+class NewAccountForm(PasswordTwice):
+    label = "Password"
+
+    name = forms.CharField(
+        max_length=100,
+        help_text="What others see.",
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+        error_messages={"required": "Name is empty. Write yours."},
+    )
+
+    field_order = ["name", "new_password1", "new_password2"]
+
+    def __init__(self, invitation: Invitation, data: Any) -> None:
+        super().__init__(User(email=invitation.email), data)
+        self.invitation = invitation
+
+    def enter(self, address: str | None) -> User | None:
+        """The new person; None, with errors."""
+        if not self.is_valid():
+            return None
+        given = self.cleaned_data
+        try:
+            return invitations.accept_as_new(
+                invitation=self.invitation,
+                name=given["name"],
+                password=given["new_password1"],
+                address=address,
+            )
+        except Refused as refused:
+            for problem in refused.problems:
+                name = problem.field if problem.field in self.fields else None
+                self.add_error(name, forms.ValidationError(str(problem), code=problem.code))
+            return None
+
+
+@never_cache
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """What it says, and how to come in: as oneself, or with a new account."""
+    found = invitations.invitation_of(token)
+    if found is None:
+        return render(request, "accounts/invitation_over.html", status=404)
+    if isinstance(request.user, User):
+        return _as_oneself(request, found)
+    return _as_someone_new(request, found)
+
+
+def _as_oneself(request: HttpRequest, found: Invitation) -> HttpResponse:
+    context: dict[str, Any] = {"invitation": found}
+    if request.method == "POST":
+        try:
+            invitations.accept(invitation=found, actor=acting(request, found.organization))
+        except Refused as refused:
+            context["refused"] = refused
+        else:
+            return _welcome(request, found)
+    context["other"] = request.user.email != found.email  # type: ignore[union-attr]
+    return render(request, "accounts/invitation.html", context)
+
+
+def _as_someone_new(request: HttpRequest, found: Invitation) -> HttpResponse:
+    form = NewAccountForm(found, posted(request))
+    if form.is_bound and (person := form.enter(source_address(request))):
+        login(request, person, backend=BACKEND)
+        return _welcome(request, found)
+    context = {"invitation": found, "form": form, "here": request.path}
+    return render(request, "accounts/invitation_new.html", context)
+
+
+def _welcome(request: HttpRequest, found: Invitation) -> HttpResponse:
+    role = found.get_role_display().lower()
+    messages.success(request, f"You're in {found.organization} now, as {role}.")
+    return redirect("organization", found.organization.slug)

@@ -1,0 +1,190 @@
+"""Who is in an organization, who is invited, and what they may do."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from orgs import access
+from orgs.models import Invitation, Membership, Organization
+from orgs.registries.problems import Refused
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import invitations, mails, organizations
+from orgs.web.context import SignedIn, acting, inside, posted
+
+PAGE_SIZE = 50
+_ROLES = {
+    Membership.Role.MEMBER: "Member: sees the registries, checks images, sees refused logins.",
+    Membership.Role.ADMIN: "Org admin: also adds and changes registries, tokens and members.",
+}
+
+
+class InviteForm(forms.Form):
+    emails = forms.CharField(
+        label="E-mails",
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=f"One a line, {invitations.AT_ONCE} at most.",
+        error_messages={"required": "E-mails is empty. Write an address, one a line."},
+    )
+    role = forms.ChoiceField(
+        choices=list(_ROLES.items()), widget=forms.RadioSelect, initial=Membership.Role.MEMBER
+    )
+
+    def invite(self, organization: Organization, actor: Actor) -> list[Invitation]:
+        """Whom it invited; none, with errors."""
+        if not self.is_valid():
+            return []
+        given = self.cleaned_data
+        emails = given["emails"].replace(",", " ").replace(";", " ").split()
+        try:
+            return invitations.invite(
+                organization=organization, emails=emails, role=given["role"], actor=actor
+            )
+        except Refused as refused:
+            for problem in refused.problems:
+                self.add_error("emails", forms.ValidationError(str(problem), code=problem.code))
+            return []
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(choices=list(_ROLES.items()), widget=forms.RadioSelect)
+
+    def set(self, membership: Membership, actor: Actor) -> bool:
+        if not self.is_valid():
+            return False
+        role = self.cleaned_data["role"]
+        try:
+            organizations.member_set_role(membership=membership, role=role, actor=actor)
+        except Refused as refused:
+            self.add_error("role", str(refused))
+            return False
+        return True
+
+
+@login_required
+def index(request: SignedIn, slug: str) -> HttpResponse:
+    organization = access.organization_for_member(request.user, slug)
+    everyone = organization.memberships.select_related("user", "invited_by")
+    page = Paginator(everyone.order_by("role", "user__name", "pk"), PAGE_SIZE)
+    context = inside(request, organization, "members")
+    context |= {"page": page.get_page(request.GET.get("page")), "mails": mails.go_out()}
+    context["is_member"] = not context["as_staff"]
+    if context["is_admin"]:
+        waiting = organization.invitations.select_related("invited_by")
+        context["waiting"] = [(one, invitations.link(one)) for one in waiting]
+    return render(request, "members/index.html", context)
+
+
+@login_required
+def invite(request: SignedIn, slug: str) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    form = InviteForm(posted(request))
+    if form.is_bound and (made := form.invite(organization, acting(request, organization))):
+        messages.success(request, _invited(made))
+        return redirect("members", slug)
+    context = inside(request, organization, "members") | {"form": form, "mails": mails.go_out()}
+    return render(request, "members/invite.html", context)
+
+
+def _invited(made: list[Invitation]) -> str:
+    whom = made[0].email if len(made) == 1 else f"{len(made)} people"
+    if mails.go_out():
+        return f"{whom} invited. The link is on its way by mail, and lives 7 days."
+    return f"{whom} invited. Copy the link below and send it to them: it lives 7 days."
+
+
+@login_required
+@require_POST
+def send_again(request: SignedIn, slug: str, invitation_id: UUID) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    invitation = access.invitation_in(organization, invitation_id)
+    try:
+        invitations.invitation_send_again(
+            invitation=invitation, actor=acting(request, organization)
+        )
+    except Refused as refused:
+        messages.error(request, str(refused))
+        return redirect("members", slug)
+    sent = "sent" if mails.go_out() else "below, to copy"
+    messages.success(
+        request, f"A new link for {invitation} is {sent}. The one before works no more."
+    )
+    return redirect("members", slug)
+
+
+@login_required
+@require_POST
+def withdraw(request: SignedIn, slug: str, invitation_id: UUID) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    invitation = access.invitation_in(organization, invitation_id)
+    invitations.invitation_withdraw(invitation=invitation, actor=acting(request, organization))
+    messages.success(request, f"The invitation of {invitation} is withdrawn; its link is dead.")
+    return redirect("members", slug)
+
+
+@login_required
+def change(request: SignedIn, slug: str, membership_id: int) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    membership = access.membership_of(organization, membership_id)
+    form = RoleForm(posted(request), initial={"role": membership.role})
+    if form.is_bound and form.set(membership, acting(request, organization)):
+        messages.success(request, f"{membership.user.name}: {_role(form)}.")
+        return redirect("members", slug)
+    context = inside(request, organization, "members")
+    context |= _ending(membership) | {"form": form, "own": membership.user == request.user}
+    return render(request, "members/change.html", context)
+
+
+def _role(form: RoleForm) -> str:
+    return Membership.Role(form.cleaned_data["role"]).label
+
+
+@login_required
+def remove(request: SignedIn, slug: str, membership_id: int) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    membership = access.membership_of(organization, membership_id)
+    return _end(request, organization, membership)
+
+
+@login_required
+def leave(request: SignedIn, slug: str) -> HttpResponse:
+    organization = access.organization_for_member(request.user, slug)
+    return _end(request, organization, access.own_membership(organization, request.user))
+
+
+def _end(request: SignedIn, organization: Organization, membership: Membership) -> HttpResponse:
+    own = membership.user == request.user
+    refused = None
+    if request.method == "POST":
+        try:
+            actor = acting(request, organization)
+            organizations.member_remove(membership=membership, actor=actor)
+        except Refused as found:
+            refused = found
+        else:
+            what = f"You left {organization}." if own else f"{membership.user.name} is removed."
+            messages.success(request, what)
+            return redirect("home") if own else redirect("members", organization.slug)
+    context = inside(request, organization, "members") | _ending(membership)
+    context |= {"own": own, "refused": refused}
+    return render(request, "members/remove.html", context)
+
+
+def _ending(membership: Membership) -> dict[str, Any]:
+    """What goes with a membership."""
+    tokens = membership.user.api_tokens.filter(revoked_at=None)
+    return {
+        "membership": membership,
+        "tokens": tokens.filter(membership=membership),
+        "other_tokens": tokens.filter(membership=None),
+        "invitations": organizations.invitations_by(membership),
+    }
