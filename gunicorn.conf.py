@@ -26,6 +26,8 @@ forwarder_headers = ""
 timeout = 60
 graceful_timeout = 10
 preload_app = False
+# A socket in the home directory that commands the server by: nobody here does.
+control_socket_disable = True
 # Everything that is logged goes to standard error, as JSON.
 errorlog = "-"
 loglevel = "warning"
