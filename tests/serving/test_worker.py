@@ -129,6 +129,21 @@ def test_requests_sent_together_are_answered_in_turn(run):
     assert told.index(b"/a 12") < told.index(b"/b ") < told.index(b"/c ")
 
 
+def test_a_short_answer_goes_as_one(run, monkeypatch):
+    """Killed between its head and its body, a process would leave half a login."""
+    sent, send = [], connection.Connection._send
+    monkeypatch.setattr(
+        connection.Connection,
+        "_send",
+        lambda conn, data: sent.append(bytes(data)) or send(conn, data),
+    )
+    client = run().client()
+    told = [client.send(GET % path).answer() for path in (b"one", b"two")]
+    client.send(b"HEAD /three HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert client.rest().startswith(b"HTTP/1.1 200 OK")
+    assert sent[:2] == told and len(sent) == 3
+
+
 def test_a_request_in_single_bytes(run):
     client = run().client()
     for byte in POST % (b"me", 3) + b"abc":

@@ -90,15 +90,17 @@ class Connection:
     def sendall(self, data: bytes) -> None:
         """Send or keep to send; waits only where much is kept already.
 
-        Raises `TimeoutError` where the client takes it too slowly, or too many such are
-        waited for.
+        An answer's head waits for what follows it or for its end, so that a short answer goes
+        as one: a process that is killed leaves no half of it. Raises `TimeoutError` where the
+        client takes it too slowly, or too many such are waited for.
         """
         if len(self.outbox) > MOST_UNSENT:
             self._wait_for_room()
+        begun = self.written > 0
         self.written += len(data)
-        sent = 0 if self.outbox else self._send(data)
-        if sent < len(data):
-            self.outbox += memoryview(data)[sent:]
+        self.outbox += data
+        if begun:
+            self.flush()
 
     send = sendall
 
@@ -145,6 +147,11 @@ class Connection:
             return False
         except OSError:
             return True
+
+    def interim(self, data: bytes) -> None:
+        """Send what comes before any answer."""
+        self.outbox += data
+        self.flush()
 
     def flush(self) -> bool:
         """Send what can be sent; whether that is all."""

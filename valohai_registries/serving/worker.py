@@ -169,7 +169,7 @@ class BufferingWorker(ThreadWorker):
             conn.turn(State.BODY, within(conn.length))
             if conn.request._expected_100_continue:
                 conn.request._expected_100_continue = False
-                conn.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                conn.interim(b"HTTP/1.1 100 Continue\r\n\r\n")
         while self._account(conn) > MOST_HELD:
             if self._drop_the_slowest() is conn:
                 return None
