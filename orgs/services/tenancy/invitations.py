@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
@@ -227,7 +228,7 @@ def accept_as_new(*, invitation: Invitation, name: str, password: str, address: 
             actor = Actor(email, source_address=address)
             person = people.person_create(email=email, name=name, actor=actor, encoded=encoded)
             accept(invitation=invitation, actor=Actor(email, person, source_address=address))
-    except IntegrityError:
+    except (IntegrityError, ValidationError):  # made by someone else meanwhile
         raise Refused(_has_account(email)) from None
     return person
 

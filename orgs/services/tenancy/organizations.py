@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import QuerySet
 from django.utils.text import slugify
 
@@ -86,14 +86,12 @@ def slug_problem(slug: str, organization: Organization | None = None) -> Problem
     if organization is not None:
         others = others.exclude(pk=organization.pk)
         former = former.exclude(organization=organization)
-    if others.exists() or former.exists():
-        return Problem(
-            "duplicate_slug",
-            f"“{slug}” is, or was, another organization's.",
-            "Choose another short name.",
-            "slug",
-        )
-    return None
+    return _slug_taken(slug) if others.exists() or former.exists() else None
+
+
+def _slug_taken(slug: str) -> Problem:
+    what = f"“{slug}” is, or was, another organization's."
+    return Problem("duplicate_slug", what, "Choose another short name.", "slug")
 
 
 def organization_update(
@@ -104,6 +102,13 @@ def organization_update(
     stored.require(Organization, name=name)
     if problem := slug_problem(slug, organization):
         raise Refused(problem)
+    try:
+        return _rename(organization, actor, name, slug)
+    except IntegrityError:  # somebody else took it meanwhile
+        raise Refused(_slug_taken(slug)) from None
+
+
+def _rename(organization: Organization, actor: Actor, name: str, slug: str) -> Organization:
     with written(organization) as standing:
         if slug != standing.slug:
             FormerSlug.objects.filter(slug=slug).delete()  # its own, which it takes back

@@ -141,6 +141,18 @@ def test_links_end_with_the_secret_key(client, invited, settings) -> None:
     assert client.get(link).status_code == 404
 
 
+def test_an_account_made_in_the_same_moment(client, acme, invited, monkeypatch) -> None:
+    link, made = invited(), invitations.people.person_create
+
+    def after_another(**given):
+        make_user(NEW, "Somebody else")
+        return made(**given)
+
+    monkeypatch.setattr(invitations.people, "person_create", after_another)
+    page = Page(client.post(link, TYPED))
+    assert f"{NEW} has an account here already." in page.text and NEW not in roles(acme)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_at_once_make_one(acme, invited) -> None:
     link = invited()

@@ -54,6 +54,13 @@ def test_a_former_short_name_is_nobody_elses(client, alice, acme, umbrella, acto
     assert organizations.slug_problem("acme") is not None
 
 
+def test_taken_in_the_same_moment(client, alice, acme, umbrella, monkeypatch) -> None:
+    """Another one looks and writes between our look and our writing."""
+    monkeypatch.setattr(organizations, "slug_problem", lambda *args: None)
+    page = renamed(client, alice, slug="umbrella")
+    assert page.wrong == {"slug"} and Organization.objects.get(pk=acme.pk).slug == "acme"
+
+
 def test_its_own_it_takes_back(client, alice, acme) -> None:
     renamed(client, alice)
     client.post("/organizations/acme-labs/rename/", {"name": "Acme", "slug": "acme"})
