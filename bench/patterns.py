@@ -78,14 +78,14 @@ def _organization(scene: Scene, slug: str, size: int) -> tuple[str, str]:
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door
     from orgs.services.entries.validating import EntrySpec
-    from orgs.services.tenancy import organizations, tokens
+    from orgs.services.tenancy import organizations, projects, tokens
     from tests.services.logins.test_resolve import plant
 
     admin = User.objects.get(email=scene.ours.admin)
     organization: Any = organizations.organization_create(
         name=slug, slug=slug, admin=admin, actor=COMMAND_LINE
     )
-    project = organizations.project_create(name="p", organization=organization, actor=COMMAND_LINE)
+    project = projects.project_create(name="p", organization=organization, actor=COMMAND_LINE)
     _, token = tokens.token_issue_worker(organization=organization, name="w", actor=COMMAND_LINE)
     spec = EntrySpec(
         "aws-ecr",

@@ -41,7 +41,7 @@ def walk(aws) -> None:
     from orgs.services.audit.events import COMMAND_LINE
     from orgs.services.entries import door
     from orgs.services.entries.validating import EntrySpec
-    from orgs.services.tenancy import organizations
+    from orgs.services.tenancy import organizations, projects
 
     image = yaml.safe_load(EXAMPLE.read_text())[0]["step"]["image"]
     host = image.partition("/")[0]
@@ -53,9 +53,7 @@ def walk(aws) -> None:
     say("2. An organization with a project")
     admin, _ = organizations.person("admin@example.com")
     acme = organizations.organization_create(name="Acme", admin=admin, actor=COMMAND_LINE)
-    project = organizations.project_create(
-        name="first-project", organization=acme, actor=COMMAND_LINE
-    )
+    project = projects.project_create(name="first-project", organization=acme, actor=COMMAND_LINE)
     print(f"   {acme.name} / {project.name} {project.pk}")
 
     say("3. A registry entry; its secret is sealed")

@@ -8,6 +8,7 @@ made readable as it is loaded, so that no page, export or run meets what it can'
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,15 @@ def _validate(value: Any, *, lines: bool) -> None:
     problem = text_problem(value, name=None, label="This", most=None, lines=lines)
     if problem is not None:
         raise ValidationError(str(problem), code=problem.code)
+
+
+def plain_address(value: str) -> None:
+    """An address that is told from others by sight: Unicode's compatibility forms (ſ, ﬁ, ⓔ)
+    are read as other letters by whoever normalizes, and some characters nobody sees."""
+    unseen = any(unicodedata.category(letter) == "Cf" for letter in value)
+    if unseen or unicodedata.normalize("NFKC", value) != value:
+        what = "This address has letters that look like others. Write it with plain ones."
+        raise ValidationError(what, code="invalid")
 
 
 class _Storable(models.Field):
@@ -79,7 +89,7 @@ class StoredSlug(_Storable, models.SlugField):
 class StoredEmail(_Storable, models.EmailField):
     django = "EmailField"
     # Django's allows control characters between quotation marks.
-    default_validators = [one_line, *models.EmailField.default_validators]
+    default_validators = [one_line, plain_address, *models.EmailField.default_validators]
 
 
 class StoredJson(models.JSONField):

@@ -52,6 +52,7 @@ from orgs.services.tenancy import (
     invitations,
     organizations,
     people,
+    projects,
     tallies,
     tokens,
 )
@@ -207,12 +208,12 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
         for slug, name in (("gpu", "GPU, Oulu"), ("cpu", "CPU"), ("spare", "Spare"))
     }
     projects = {
-        name: organizations.project_create(name=name, organization=acme, actor=alice)
+        name: projects.project_create(name=name, organization=acme, actor=alice)
         for name in ("image-classifier", "churn-model", "old-experiments")
     }
-    organizations.project_archive(project=projects["old-experiments"], actor=alice)
+    projects.project_archive(project=projects["old-experiments"], actor=alice)
     own = {"name": "nina-sandbox", "user": who["nina"]}
-    projects["nina-sandbox"] = organizations.project_create(**own, actor=COMMAND_LINE)
+    projects["nina-sandbox"] = projects.project_create(**own, actor=COMMAND_LINE)
     _invitations(cast, acme, alice)
     link = people.person_link(person=who["dora"], actor=COMMAND_LINE).rstrip("/").split("/")
     cast.named |= made | projects | {key: user.pk for key, user in who.items()}

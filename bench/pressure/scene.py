@@ -87,7 +87,7 @@ def _fill_audit_log() -> None:
 def _side(aws: Any, slug: str) -> Side:
     from orgs.models import Membership, User
     from orgs.services.audit.events import COMMAND_LINE
-    from orgs.services.tenancy import organizations, tokens
+    from orgs.services.tenancy import organizations, projects, tokens
 
     admin = User.objects.create_user(f"admin@{slug}.example.com", PASSWORD, name="Admin")
     member = User.objects.create_user(f"member@{slug}.example.com", PASSWORD, name="Member")
@@ -95,9 +95,7 @@ def _side(aws: Any, slug: str) -> Side:
         name=slug.title(), slug=slug, admin=admin, actor=COMMAND_LINE
     )
     Membership.objects.create(organization=organization, user=member, role=Membership.Role.MEMBER)
-    project = organizations.project_create(
-        name="first", organization=organization, actor=COMMAND_LINE
-    )
+    project = projects.project_create(name="first", organization=organization, actor=COMMAND_LINE)
     _, token = tokens.token_issue_worker(
         organization=organization, name="worker", actor=COMMAND_LINE
     )

@@ -17,7 +17,7 @@ from django.utils.text import slugify
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries.attention import BROKEN, MOST, Attention, entries_needing_attention
-from orgs.services.tenancy import organizations
+from orgs.services.tenancy import organizations, projects
 from orgs.templatetags import registries as shown
 
 from . import importing
@@ -287,11 +287,11 @@ class ProjectAdmin(ServiceAdmin):
     def write(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Project:
         given = {name: getattr(obj, name) for name in ("name", "organization", "user")}
         if change:
-            return organizations.project_update(project=obj, actor=staff_actor(request), **given)
-        return organizations.project_create(actor=staff_actor(request), **given)
+            return projects.project_update(project=obj, actor=staff_actor(request), **given)
+        return projects.project_create(actor=staff_actor(request), **given)
 
     def erase(self, request: HttpRequest, obj: Any) -> None:
-        organizations.project_delete(project=obj, actor=staff_actor(request))
+        projects.project_delete(project=obj, actor=staff_actor(request))
 
     def losses(self, obj: Any) -> list[str]:
         return ["Its workers get no login from then on: their next pull will fail"]

@@ -204,7 +204,7 @@ def test_projects(send, acme, umbrella, bob) -> None:
     send(address, {"name": "two", "organization": umbrella.pk, "user": ""})
     events = AuditEvent.objects.filter(action="project.updated").order_by("pk")
     assert [event.organization for event in events] == ["Acme", "Umbrella"]
-    changes = {"name": ["one", "two"], "owner": ["Acme", "Umbrella"]}
+    changes = {"name": ["one", "two"], "owner": ["Acme (acme)", "Umbrella (umbrella)"]}
     assert all(event.properties["changes"] == changes and event.staff for event in events)
     send(address, {"name": "two", "organization": "", "user": bob.pk})
     project.refresh_from_db()

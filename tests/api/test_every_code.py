@@ -407,13 +407,26 @@ def _invited_another(door: Door) -> None:
 def _withdrawn(door: Door) -> None:
     invitation = _invitation(door)
     invitations.invitation_withdraw(invitation=invitation, actor=door.actor)
-    invitations.invitation_send_again(invitation=invitation, actor=door.actor)
+    by = events.Actor("alice", door.admin)
+    invitations.invitation_send_again(invitation=invitation, actor=by)
 
 
 def _has_account(door: Door) -> None:
     invitation = _invitation(door)
     make_user("new@example.com", "New")
     invitations.accept_as_new(invitation=invitation, name="N", password="x" * 12, address=None)
+
+
+def _unproven(door: Door) -> None:
+    invitation = _invitation(door)
+    invitations.accept_as_new(invitation=invitation, name="N", password="x" * 12, address=None)
+    organizations.person("new@example.com")
+
+
+def _removed(door: Door) -> None:
+    by = events.Actor("alice", door.admin)
+    door.admin.memberships.all().delete()
+    organizations.organization_update(organization=door.acme, actor=by, name="x", slug="x")
 
 
 RAISED: dict[str, Callable[[Door], None]] = {
@@ -423,6 +436,8 @@ RAISED: dict[str, Callable[[Door], None]] = {
     "invited_another": _invited_another,
     "invitation_over": _withdrawn,
     "has_account": _has_account,
+    "unproven_address": _unproven,
+    "not_an_admin": _removed,
     "last_admin": _last,
     "duplicate_slug": _organization("acme"),
     "invalid_slug": _organization("Ac_me"),

@@ -22,7 +22,7 @@ from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
-from orgs.services.tenancy import invitations, organizations, people, tokens
+from orgs.services.tenancy import invitations, organizations, people, projects, tokens
 from tests.conftest import HOST
 from tests.support.declared import valid
 
@@ -63,7 +63,7 @@ def _names(acme, alice, project, gpu):
         ("Organization", "slug"): lambda t: organizations.organization_update(
             name="x", slug=t, **org
         ),
-        ("Project", "name"): lambda t: organizations.project_create(name=t, **org),
+        ("Project", "name"): lambda t: projects.project_create(name=t, **org),
         ("Environment", "name"): lambda t: organizations.environment_create(
             name=t, slug="other", **org
         ),
@@ -135,7 +135,7 @@ def test_names_and_notes(bad, acme, alice, project, gpu) -> None:
 
 @pytest.mark.parametrize("good", ["名前", "\u202eevil", "👩‍🚀 é", "a" * 100])
 def test_what_people_write_is_taken(good, acme, actor) -> None:
-    made = organizations.project_create(name=good, organization=acme, actor=actor)
+    made = projects.project_create(name=good, organization=acme, actor=actor)
     made.refresh_from_db()
     assert made.name == good
 

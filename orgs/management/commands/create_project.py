@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from orgs.management.base import Command as Base
 from orgs.models import Organization, User
 from orgs.services.audit.events import COMMAND_LINE
-from orgs.services.tenancy import organizations
+from orgs.services.tenancy import projects
 
 
 class Command(Base):
@@ -25,7 +25,7 @@ class Command(Base):
         user = User.objects.filter(email=email.strip().lower()).first() if email else None
         if organization is None and user is None:
             self.fail(f"There is no {f'organization {slug}' if slug else f'user {email}'}.")
-        project = organizations.project_create(
+        project = projects.project_create(
             name=options["name"], organization=organization, user=user, actor=COMMAND_LINE
         )
         self.stdout.write(str(project.pk))

@@ -13,7 +13,7 @@ from orgs.management.alone import alone
 from orgs.management.base import Command as Base
 from orgs.models import User
 from orgs.services.audit.events import COMMAND_LINE
-from orgs.services.tenancy import organizations
+from orgs.services.tenancy import organizations, projects
 
 
 class Command(Base):
@@ -30,7 +30,7 @@ class Command(Base):
             acme = organizations.organization_create(
                 name="Acme", slug="acme", admin=admin, actor=COMMAND_LINE
             )
-            project = organizations.project_create(
+            project = projects.project_create(
                 name="first-project", organization=acme, actor=COMMAND_LINE
             )
         for label, value in (

@@ -28,6 +28,7 @@ from orgs.services.audit.events import Actor, record
 
 from . import mails, organizations, people, tallies
 from .mails import Mail
+from .writing import written
 
 LIFE = timedelta(days=7)
 AT_ONCE = 50
@@ -35,7 +36,7 @@ WAITING = 200  # at most, for an organization
 MAILS = 200  # a day, for an organization
 DAY = timedelta(days=1)
 FIELD = "email"
-_TOKEN = re.compile(r"([0-9a-f]{32})-(\d{1,9})-([0-9a-f]{64})")
+_TOKEN = re.compile(r"([0-9a-f]{32})-(0|[1-9][0-9]{0,8})-([0-9a-f]{64})")
 
 
 # --- inviting -----------------------------------------------------------------
@@ -49,7 +50,8 @@ def invite(
     if actor.user is None:
         raise AssertionError("People invite people.")
     addresses = list(dict.fromkeys(email.strip().lower() for email in emails))
-    with organizations.written(organization) as standing:
+    with written(organization) as standing:
+        organizations.require_admin(standing, actor)
         if problems := _problems(standing, addresses):
             raise Refused(*problems)
         _count_mails(standing, len(addresses))
@@ -104,16 +106,19 @@ def _shown(email: str) -> str:
 
 
 def invitation_send_again(*, invitation: Invitation, actor: Actor) -> Invitation:
-    """Another link, valid from now on in place of the one before; raises `Refused` where the
-    organization sent too many, or somebody was faster."""
-    with organizations.written(invitation.organization) as organization:
+    """Another link, the actor's from now on, in place of the one before; raises `Refused` where
+    the organization sent too many, or somebody was faster."""
+    if actor.user is None:
+        raise AssertionError("People invite people.")
+    with written(invitation.organization) as organization:
+        organizations.require_admin(organization, actor)
         standing = _locked(invitation.pk)
-        standing.organization = organization
+        standing.organization, standing.invited_by = organization, actor.user
         _count_mails(organization, 1)
         standing.generation += 1
         standing.sent_at = database_now()
         standing.expires_at = standing.sent_at + LIFE
-        standing.save(update_fields=["generation", "sent_at", "expires_at"])
+        standing.save(update_fields=["generation", "sent_at", "expires_at", "invited_by"])
         _tell("invitation.sent_again", standing, actor, {})
     _send([standing])
     return standing
@@ -121,7 +126,8 @@ def invitation_send_again(*, invitation: Invitation, actor: Actor) -> Invitation
 
 def invitation_withdraw(*, invitation: Invitation, actor: Actor) -> None:
     """End it and its link; nothing where it is gone already."""
-    with organizations.written(invitation.organization):
+    with written(invitation.organization) as organization:
+        organizations.require_admin(organization, actor)
         for standing in Invitation.objects.filter(pk=invitation.pk):
             _tell("invitation.withdrawn", standing, actor, {})
             standing.delete()
@@ -176,7 +182,10 @@ def invitation_of(token: str) -> Invitation | None:
         return None
     key, generation, signature = parts.groups()
     standing = Invitation.objects.filter(
-        pk=UUID(key), generation=int(generation), expires_at__gt=Now()
+        pk=UUID(key),
+        generation=int(generation),
+        expires_at__gt=Now(),
+        invited_by__is_active=True,
     ).select_related("organization", "invited_by")
     found = standing.first()
     if found is None or not constant_time_compare(signature, _signature(found)):
@@ -197,14 +206,12 @@ def accept(*, invitation: Invitation, actor: Actor) -> Membership:
     if person is None or person.email != invitation.email:
         what = f"This invitation is for {invitation.email}."
         raise Refused(Problem("invited_another", what, "Sign in with that address."))
-    with organizations.written(invitation.organization) as organization:
+    with written(invitation.organization) as organization:
         standing = _locked(invitation.pk, invitation.generation)
         standing.delete()
         member = organization.memberships.filter(user=person).first()
-        if member is not None:
-            return member
-        member = organizations.let_in(standing, person)
-        by = {"role": standing.role, "invited_by": standing.invited_by.email}
+        member = member or organizations.let_in(standing, person)
+        by = {"role": member.role, "invited_by": standing.invited_by.email}
         record(
             actor=actor,
             action="invitation.accepted",
@@ -218,15 +225,18 @@ def accept(*, invitation: Invitation, actor: Actor) -> Membership:
 
 def accept_as_new(*, invitation: Invitation, name: str, password: str, address: str | None) -> User:
     """Make an account for the invited address, and a member of it; raises `Refused` where
-    there is such an account, and `places.Full`."""
-    encoded = make_password(password)  # takes long, so before the transaction
+    there is such an account, and `places.Full`. The address is unproven: the link may have
+    been copied."""
     email = invitation.email
+    if User.objects.filter(email=email).exists():
+        raise Refused(_has_account(email))
+    encoded = make_password(password)  # takes long, so before the transaction
     try:
         with transaction.atomic():
-            if User.objects.filter(email=email).exists():
-                raise Refused(_has_account(email))
             actor = Actor(email, source_address=address)
             person = people.person_create(email=email, name=name, actor=actor, encoded=encoded)
+            person.proven = False
+            person.save(update_fields=["proven"])
             accept(invitation=invitation, actor=Actor(email, person, source_address=address))
     except (IntegrityError, ValidationError):  # made by someone else meanwhile
         raise Refused(_has_account(email)) from None

@@ -1,4 +1,4 @@
-"""Organizations and whoever and whatever is in them: members, projects, environments.
+"""Organizations, their members and environments.
 
 Each change is written together with the event that tells it; repeating what stands
 changes nothing and tells nothing.
@@ -6,12 +6,9 @@ changes nothing and tells nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.text import slugify
 
@@ -23,30 +20,55 @@ from orgs.models import (
     Invitation,
     Membership,
     Organization,
-    Project,
     RegistryEntry,
     User,
     WorkerToken,
 )
 from orgs.registries.problems import Problem, Refused
-from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, record
 
-AnyModel = TypeVar("AnyModel", bound=models.Model)
+from .writing import change, tell, tell_change, tell_end, written
+
+MOST_FORMER = 20  # short names of an organization that nobody else may have
 
 
 def person(email: str, *, name: str = "") -> tuple[User, bool]:
     """The user with this e-mail, and whether they are new (then without a password).
 
-    Raises `Refused` where it can't be one.
+    Raises `Refused` where it can't be one, or nobody knows whose the address is.
     """
     email = email.strip().lower()
     found = User.objects.filter(email=email).first()
     if found is not None:
+        require_proven(found)
         return found, False
     name = name or email.partition("@")[0].replace(".", " ").title()[:100]
     stored.require(User, email=email, name=name)
     return User.objects.create_user(email, None, name=name), True
+
+
+def require_proven(user: User) -> None:
+    """Raises `Refused` for an account whose address is somebody's word alone."""
+    if not user.proven:
+        raise Refused(
+            Problem(
+                "unproven_address",
+                f"Whoever made the account {user.email} never showed that the address is theirs.",
+                "Send a new password link to that address; once they used it, go on.",
+                "user",
+            )
+        )
+
+
+def require_admin(organization: Organization, actor: Actor) -> None:
+    """Behind the organization's lock: whoever was its admin a moment ago may be so no more.
+    Raises `Refused`. Staff and commands aren't asked."""
+    if actor.user is None or actor.staff:
+        return
+    own = organization.memberships.filter(user=actor.user, user__is_active=True)
+    if not own.filter(role=Membership.Role.ADMIN).exists():
+        what = f"You're no org admin of {organization} any more."
+        raise Refused(Problem("not_an_admin", what, "Ask one of its org admins."))
 
 
 def organization_create(
@@ -110,18 +132,23 @@ def organization_update(
 
 def _rename(organization: Organization, actor: Actor, name: str, slug: str) -> Organization:
     with written(organization) as standing:
+        require_admin(standing, actor)
         if slug != standing.slug:
+            if standing.former_slugs.count() >= MOST_FORMER:
+                what = f"{standing} had {MOST_FORMER} short names already."
+                raise Refused(Problem("too_many", what, "Keep this one.", "slug"))
             FormerSlug.objects.filter(slug=slug).delete()  # its own, which it takes back
             FormerSlug.objects.create(slug=standing.slug, organization=standing)
-        changed = _change(standing, name=name, slug=slug)
-        _tell_change("organization.updated", actor, standing, standing, changed)
+        changed = change(standing, name=name, slug=slug)
+        tell_change("organization.updated", actor, standing, standing, changed)
     return standing
 
 
 def organization_delete(*, organization: Organization, actor: Actor) -> None:
     """Erase it with all its entries, members, projects and tokens; the events stay."""
     with written(organization) as standing:
-        _tell_end("organization.deleted", actor, standing, standing, {"slug": standing.slug})
+        tell_end("organization.deleted", actor, standing, standing, {"slug": standing.slug})
+        FormerSlug.objects.create(slug=standing.slug)
         # Patterns protect their environment, even where both are to go.
         standing.entries.all().delete()
         standing.delete()
@@ -131,7 +158,9 @@ def organization_delete(*, organization: Organization, actor: Actor) -> None:
 
 
 def member_add(*, organization: Organization, user: User, role: str, actor: Actor) -> Membership:
-    """Make someone a member; raises `Refused` where they are one."""
+    """Make someone a member; raises `Refused` where they are one, or whose their address is
+    isn't known."""
+    require_proven(user)
     with written(organization) as standing:
         if standing.memberships.filter(user=user).exists():
             raise Refused(
@@ -145,7 +174,7 @@ def member_add(*, organization: Organization, user: User, role: str, actor: Acto
         membership = Membership.objects.create(organization=standing, user=user, role=role)
         # Who comes in as one thing isn't to be another by a link from before.
         standing.invitations.filter(email=user.email).delete()
-        _tell("member.added", actor, standing, user, {"role": role})
+        tell("member.added", actor, standing, user, {"role": role})
     return membership
 
 
@@ -163,6 +192,7 @@ def member_set_role(*, membership: Membership, role: str, actor: Actor) -> Membe
     """Change what someone may do; raises `Refused` for the last org admin. The invitations
     of one who is no longer an admin are withdrawn."""
     with written(membership.organization) as organization:
+        require_admin(organization, actor)
         standing = organization.memberships.select_related("user").get(pk=membership.pk)
         if standing.role == role:
             return standing
@@ -170,7 +200,7 @@ def member_set_role(*, membership: Membership, role: str, actor: Actor) -> Membe
         before, standing.role = standing.role, role
         standing.save()
         told = {"changes": {"role": [before, role]}, **_withdrawn(standing)}
-        _tell("member.role_changed", actor, organization, standing.user, told)
+        tell("member.role_changed", actor, organization, standing.user, told)
     return standing
 
 
@@ -179,9 +209,11 @@ def member_remove(*, membership: Membership, actor: Actor) -> None:
     `Refused` for the last org admin."""
     with written(membership.organization) as organization:
         standing = organization.memberships.select_related("user").get(pk=membership.pk)
+        if standing.user != actor.user:
+            require_admin(organization, actor)
         _keep_an_admin(standing)
         told = {"role": standing.role, **_withdrawn(standing)}
-        _tell("member.removed", actor, organization, standing.user, told)
+        tell("member.removed", actor, organization, standing.user, told)
         standing.delete()
 
 
@@ -199,7 +231,9 @@ def _withdrawn(membership: Membership) -> dict[str, list[str]]:
 
 
 def _keep_an_admin(leaving: Membership) -> None:
-    admins = leaving.organization.memberships.filter(role=Membership.Role.ADMIN)
+    admins = leaving.organization.memberships.filter(
+        role=Membership.Role.ADMIN, user__is_active=True
+    )
     if leaving.role == Membership.Role.ADMIN and not admins.exclude(pk=leaving.pk).exists():
         raise Refused(
             Problem(
@@ -210,86 +244,7 @@ def _keep_an_admin(leaving: Membership) -> None:
         )
 
 
-# --- projects and environments ------------------------------------------------
-
-
-def project_create(
-    *, name: str, actor: Actor, organization: Organization | None = None, user: User | None = None
-) -> Project:
-    """A project of an organization or, personal, of a user: exactly one of them.
-
-    Raises `Refused` for what can't be a name.
-    """
-    stored.require(Project, name=name)
-    with transaction.atomic():
-        project = Project.objects.create(name=name, organization=organization, user=user)
-        record(
-            actor=actor,
-            action="project.created",
-            organization=organization,
-            project=project,
-            subject_id=project.pk,
-            subject=name,
-        )
-    return project
-
-
-def project_update(
-    *,
-    project: Project,
-    actor: Actor,
-    name: str,
-    organization: Organization | None = None,
-    user: User | None = None,
-) -> Project:
-    """Rename a project, or give it to another owner: exactly one.
-
-    Both organizations are told where it moves from one to another. Raises `Refused` for
-    what can't be a name.
-    """
-    stored.require(Project, name=name)
-    with written(project) as standing:
-        before = standing.organization
-        owners = [_owner(standing), str(organization or user)]
-        changed = _change(standing, name=name, organization=organization, user=user)
-        changed = {"name": changed["name"]} if "name" in changed else {}
-        if owners[0] != owners[1]:
-            changed["owner"] = owners
-        for told in dict.fromkeys((before, organization)):
-            _tell_change("project.updated", actor, told, standing, changed)
-    return standing
-
-
-def project_archive(*, project: Project, actor: Actor) -> Project:
-    """Put it away: its workers get no login until it's brought back."""
-    with written(project) as standing:
-        if standing.archived_at is None:
-            standing.archived_at = database_now()
-            standing.save(update_fields=["archived_at"])
-            _tell("project.archived", actor, standing.organization, standing, {})
-    return standing
-
-
-def project_bring_back(*, project: Project, actor: Actor) -> Project:
-    """Take it into use again."""
-    with written(project) as standing:
-        if standing.archived_at is not None:
-            standing.archived_at = None
-            standing.save(update_fields=["archived_at"])
-            _tell("project.brought_back", actor, standing.organization, standing, {})
-    return standing
-
-
-def project_delete(*, project: Project, actor: Actor) -> None:
-    """Erase it; its workers get no login from then on."""
-    with written(project) as standing:
-        owner = {"owner": _owner(standing)}
-        _tell_end("project.deleted", actor, standing.organization, standing, owner)
-        standing.delete()
-
-
-def _owner(project: Project) -> str:
-    return str(project.organization or project.user)
+# --- environments ------------------------------------------------
 
 
 def environment_create(
@@ -300,7 +255,7 @@ def environment_create(
     with written(organization) as standing:
         _refuse_environment_slug(standing, slug)
         environment = Environment.objects.create(organization=standing, name=name, slug=slug)
-        _tell("environment.created", actor, standing, environment, {"slug": slug})
+        tell("environment.created", actor, standing, environment, {"slug": slug})
     return environment
 
 
@@ -312,8 +267,8 @@ def environment_update(
     with written(environment.organization) as organization:
         standing = organization.environments.get(pk=environment.pk)
         _refuse_environment_slug(organization, slug, standing)
-        changed = _change(standing, name=name, slug=slug)
-        _tell_change("environment.updated", actor, organization, standing, changed)
+        changed = change(standing, name=name, slug=slug)
+        tell_change("environment.updated", actor, organization, standing, changed)
     return standing
 
 
@@ -335,7 +290,7 @@ def environment_delete(*, environment: Environment, actor: Actor) -> None:
                     "Choose other environments for the entries, and revoke the tokens, first.",
                 )
             )
-        _tell_end("environment.deleted", actor, organization, standing, {"slug": standing.slug})
+        tell_end("environment.deleted", actor, organization, standing, {"slug": standing.slug})
         standing.worker_tokens.all().delete()
         standing.delete()
 
@@ -372,67 +327,3 @@ def _refuse_environment_slug(
                 "slug",
             )
         )
-
-
-# --- writing and telling ------------------------------------------------------
-
-
-@contextmanager
-def written(obj: AnyModel) -> Iterator[AnyModel]:
-    """A transaction and in it the row as it stands, locked; one who is later waits."""
-    with transaction.atomic():
-        rows = type(obj)._default_manager.select_for_update(no_key=True)
-        yield rows.get(pk=obj.pk)
-
-
-def _change(standing: models.Model, **values: Any) -> dict[str, list[Any]]:
-    """Save what differs; gives {name: [before, after]}."""
-    changed = {
-        name: [getattr(standing, name), value]
-        for name, value in values.items()
-        if getattr(standing, name) != value
-    }
-    for name, (_, after) in changed.items():
-        setattr(standing, name, after)
-    if changed:
-        standing.save()
-    return changed
-
-
-def _tell_change(
-    action: str,
-    actor: Actor,
-    organization: Organization | None,
-    subject: models.Model,
-    changed: dict[str, list[Any]],
-) -> None:
-    if changed:
-        _tell(action, actor, organization, subject, {"changes": changed})
-
-
-def _tell_end(
-    action: str,
-    actor: Actor,
-    organization: Organization | None,
-    subject: models.Model,
-    before: dict[str, Any],
-) -> None:
-    _tell(action, actor, organization, subject, {"before": {"name": str(subject), **before}})
-
-
-def _tell(
-    action: str,
-    actor: Actor,
-    organization: Organization | None,
-    subject: models.Model,
-    properties: dict[str, Any],
-) -> None:
-    record(
-        actor=actor,
-        action=action,
-        organization=organization,
-        project=subject if isinstance(subject, Project) else None,
-        subject_id=subject.pk,
-        subject=str(subject),
-        properties=properties,
-    )

@@ -18,7 +18,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from orgs import stored
-from orgs.models import AuditEvent, Organization, User
+from orgs.models import AuditEvent, Invitation, Organization, User
 from orgs.services.audit.events import Actor, event, insert_all, record
 
 from . import attempts, organizations
@@ -75,6 +75,9 @@ def person_update(
             setattr(standing, name, after)
         if changes:
             standing.save()
+        if "is_active" in changes and not standing.is_active:
+            # Whoever is let in no more lets nobody in.
+            Invitation.objects.filter(invited_by=standing).delete()
         if permissions is not None:
             before = _codenames(standing.user_permissions.all())
             standing.user_permissions.set(permissions)
@@ -105,8 +108,10 @@ def person_link(*, person: User, actor: Actor) -> str:
 def password_set(*, person: User, password: str, actor: Actor) -> None:
     """A new password, which ends the other sessions and links; raises `places.Full`."""
     person.set_password(password)
+    # Only a link that staff made for this address leads here.
+    person.proven = True
     with transaction.atomic():
-        person.save(update_fields=["password"])
+        person.save(update_fields=["password", "proven"])
         attempts.pause_end(person)
         tell("user.password_changed", person, actor)
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
-from orgs.models import Invitation, User
+from orgs.models import Invitation, Membership, User
 from orgs.proxies import source_address
 from orgs.registries.problems import Refused
 from orgs.services.tenancy import invitations
@@ -72,11 +72,11 @@ def _as_oneself(request: HttpRequest, found: Invitation) -> HttpResponse:
     context: dict[str, Any] = {"invitation": found}
     if request.method == "POST":
         try:
-            invitations.accept(invitation=found, actor=acting(request, found.organization))
+            member = invitations.accept(invitation=found, actor=acting(request, found.organization))
         except Refused as refused:
             context["refused"] = refused
         else:
-            return _welcome(request, found)
+            return _welcome(request, member)
     context["other"] = request.user.email != found.email  # type: ignore[union-attr]
     return render(request, "accounts/invitation.html", context)
 
@@ -85,12 +85,12 @@ def _as_someone_new(request: HttpRequest, found: Invitation) -> HttpResponse:
     form = NewAccountForm(found, posted(request))
     if form.is_bound and (person := form.enter(source_address(request))):
         login(request, person, backend=BACKEND)
-        return _welcome(request, found)
+        return _welcome(request, person.memberships.get())
     context = {"invitation": found, "form": form, "here": request.path}
     return render(request, "accounts/invitation_new.html", context)
 
 
-def _welcome(request: HttpRequest, found: Invitation) -> HttpResponse:
-    role = found.get_role_display().lower()
-    messages.success(request, f"You're in {found.organization} now, as {role}.")
-    return redirect("organization", found.organization.slug)
+def _welcome(request: HttpRequest, member: Membership) -> HttpResponse:
+    role, organization = member.get_role_display().lower(), member.organization
+    messages.success(request, f"You're in {organization} now, as {role}.")
+    return redirect("organization", organization.slug)

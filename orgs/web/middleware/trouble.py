@@ -1,22 +1,22 @@
-"""What no view is at fault for: an entry that someone deletes meanwhile, no free place, an
+"""What no view is at fault for: what someone deletes meanwhile, no free place, an
 organization by the short name that it had before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.defaults import page_not_found
 
 from orgs.access import Renamed
-from orgs.models import RegistryEntry
 from orgs.registries.places import Full
 
 
 class Trouble:
-    """Middleware: 404, as a moment later, where the entry is gone when its row is locked;
+    """Middleware: 404, as a moment later, where what it's about is gone when its row is locked;
     503 and when to try again where no place is free; on to where an organization's addresses
     are now."""
 
@@ -27,7 +27,7 @@ class Trouble:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, RegistryEntry.DoesNotExist):
+        if isinstance(exception, ObjectDoesNotExist):
             return page_not_found(request, Http404())
         if isinstance(exception, Full):
             return busy(request, exception)

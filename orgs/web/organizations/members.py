@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from orgs import access
-from orgs.models import Invitation, Membership, Organization
+from orgs.models import Invitation, Membership, Organization, User
 from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import invitations, mails, organizations
@@ -74,14 +74,20 @@ class RoleForm(forms.Form):
 def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     everyone = organization.memberships.select_related("user", "invited_by")
-    page = Paginator(everyone.order_by("role", "user__name", "pk"), PAGE_SIZE)
+    pages = Paginator(everyone.order_by("role", "user__name", "pk"), PAGE_SIZE)
+    page = pages.get_page(request.GET.get("page"))
     context = inside(request, organization, "members")
-    context |= {"page": page.get_page(request.GET.get("page")), "mails": mails.go_out()}
-    context["is_member"] = not context["as_staff"]
-    if context["is_admin"]:
+    context |= {"page": page, "mails": mails.go_out(), "is_member": not context["as_staff"]}
+    if context["is_admin"] and page.number == 1:
         waiting = organization.invitations.select_related("invited_by")
-        context["waiting"] = [(one, invitations.link(one)) for one in waiting]
+        context["waiting"] = [(one, _own_link(one, request.user)) for one in waiting]
     return render(request, "members/index.html", context)
+
+
+def _own_link(invitation: Invitation, user: User) -> str:
+    """The link, for who made it alone: it ends with them, and nobody else has seen it."""
+    own = invitation.invited_by == user and not invitation.is_over
+    return invitations.link(invitation) if own else ""
 
 
 @login_required
@@ -126,8 +132,14 @@ def send_again(request: SignedIn, slug: str, invitation_id: UUID) -> HttpRespons
 def withdraw(request: SignedIn, slug: str, invitation_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     invitation = access.invitation_in(organization, invitation_id)
-    invitations.invitation_withdraw(invitation=invitation, actor=acting(request, organization))
-    messages.success(request, f"The invitation of {invitation} is withdrawn; its link is dead.")
+    try:
+        actor = acting(request, organization)
+        invitations.invitation_withdraw(invitation=invitation, actor=actor)
+    except Refused as refused:
+        messages.error(request, str(refused))
+    else:
+        told = f"The invitation of {invitation} is withdrawn; its link is dead."
+        messages.success(request, told)
     return redirect("members", slug)
 
 

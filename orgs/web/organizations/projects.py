@@ -19,7 +19,7 @@ from orgs.models import Organization, Project, User
 from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries.project_usage import project_usage, pulled
-from orgs.services.tenancy import organizations
+from orgs.services.tenancy import projects
 from orgs.web.context import SignedIn, acting, inside, posted
 
 PAGE_SIZE = 50
@@ -39,7 +39,7 @@ class ProjectForm(forms.Form):
             return None
         name = self.cleaned_data["name"]
         try:
-            return organizations.project_create(name=name, organization=organization, actor=actor)
+            return projects.project_create(name=name, organization=organization, actor=actor)
         except Refused as refused:
             self.add_error("name", str(refused))
             return None
@@ -49,11 +49,8 @@ class ProjectForm(forms.Form):
         if not self.is_valid():
             return None
         name = self.cleaned_data["name"]
-        owner = project.organization
         try:
-            return organizations.project_update(
-                project=project, name=name, organization=owner, user=project.user, actor=actor
-            )
+            return projects.project_rename(project=project, name=name, actor=actor)
         except Refused as refused:
             self.add_error("name", str(refused))
             return None
@@ -86,13 +83,16 @@ class MoveForm(forms.Form):
             return None
         chosen = self.cleaned_data["to"]
         user = self.user if chosen == MYSELF else None
-        return organizations.project_update(
-            project=self.project,
-            name=self.project.name,
-            organization=self.places.get(chosen),
-            user=user,
-            actor=actor,
-        )
+        try:
+            return projects.project_move(
+                project=self.project,
+                organization=self.places.get(chosen),
+                user=user,
+                actor=actor,
+            )
+        except Refused as refused:
+            self.add_error("to", str(refused))
+            return None
 
 
 @login_required
@@ -142,7 +142,7 @@ def archive(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.project_in(organization, project_id)
     if request.method == "POST":
-        organizations.project_archive(project=found, actor=acting(request, organization))
+        projects.project_archive(project=found, actor=acting(request, organization))
         messages.success(request, f"{found} is archived; its workers get no more logins.")
         return redirect("project", slug, found.pk)
     context = inside(request, organization, "projects") | {"project": found}
@@ -155,7 +155,7 @@ def archive(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
 def bring_back(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     found = access.project_in(organization, project_id)
-    organizations.project_bring_back(project=found, actor=acting(request, organization))
+    projects.project_bring_back(project=found, actor=acting(request, organization))
     messages.success(request, f"{found} is back; its workers get logins again.")
     return redirect("project", slug, found.pk)
 

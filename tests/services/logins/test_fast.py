@@ -35,7 +35,7 @@ from orgs.services.audit import events
 from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.logins import fast, issuing, reading, resolve
-from orgs.services.tenancy import organizations, tokens
+from orgs.services.tenancy import projects, tokens
 from tests.conftest import HOST
 from tests.services.logins.test_resolve import plant
 
@@ -261,7 +261,7 @@ def _make_personal(project, alice, **rest):
 
 
 def _archive(project, actor, **rest):
-    organizations.project_archive(project=project, actor=actor)
+    projects.project_archive(project=project, actor=actor)
     return 404, "project_not_found"
 
 

@@ -201,7 +201,11 @@ def test_remove_says_what_ends_and_ends_it(look, client, acme, alice, bob) -> No
     at = f"{LIST}{of(bob, acme).pk}/remove/"
     page = look(alice, at)
     assert page.heading == "Remove Bob?"
-    for told in ("terraform", "everywhere reaches Acme no more", "is the invitation of friend@"):
+    for told in (
+        "terraform",
+        "1 API token for all of their organizations reaches Acme no more",
+        "is the invitation of friend@",
+    ):
         assert told in page.text
     assert "Bob is removed." in Page(client.post(at, follow=True)).text
     assert [t.name for t in ApiToken.objects.all()] == ["everywhere"]
