@@ -161,6 +161,11 @@ def answered(request: HttpRequest, status: int, seconds: float, address: str | N
 _METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
 
+def cut_off(why: str) -> None:
+    """The line of an answer that the client didn't get to its end."""
+    _write("answer cut off", why=why)
+
+
 def unread(status: int, address: str | None) -> None:
     """The line of what wasn't read to its end, so that no view was asked."""
     _write("request not read", status=status, address=address)

@@ -46,8 +46,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus figures, for who bears METRICS_TOKEN; without one, for this machine."""
     if settings.METRICS_TOKEN:
         given = request.META.get("HTTP_AUTHORIZATION", "")
-        wanted = f"Bearer {settings.METRICS_TOKEN}"
-        if not hmac.compare_digest(given.encode(), wanted.encode()):
+        scheme, _, token = given.partition(" ")
+        # WSGI has a header's bytes as latin-1.
+        told = token.strip().encode("latin-1", "replace")
+        right = hmac.compare_digest(told, settings.METRICS_TOKEN.encode())
+        if scheme.lower() != "bearer" or not right:
             return _refused(401, "Send the METRICS_TOKEN as Authorization: Bearer <token>.")
     elif not _of_this_machine(request):
         told = "Only this machine itself may ask; set METRICS_TOKEN to ask from another."

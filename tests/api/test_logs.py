@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 
 import pytest
 from django.test import Client
@@ -46,6 +47,31 @@ def test_a_request_is_one_line(client, lines, alice, acme, make_entry) -> None:
         "entry_id": str(entry.pk),
         "request": answer["X-Request-ID"],
     }
+
+
+def test_an_export_is_told_of_at_its_end(client, lines, alice, acme, make_entry) -> None:
+    make_entry()
+    client.force_login(alice)
+    answer = client.get("/organizations/acme/audit/export.csv")
+    assert not [line for line in lines() if line["message"] == "request"]
+    time.sleep(0.2)
+    assert b"Entry added" in b"".join(answer.streaming_content)
+    answer.close()
+    (line,) = [line for line in lines() if line["message"] == "request"]
+    assert line["ms"] >= 200 and line["request"] == answer["X-Request-ID"]
+
+
+def test_what_fails_in_an_export_has_its_id(client, lines, alice, acme, monkeypatch) -> None:
+    def broken(events):
+        yield "first"
+        logging.getLogger("orgs.test").error("it broke")
+
+    monkeypatch.setattr("orgs.services.audit.log.export", broken)
+    client.force_login(alice)
+    answer = client.get("/organizations/acme/audit/export.csv")
+    list(answer.streaming_content)
+    (line,) = [line for line in lines() if line["message"] == "it broke"]
+    assert line["request"] == answer["X-Request-ID"]
 
 
 def test_its_id_is_in_the_event_and_the_answer(ask, entry) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import connection
+from django.db import connection, transaction
 from django.test import override_settings
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -161,6 +162,38 @@ def test_with_a_token_only_who_bears_it_may(client, settings) -> None:
         assert "of-prometheus" not in answer.content.decode()
     allowed = {"HTTP_AUTHORIZATION": "Bearer of-prometheus", "HTTP_X_FORWARDED_FOR": "9.9.9.9"}
     assert client.get("/metrics", REMOTE_ADDR="10.0.0.1", **allowed).status_code == 200
+    allowed["HTTP_AUTHORIZATION"] = "bearer  of-prometheus"
+    assert client.get("/metrics", REMOTE_ADDR="10.0.0.1", **allowed).status_code == 200
+    # As WSGI gives a header's bytes.
+    settings.METRICS_TOKEN = "geheimnißü"
+    allowed["HTTP_AUTHORIZATION"] = "Bearer geheimnißü".encode().decode("latin-1")
+    assert client.get("/metrics", REMOTE_ADDR="10.0.0.1", **allowed).status_code == 200
+
+
+@pytest.mark.postgresql
+def test_a_heartbeat_that_another_holds_is_told_of_in_time(client) -> None:
+    assert client.get("/healthz").status_code == 200
+    health.forget()
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(Heartbeat.objects.select_for_update())
+            held.set()
+            done.wait(20)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    begun = time.monotonic()
+    try:
+        answers = [client.get(path).status_code for path in ("/healthz", "/metrics", "/livez")]
+    finally:
+        done.set()
+        holder.join()
+    assert answers == [503, 200, 200] and time.monotonic() - begun < 8
+    assert client.get("/healthz").status_code == 200
 
 
 # --- what they say ------------------------------------------------------------------------

@@ -184,8 +184,10 @@ class BufferingWorker(ThreadWorker):
             return bool(self.handle_request(conn.request, conn))
         except StopIteration:
             return False  # an error in the middle of an answer, which is logged already
+        except TimeoutError as error:
+            logs.cut_off(str(error))
         except OSError as error:
-            if error.errno not in _GONE and not isinstance(error, TimeoutError):
+            if error.errno not in _GONE:
                 self.log.exception("Socket error processing request.")
         except Exception as error:
             self.handle_error(conn.request, conn, conn.client, error)

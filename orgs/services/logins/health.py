@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Min
 from django.db.models.functions import Now
 
@@ -20,6 +20,7 @@ from orgs.services.entries.attention import BROKEN
 from . import renewing
 
 EVERY = 1.0  # seconds; asked more often than that, what was found well is told again
+PATIENCE = 1.0  # seconds to wait for another who looks, and on PostgreSQL for the row
 _CONTEXT = "heartbeat:1"
 
 _lock = threading.Lock()
@@ -31,12 +32,16 @@ def unwell() -> str:
     write, and the keys open what was sealed before. Asks no registry, since an outage there
     is no reason to restart."""
     global _well_until
-    with _lock:
+    if not _lock.acquire(timeout=PATIENCE):
+        return "The database takes too long."
+    try:
         if time.monotonic() < _well_until:
             return ""
         found = _unwell()
         _well_until = 0.0 if found else time.monotonic() + EVERY
         return found
+    finally:
+        _lock.release()
 
 
 def forget() -> None:
@@ -49,7 +54,11 @@ def _unwell() -> str:
     try:
         row = Heartbeat.objects.filter(pk=ONE).first() or _first()
         row.sealed.reveal(_CONTEXT)
-        Heartbeat.objects.filter(pk=ONE).update(at=Now())
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL lock_timeout = %s", [f"{PATIENCE * 1000:.0f}ms"])
+            Heartbeat.objects.filter(pk=ONE).update(at=Now())
     except DatabaseError:
         return "The database can't be reached, or takes no writes."
     except (sealed.Unreadable, ImproperlyConfigured, ValueError):

@@ -27,9 +27,17 @@ class Seen:
         request_id = logs.begin(_given(request))
         answer = self.get_response(request)
         answer["X-Request-ID"] = request_id
-        seconds = time.monotonic() - begun
-        metrics.request(_kind(request), answer.status_code, seconds)
-        logs.answered(request, answer.status_code, seconds, source_address(request))
+
+        def told() -> None:
+            seconds = time.monotonic() - begun
+            metrics.request(_kind(request), answer.status_code, seconds)
+            logs.answered(request, answer.status_code, seconds, source_address(request))
+
+        if answer.streaming:
+            # Its body is made after this, by the same thread: what fails there has the id, too.
+            answer._resource_closers.append(told)  # type: ignore[attr-defined]
+            return answer
+        told()
         logs.end()
         return answer
 
