@@ -207,24 +207,25 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
         slug: organizations.environment_create(organization=acme, name=name, slug=slug, actor=alice)
         for slug, name in (("gpu", "GPU, Oulu"), ("cpu", "CPU"), ("spare", "Spare"))
     }
-    projects = {
+    own = {
         name: projects.project_create(name=name, organization=acme, actor=alice)
         for name in ("image-classifier", "churn-model", "old-experiments")
     }
-    projects.project_archive(project=projects["old-experiments"], actor=alice)
-    own = {"name": "nina-sandbox", "user": who["nina"]}
-    projects["nina-sandbox"] = projects.project_create(**own, actor=COMMAND_LINE)
+    projects.project_archive(project=own["old-experiments"], actor=alice)
+    own["nina-sandbox"] = projects.project_create(
+        name="nina-sandbox", user=who["nina"], actor=COMMAND_LINE
+    )
     _invitations(cast, acme, alice)
     link = people.person_link(person=who["dora"], actor=COMMAND_LINE).rstrip("/").split("/")
-    cast.named |= made | projects | {key: user.pk for key, user in who.items()}
+    cast.named |= made | own | {key: user.pk for key, user in who.items()}
     cast.named["gpu-id"], cast.named["spare-id"] = made["gpu"].pk, made["spare"].pk
-    cast.named |= {f"{name}-id": project.pk for name, project in projects.items()}
+    cast.named |= {f"{name}-id": project.pk for name, project in own.items()}
     cast.named["token-of-dora"] = link[-1]
     cast.arguments = {
         "slug": acme.slug,
         "organization_id": acme.pk,
         "environment_id": made["spare"].pk,
-        "project_id": projects["image-classifier"].pk,
+        "project_id": own["image-classifier"].pk,
         "membership_id": acme.memberships.get(user=who["bob"]).pk,
         "uidb64": link[-2],
         "token": link[-1],

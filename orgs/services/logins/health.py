@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django.db.models import Min
 from django.db.models.functions import Now
 
@@ -22,6 +22,11 @@ from . import renewing
 EVERY = 1.0  # seconds; asked more often than that, what was found well is told again
 PATIENCE = 1.0  # seconds to wait for another who looks, and on PostgreSQL for the row
 _CONTEXT = "heartbeat:1"
+# Without waiting: another server's is written in a moment.
+_UNLESS_HELD = """
+UPDATE orgs_heartbeat SET at = now()
+ WHERE id = (SELECT id FROM orgs_heartbeat WHERE id = %s FOR UPDATE SKIP LOCKED)
+"""
 
 _lock = threading.Lock()
 _well_until = 0.0
@@ -54,16 +59,28 @@ def _unwell() -> str:
     try:
         row = Heartbeat.objects.filter(pk=ONE).first() or _first()
         row.sealed.reveal(_CONTEXT)
-        with transaction.atomic():
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL lock_timeout = %s", [f"{PATIENCE * 1000:.0f}ms"])
-            Heartbeat.objects.filter(pk=ONE).update(at=Now())
+        if not _beat():
+            return "Somebody holds the row that is written to see whether writes are taken."
     except DatabaseError:
         return "The database can't be reached, or takes no writes."
     except (sealed.Unreadable, ImproperlyConfigured, ValueError):
         return "FERNET_KEYS doesn't open what is stored: a key is missing there."
     return ""
+
+
+def _beat() -> bool:
+    """Write it; False where another holds it for all of our patience."""
+    if connection.vendor != "postgresql":
+        return bool(Heartbeat.objects.filter(pk=ONE).update(at=Now()))
+    until = time.monotonic() + PATIENCE
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_UNLESS_HELD, [ONE])
+            if cursor.rowcount:
+                return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(PATIENCE / 10)
 
 
 def _first() -> Heartbeat:

@@ -148,7 +148,7 @@ def organization_delete(*, organization: Organization, actor: Actor) -> None:
     """Erase it with all its entries, members, projects and tokens; the events stay."""
     with written(organization) as standing:
         tell_end("organization.deleted", actor, standing, standing, {"slug": standing.slug})
-        FormerSlug.objects.create(slug=standing.slug)
+        FormerSlug.objects.get_or_create(slug=standing.slug)
         # Patterns protect their environment, even where both are to go.
         standing.entries.all().delete()
         standing.delete()
