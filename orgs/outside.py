@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -14,7 +17,8 @@ from orgs.registries.turns import turns
 from orgs.seen import metrics
 
 # Milliseconds that a worker waits for SQLite's lock, and another before it: it is told so
-# then, and asks again; who asks whether that goes well is told so too. People wait longer.
+# then, within two seconds, and asks again; who asks whether that goes well is told so too.
+# People wait longer.
 LOCKED_AT_MOST = 600
 _READ_ONLY = "25006"  # PostgreSQL's, of which Django makes an InternalError
 
@@ -42,11 +46,49 @@ def database_is_away(error: object) -> bool:
 def watch(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Have all of a connection's statements timed, and waited for without the turn. In front
     of those that are put on for a while: what takes them off takes the last."""
-    for wrapper in (metrics.statement, _without_turn):
+    one_waits = [_one_waits] if connection.vendor == "sqlite" else []
+    for wrapper in (*one_waits, metrics.statement, _without_turn):
         if wrapper not in connection.execute_wrappers:
             connection.execute_wrappers.insert(0, wrapper)
-    if connection.vendor == "sqlite" and pool.share() in (LOGINS, HEALTH):
-        connection.connection.execute(f"PRAGMA busy_timeout = {LOCKED_AT_MOST}")
+    if connection.vendor == "sqlite":
+        connection.connection.execute(f"PRAGMA busy_timeout = {_patience()}")
+
+
+# Who holds it waits for SQLite's lock, for this process.
+_lock_wanted = threading.Lock()
+_TAKE_IT = ("BEGIN IMMEDIATE", "INSERT", "UPDATE", "DELETE")
+
+
+def _one_waits(execute: Callable[..., Any], sql: str, *given: Any) -> Any:
+    """Of a process's threads one at a time waits for SQLite's lock, and the others for that
+    one, no longer in all: SQLite's own waiting is by sleeping longer and longer, and who comes
+    late may be first, so of thirty that wait some never come to it."""
+    if connection.in_atomic_block or not sql.lstrip().startswith(_TAKE_IT):
+        return execute(sql, *given)
+    patience = _patience()
+    if _lock_wanted.acquire(blocking=False):
+        left = patience
+    else:
+        begun = time.monotonic()
+        if not _lock_wanted.acquire(timeout=patience / 1000):
+            raise OperationalError("database is locked")
+        left = max(1, patience - round((time.monotonic() - begun) * 1000))
+        _wait_at_most(left)
+    try:
+        return execute(sql, *given)
+    finally:
+        _lock_wanted.release()
+        if left != patience:
+            _wait_at_most(patience)
+
+
+def _patience() -> int:
+    """Milliseconds that this thread waits for SQLite's lock."""
+    return LOCKED_AT_MOST if pool.share() in (LOGINS, HEALTH) else settings.SQLITE_TIMEOUT
+
+
+def _wait_at_most(milliseconds: int) -> None:
+    connection.connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 def _without_turn(execute: Callable[..., Any], *given: Any) -> Any:

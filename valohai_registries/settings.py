@@ -105,6 +105,7 @@ SILENCED_SYSTEM_CHECKS: list[str] = []
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/db.sqlite3")}
 _database = DATABASES["default"]
+SQLITE_TIMEOUT = 20_000  # milliseconds that a page or a command waits for another's writing
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     VAR_DIR.mkdir(exist_ok=True)
     # IMMEDIATE: a transaction that will write waits for its turn at the start
@@ -112,8 +113,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     # secure_delete: what is deleted is overwritten, whatever SQLite was built with.
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA busy_timeout=20000; PRAGMA journal_mode=WAL; "
+        "timeout": SQLITE_TIMEOUT / 1000,
+        "init_command": f"PRAGMA busy_timeout={SQLITE_TIMEOUT}; PRAGMA journal_mode=WAL; "
         "PRAGMA secure_delete=ON;",
     }
 else:

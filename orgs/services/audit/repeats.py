@@ -9,15 +9,17 @@ that ends loses none.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, Repeat
+from orgs.registries.turns import turns
 
 from .events import insert_all
 
@@ -25,13 +27,30 @@ EVERY = timedelta(minutes=1)
 # How many others are written along with one, and how many before a log is read.
 ALONG = 20
 BEFORE_READING = 500
+# SQLite has one writer, and those who wait for it come in no order: one of a process counts,
+# or the hundreds who are told «busy» would be there before those who get a login.
+PATIENCE = 1.0  # seconds
+_counting = threading.Lock()
 
 
 def record(what: Iterable[object], events: list[AuditEvent]) -> None:
-    """Write these events, or count them where the same was written within a minute.
+    """Write these events, or count them where the same was written within a minute; raises
+    `DatabaseError`.
 
     `what` says what is the same; the rest is as in the first of them.
     """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        return _record(what, events)
+    with turns.given_up():
+        if not _counting.acquire(timeout=PATIENCE):
+            raise OperationalError("too many are counted at once")
+    try:
+        _record(what, events)
+    finally:
+        _counting.release()
+
+
+def _record(what: Iterable[object], events: list[AuditEvent]) -> None:
     key = hashlib.sha256(repr(tuple(map(str, what))).encode(errors="replace")).hexdigest()
     row = Repeat.objects.filter(key=key)
     if row.filter(_running()).update(times=F("times") + 1, last_at=Now()):
