@@ -11,7 +11,7 @@ from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation, ValidationError
 from django.db import models
 from django.db.models import QuerySet
-from django.forms import Field, ModelForm
+from django.forms import Field
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -207,10 +207,3 @@ class FixedOnceMade(ServiceAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         standing = super().get_readonly_fields(request, obj)
         return [*standing, *self.fixed] if obj else standing
-
-
-def refuse(form: ModelForm, refused: Refused) -> None:
-    """A service's problems at the form's fields."""
-    for problem in refused.problems:
-        error = ValidationError(str(problem), code=problem.code)
-        form.add_error(problem.field if problem.field in form.fields else None, error)

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
+from orgs.forms.asking import refuse
 from orgs.models import Environment, Membership, Organization, Project, RegistryEntry
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries.attention import BROKEN, MOST, Attention, entries_needing_attention
@@ -21,7 +22,7 @@ from orgs.services.tenancy import organizations, projects
 from orgs.templatetags import registries as shown
 
 from . import importing
-from .base import FixedOnceMade, ServiceAdmin, refuse, staff_actor
+from .base import FixedOnceMade, ServiceAdmin, staff_actor
 from .people import link_page, may_change
 
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
+from orgs.forms.asking import ask
 from orgs.models import Invitation, Membership, User
 from orgs.proxies import source_address
 from orgs.registries.problems import Refused
@@ -40,21 +41,15 @@ class NewAccountForm(PasswordTwice):
 
     def enter(self, address: str | None) -> User | None:
         """The new person; None, with errors."""
-        if not self.is_valid():
-            return None
-        given = self.cleaned_data
-        try:
-            return invitations.accept_as_new(
+        return ask(
+            self,
+            lambda: invitations.accept_as_new(
                 invitation=self.invitation,
-                name=given["name"],
-                password=given["new_password1"],
+                name=self.cleaned_data["name"],
+                password=self.cleaned_data["new_password1"],
                 address=address,
-            )
-        except Refused as refused:
-            for problem in refused.problems:
-                name = problem.field if problem.field in self.fields else None
-                self.add_error(name, forms.ValidationError(str(problem), code=problem.code))
-            return None
+            ),
+        )
 
 
 @never_cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,8 +14,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
 from orgs import access
+from orgs.forms.asking import ask
 from orgs.models import ApiToken, Membership, Organization, User
-from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 from orgs.web.context import SignedIn, acting, posted
@@ -62,11 +61,6 @@ class IssueForm(forms.Form):
             "once": repr(typed) if self.cleaned_data["once"] else "",
         }
 
-    def refuse(self, problems: Iterable[Problem]) -> None:
-        for problem in problems:
-            name = problem.field if problem.field in self.fields else None
-            self.add_error(name, forms.ValidationError(str(problem), code=problem.code))
-
 
 class ApiTokenForm(IssueForm):
     organization: forms.ModelChoiceField[Organization] = forms.ModelChoiceField(
@@ -87,18 +81,15 @@ class ApiTokenForm(IssueForm):
 
     def issue(self, actor: Actor) -> tuple[ApiToken, str] | None:
         """The token and its text; None, with errors. Raises `AlreadyIssued`."""
-        if not self.is_valid():
-            return None
-        try:
-            return tokens.token_issue_api(
+        return ask(
+            self,
+            lambda: tokens.token_issue_api(
                 user=self.user,
                 actor=actor,
                 organization=self.cleaned_data["organization"],
                 **self.given(),
-            )
-        except Refused as refused:
-            self.refuse(refused.problems)
-            return None
+            ),
+        )
 
 
 @login_required

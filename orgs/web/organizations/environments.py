@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.text import slugify
 
 from orgs import access
+from orgs.forms.asking import ask
 from orgs.forms.verifying import PLAIN
 from orgs.models import Environment, Organization
 from orgs.registries.problems import Refused
@@ -60,22 +61,16 @@ class EnvironmentForm(forms.Form):
 
     def write(self, actor: Actor) -> Environment | None:
         """Save through the service; None, with errors, where something is wrong."""
-        if not self.is_valid():
-            return None
-        given = {"name": self.cleaned_data["name"], "slug": self.cleaned_data["slug"]}
-        try:
-            if self.environment is not None:
-                return organizations.environment_update(
-                    environment=self.environment, actor=actor, **given
-                )
-            return organizations.environment_create(
-                organization=self.organization, actor=actor, **given
+        return ask(self, lambda: self._write(actor, **self.cleaned_data))
+
+    def _write(self, actor: Actor, **given: Any) -> Environment:
+        if self.environment is not None:
+            return organizations.environment_update(
+                environment=self.environment, actor=actor, **given
             )
-        except Refused as refused:
-            for problem in refused.problems:
-                name = problem.field if problem.field in self.fields else None
-                self.add_error(name, forms.ValidationError(str(problem), code=problem.code))
-            return None
+        return organizations.environment_create(
+            organization=self.organization, actor=actor, **given
+        )
 
 
 @login_required

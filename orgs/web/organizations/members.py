@@ -14,6 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from orgs import access
+from orgs.forms.asking import ask
 from orgs.models import Invitation, Membership, Organization, User
 from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
@@ -41,33 +42,30 @@ class InviteForm(forms.Form):
 
     def invite(self, organization: Organization, actor: Actor) -> list[Invitation]:
         """Whom it invited; none, with errors."""
-        if not self.is_valid():
-            return []
-        given = self.cleaned_data
-        emails = given["emails"].replace(",", " ").replace(";", " ").split()
-        try:
-            return invitations.invite(
-                organization=organization, emails=emails, role=given["role"], actor=actor
-            )
-        except Refused as refused:
-            for problem in refused.problems:
-                self.add_error("emails", forms.ValidationError(str(problem), code=problem.code))
-            return []
+        asked = ask(
+            self, lambda: self._invite(organization, actor, **self.cleaned_data), at="emails"
+        )
+        return asked or []
+
+    def _invite(
+        self, organization: Organization, actor: Actor, emails: str, role: str
+    ) -> list[Invitation]:
+        several = emails.replace(",", " ").replace(";", " ").split()
+        return invitations.invite(organization=organization, emails=several, role=role, actor=actor)
 
 
 class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=list(_ROLES.items()), widget=forms.RadioSelect)
 
-    def set(self, membership: Membership, actor: Actor) -> bool:
-        if not self.is_valid():
-            return False
-        role = self.cleaned_data["role"]
-        try:
-            organizations.member_set_role(membership=membership, role=role, actor=actor)
-        except Refused as refused:
-            self.add_error("role", str(refused))
-            return False
-        return True
+    def set(self, membership: Membership, actor: Actor) -> Membership | None:
+        """The membership with that role; None, with errors."""
+        return ask(
+            self,
+            lambda: organizations.member_set_role(
+                membership=membership, role=self.cleaned_data["role"], actor=actor
+            ),
+            at="role",
+        )
 
 
 @login_required
@@ -148,16 +146,12 @@ def change(request: SignedIn, slug: str, membership_id: int) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     membership = access.membership_of(organization, membership_id)
     form = RoleForm(posted(request), initial={"role": membership.role})
-    if form.is_bound and form.set(membership, acting(request, organization)):
-        messages.success(request, f"{membership.user.name}: {_role(form)}.")
+    if form.is_bound and (changed := form.set(membership, acting(request, organization))):
+        messages.success(request, f"{changed.user.name}: {changed.get_role_display()}.")
         return redirect("members", slug)
     context = inside(request, organization, "members")
     context |= _ending(membership) | {"form": form, "own": membership.user == request.user}
     return render(request, "members/change.html", context)
-
-
-def _role(form: RoleForm) -> str:
-    return Membership.Role(form.cleaned_data["role"]).label
 
 
 @login_required

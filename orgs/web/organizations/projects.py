@@ -15,8 +15,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from orgs import access
+from orgs.forms.asking import ask
 from orgs.models import Organization, Project, User
-from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries.project_usage import project_usage, pulled
 from orgs.services.tenancy import projects
@@ -35,25 +35,18 @@ class ProjectForm(forms.Form):
 
     def create(self, organization: Organization, actor: Actor) -> Project | None:
         """The new project; None, with errors."""
-        if not self.is_valid():
-            return None
-        name = self.cleaned_data["name"]
-        try:
-            return projects.project_create(name=name, organization=organization, actor=actor)
-        except Refused as refused:
-            self.add_error("name", str(refused))
-            return None
+        return ask(
+            self,
+            lambda: projects.project_create(
+                organization=organization, actor=actor, **self.cleaned_data
+            ),
+        )
 
     def rename(self, project: Project, actor: Actor) -> Project | None:
         """The project by its new name; None, with errors."""
-        if not self.is_valid():
-            return None
-        name = self.cleaned_data["name"]
-        try:
-            return projects.project_rename(project=project, name=name, actor=actor)
-        except Refused as refused:
-            self.add_error("name", str(refused))
-            return None
+        return ask(
+            self, lambda: projects.project_rename(project=project, actor=actor, **self.cleaned_data)
+        )
 
 
 class MoveForm(forms.Form):
@@ -79,20 +72,15 @@ class MoveForm(forms.Form):
 
     def move(self, actor: Actor) -> Project | None:
         """The project where it is now; None, with errors."""
-        if not self.is_valid():
-            return None
-        chosen = self.cleaned_data["to"]
-        user = self.user if chosen == MYSELF else None
-        try:
-            return projects.project_move(
-                project=self.project,
-                organization=self.places.get(chosen),
-                user=user,
-                actor=actor,
-            )
-        except Refused as refused:
-            self.add_error("to", str(refused))
-            return None
+        return ask(self, lambda: self._move(actor, self.cleaned_data["to"]), at="to")
+
+    def _move(self, actor: Actor, chosen: str) -> Project:
+        return projects.project_move(
+            project=self.project,
+            organization=self.places.get(chosen),
+            user=self.user if chosen == MYSELF else None,
+            actor=actor,
+        )
 
 
 @login_required

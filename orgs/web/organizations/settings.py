@@ -9,9 +9,9 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from orgs import access
+from orgs.forms.asking import ask
 from orgs.forms.verifying import PLAIN
 from orgs.models import Organization
-from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import organizations
 from orgs.web.context import SignedIn, acting, inside, posted
@@ -37,16 +37,12 @@ class NameForm(forms.Form):
 
     def write(self, organization: Organization, actor: Actor) -> Organization | None:
         """The organization by its new names; None, with errors."""
-        if not self.is_valid():
-            return None
-        try:
-            return organizations.organization_update(
+        return ask(
+            self,
+            lambda: organizations.organization_update(
                 organization=organization, actor=actor, **self.cleaned_data
-            )
-        except Refused as refused:
-            for problem in refused.problems:
-                self.add_error(problem.field or None, str(problem))
-            return None
+            ),
+        )
 
 
 @login_required

@@ -17,9 +17,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import condition, require_safe
 
 from orgs import access
+from orgs.forms.asking import ask
 from orgs.models import IndexedPattern, Organization, WorkerToken
 from orgs.registries.images import HUB
-from orgs.registries.problems import Refused
 from orgs.services.audit import login_events
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
@@ -56,20 +56,16 @@ class WorkerTokenForm(IssueForm):
 
     def issue(self, actor: Actor) -> tuple[WorkerToken, str] | None:
         """The token and its text; None, with errors. Raises `AlreadyIssued`."""
-        if not self.is_valid():
-            return None
-        chosen = self.cleaned_data["environment"]
-        try:
-            return tokens.token_issue_worker(
-                organization=self.organization,
-                actor=actor,
-                environment=self.known.get(chosen),
-                any_environment=chosen == ANY,
-                **self.given(),
-            )
-        except Refused as refused:
-            self.refuse(refused.problems)
-            return None
+        return ask(self, lambda: self._issue(actor, self.cleaned_data["environment"]))
+
+    def _issue(self, actor: Actor, chosen: str) -> tuple[WorkerToken, str]:
+        return tokens.token_issue_worker(
+            organization=self.organization,
+            actor=actor,
+            environment=self.known.get(chosen),
+            any_environment=chosen == ANY,
+            **self.given(),
+        )
 
 
 @login_required
