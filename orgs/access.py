@@ -7,6 +7,7 @@ people to ask.
 from __future__ import annotations
 
 import re
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -30,6 +31,7 @@ from .models import (
 )
 from .registries.catalogue import TYPES
 
+Its = TypeVar("Its", RegistryEntry, Environment, Membership, Invitation, Project, WorkerToken)
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
@@ -99,85 +101,63 @@ def administered_by(user: User) -> QuerySet[Organization]:
 
 def entry_in(organization: Organization, entry_id: UUID) -> RegistryEntry:
     """The organization's entry, patterns prefetched; raises Http404."""
-    entry = (
-        RegistryEntry.objects.filter(organization=organization, pk=entry_id)
-        .select_related("created_by", "updated_by")
-        .prefetch_related("patterns__environment")
-        .first()
-    )
-    if entry is None:
-        raise Http404
-    entry.organization = organization
-    return entry
+    entries = RegistryEntry.objects.select_related("created_by", "updated_by")
+    return _its(organization, entries.prefetch_related("patterns__environment"), entry_id)
 
 
 def environment_of(organization: Organization, environment_id: int) -> Environment:
     """The organization's environment, for its pages; raises Http404."""
-    found = Environment.objects.filter(organization=organization, pk=environment_id).first()
-    if found is None:
-        raise Http404
-    found.organization = organization
-    return found
+    return _its(organization, Environment.objects.all(), environment_id)
 
 
 def membership_of(organization: Organization, membership_id: int) -> Membership:
     """Somebody's in the organization, the person loaded; raises Http404."""
-    members = Membership.objects.filter(organization=organization, pk=membership_id)
-    found = members.select_related("user").first()
-    if found is None:
-        raise Http404
-    found.organization = organization
-    return found
+    return _its(organization, Membership.objects.select_related("user"), membership_id)
+
+
+def invitation_of(organization: Organization, invitation_id: UUID) -> Invitation:
+    """The organization's invitation; raises Http404."""
+    return _its(organization, Invitation.objects.all(), invitation_id)
+
+
+def project_of(organization: Organization, project_id: UUID) -> Project:
+    """The organization's project; raises Http404."""
+    return _its(organization, Project.objects.all(), project_id)
+
+
+def worker_token_of(organization: Organization, token_id: int) -> WorkerToken:
+    """The organization's worker token, its environment loaded; raises Http404."""
+    return _its(organization, WorkerToken.objects.select_related("environment"), token_id)
 
 
 def own_membership(organization: Organization, user: User) -> Membership:
     """The person's own; raises Http404 for staff from outside."""
-    found = Membership.objects.filter(organization=organization, user=user).first()
-    if found is None:
-        raise Http404
-    found.organization, found.user = organization, user
-    return found
-
-
-def invitation_in(organization: Organization, invitation_id: UUID) -> Invitation:
-    """The organization's invitation; raises Http404."""
-    found = Invitation.objects.filter(organization=organization, pk=invitation_id).first()
-    if found is None:
-        raise Http404
-    found.organization = organization
-    return found
-
-
-def project_in(organization: Organization, project_id: UUID) -> Project:
-    """The organization's project; raises Http404."""
-    found = Project.objects.filter(organization=organization, pk=project_id).first()
-    if found is None:
-        raise Http404
+    own = Membership.objects.filter(organization=organization).select_related("user")
+    found = _or_404(own.filter(user=user))
     found.organization = organization
     return found
 
 
 def own_project(user: User, project_id: UUID) -> Project:
     """The person's own, personal project; raises Http404."""
-    found = Project.objects.filter(user=user, pk=project_id).first()
-    if found is None:
-        raise Http404
-    return found
-
-
-def worker_token_of(organization: Organization, token_id: int) -> WorkerToken:
-    """The organization's worker token, its environment loaded; raises Http404."""
-    tokens = WorkerToken.objects.filter(organization=organization, pk=token_id)
-    found = tokens.select_related("organization", "environment").first()
-    if found is None:
-        raise Http404
-    return found
+    return _or_404(Project.objects.filter(user=user, pk=project_id))
 
 
 def api_token_of(user: User, token_id: int) -> ApiToken:
     """The person's own API token; raises Http404."""
     tokens = ApiToken.objects.filter(user=user, pk=token_id)
-    found = tokens.select_related("membership__organization").first()
+    return _or_404(tokens.select_related("membership__organization"))
+
+
+def _its(organization: Organization, rows: QuerySet[Its], key: Any) -> Its:
+    """The one of the organization's rows, which knows it; raises Http404."""
+    found = _or_404(rows.filter(organization=organization, pk=key))
+    found.organization = organization
+    return found
+
+
+def _or_404(rows: QuerySet[Any]) -> Any:
+    found = rows.first()
     if found is None:
         raise Http404
     return found

@@ -293,7 +293,7 @@ NO_PAGES = {
     "entry_verify",
     "invitation_again",
     "invitation_withdraw",
-    "project_bring_back",
+    "project_unarchive",
     "entry_enable",
     "entry_disable",
     "import_template",

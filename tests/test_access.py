@@ -72,7 +72,7 @@ TABLE: dict[str, tuple[list, list]] = {
     "project_rename": (ADMINS, ADMINS),
     "project_move": (ADMINS, ADMINS),
     "project_archive": (ADMINS, ADMINS),
-    "project_bring_back": ([IN] + [405] * 5, ADMINS),
+    "project_unarchive": ([IN] + [405] * 5, ADMINS),
     # of Acme's it's nobody's own; a person's own one: tests/web/organizations/test_projects.py
     "own_project_move": ([IN] + [404] * 5, [IN] + [404] * 5),
     "members": (MEMBERS, MEMBERS),

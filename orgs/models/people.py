@@ -37,8 +37,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField(db_default=Now(), editable=False)
-    # Not of who made the account by an invitation's link: that one may have been copied.
-    proven = models.BooleanField(default=True, db_default=True, editable=False)
+    # False of who made the account by an invitation's link, which may have been copied.
+    email_verified = models.BooleanField(default=True, db_default=True, editable=False)
     # Rises with each password link, so that a new one ends those before.
     link_generation = models.PositiveIntegerField(default=0, editable=False)
 

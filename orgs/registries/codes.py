@@ -332,7 +332,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "invited_another": field("The invitation is for another address."),
         "invitation_over": field("The invitation is over."),
         "has_account": field("The address has an account."),
-        "unproven_address": field("Nobody showed that the address is theirs."),
+        "unverified_email": field("Nobody showed that the address is theirs."),
         "not_an_admin": field("You're no org admin any more."),
         "not_a_member": field("This person is no member."),
         "last_admin": field("An organization keeps at least one admin."),

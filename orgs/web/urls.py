@@ -63,7 +63,7 @@ _projects: list[URLPattern | URLResolver] = [
     path("<uuid:project_id>/rename/", projects.rename, name="project_rename"),
     path("<uuid:project_id>/move/", projects.move, name="project_move"),
     path("<uuid:project_id>/archive/", projects.archive, name="project_archive"),
-    path("<uuid:project_id>/bring-back/", projects.bring_back, name="project_bring_back"),
+    path("<uuid:project_id>/unarchive/", projects.unarchive, name="project_unarchive"),
 ]
 _programs = ("docker-credential-valohai", "valohai-credential-provider")
 urlpatterns = [

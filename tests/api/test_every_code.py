@@ -417,7 +417,7 @@ def _has_account(door: Door) -> None:
     invitations.accept_as_new(invitation=invitation, name="N", password="x" * 12, address=None)
 
 
-def _unproven(door: Door) -> None:
+def _unverified(door: Door) -> None:
     invitation = _invitation(door)
     invitations.accept_as_new(invitation=invitation, name="N", password="x" * 12, address=None)
     organizations.person("new@example.com")
@@ -436,7 +436,7 @@ RAISED: dict[str, Callable[[Door], None]] = {
     "invited_another": _invited_another,
     "invitation_over": _withdrawn,
     "has_account": _has_account,
-    "unproven_address": _unproven,
+    "unverified_email": _unverified,
     "not_an_admin": _removed,
     "last_admin": _last,
     "duplicate_slug": _organization("acme"),

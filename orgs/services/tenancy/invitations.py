@@ -24,11 +24,11 @@ from orgs import stored
 from orgs.models import Invitation, Membership, Organization, User
 from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.clock import database_now
-from orgs.services.audit.events import Actor, record
+from orgs.services.audit.events import Actor, event, insert_all
 
 from . import mails, organizations, people, tallies
 from .mails import Mail
-from .writing import written
+from .writing import tell, written
 
 LIFE = timedelta(days=7)
 AT_ONCE = 50
@@ -69,8 +69,19 @@ def invite(
             for email in addresses
         ]
         Invitation.objects.bulk_create(made)
-        for invitation in made:
-            _tell("invitation.made", invitation, actor, {"role": role})
+        insert_all(
+            [
+                event(
+                    actor=actor,
+                    action="invitation.created",
+                    organization=standing,
+                    subject_id=invitation.pk,
+                    subject=invitation.email,
+                    properties={"role": role},
+                )
+                for invitation in made
+            ]
+        )
     _send(made)
     return made
 
@@ -119,7 +130,7 @@ def invitation_send_again(*, invitation: Invitation, actor: Actor) -> Invitation
         standing.sent_at = database_now()
         standing.expires_at = standing.sent_at + LIFE
         standing.save(update_fields=["generation", "sent_at", "expires_at", "invited_by"])
-        _tell("invitation.sent_again", standing, actor, {})
+        tell("invitation.resent", actor, organization, standing, {})
     _send([standing])
     return standing
 
@@ -129,15 +140,14 @@ def invitation_withdraw(*, invitation: Invitation, actor: Actor) -> None:
     with written(invitation.organization) as organization:
         organizations.require_admin(organization, actor)
         for standing in Invitation.objects.filter(pk=invitation.pk):
-            _tell("invitation.withdrawn", standing, actor, {})
+            tell("invitation.withdrawn", actor, organization, standing, {})
             standing.delete()
 
 
 def _count_mails(organization: Organization, count: int) -> None:
-    for _ in range(count):
-        if tallies.count(f"invitations:{organization.pk}", DAY) > MAILS:
-            what = f"{organization} may send {MAILS} invitations a day."
-            raise Refused(Problem("too_many", what, "Go on tomorrow.", FIELD))
+    if tallies.count(f"invitations:{organization.pk}", DAY, count) > MAILS:
+        what = f"{organization} may send {MAILS} invitations a day."
+        raise Refused(Problem("too_many", what, "Go on tomorrow.", FIELD))
 
 
 def _send(invitations: Sequence[Invitation]) -> None:
@@ -175,7 +185,7 @@ def _signature(invitation: Invitation) -> str:
     return salted_hmac("orgs.invitation", value, algorithm="sha256").hexdigest()
 
 
-def invitation_of(token: str) -> Invitation | None:
+def invitation_by_token(token: str) -> Invitation | None:
     """The one that the link is of; None where it doesn't work, or no longer."""
     parts = _TOKEN.fullmatch(token)
     if parts is None:
@@ -210,23 +220,21 @@ def accept(*, invitation: Invitation, actor: Actor) -> Membership:
         standing = _locked(invitation.pk, invitation.generation)
         standing.delete()
         member = organization.memberships.filter(user=person).first()
-        member = member or organizations.let_in(standing, person)
-        by = {"role": member.role, "invited_by": standing.invited_by.email}
-        record(
-            actor=actor,
-            action="invitation.accepted",
+        member = member or Membership.objects.create(
             organization=organization,
-            subject_id=person.pk,
-            subject=person.email,
-            properties=by,
+            user=person,
+            role=standing.role,
+            invited_by=standing.invited_by,
         )
+        by = {"role": member.role, "invited_by": standing.invited_by.email}
+        tell("invitation.accepted", actor, organization, person, by)
     return member
 
 
 def accept_as_new(*, invitation: Invitation, name: str, password: str, address: str | None) -> User:
     """Make an account for the invited address, and a member of it; raises `Refused` where
-    there is such an account, and `places.Full`. The address is unproven: the link may have
-    been copied."""
+    there is such an account, and `places.Full`. The address isn't verified by it: the link may
+    have been copied."""
     email = invitation.email
     if User.objects.filter(email=email).exists():
         raise Refused(_has_account(email))
@@ -234,9 +242,9 @@ def accept_as_new(*, invitation: Invitation, name: str, password: str, address: 
     try:
         with transaction.atomic():
             actor = Actor(email, source_address=address)
-            person = people.person_create(email=email, name=name, actor=actor, encoded=encoded)
-            person.proven = False
-            person.save(update_fields=["proven"])
+            person = people.person_create(
+                email=email, name=name, actor=actor, encoded=encoded, email_verified=False
+            )
             accept(invitation=invitation, actor=Actor(email, person, source_address=address))
     except (IntegrityError, ValidationError):  # made by someone else meanwhile
         raise Refused(_has_account(email)) from None
@@ -254,14 +262,3 @@ def _locked(key: UUID, generation: int | None = None) -> Invitation:
         what = "This invitation was accepted or withdrawn meanwhile, or sent again."
         raise Refused(Problem("invitation_over", what, "Look at the members, or invite again."))
     return found
-
-
-def _tell(action: str, invitation: Invitation, actor: Actor, properties: dict[str, str]) -> None:
-    record(
-        actor=actor,
-        action=action,
-        organization=invitation.organization,
-        subject_id=invitation.pk,
-        subject=invitation.email,
-        properties=properties,
-    )

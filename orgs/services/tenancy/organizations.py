@@ -40,19 +40,19 @@ def person(email: str, *, name: str = "") -> tuple[User, bool]:
     email = email.strip().lower()
     found = User.objects.filter(email=email).first()
     if found is not None:
-        require_proven(found)
+        require_verified(found)
         return found, False
     name = name or email.partition("@")[0].replace(".", " ").title()[:100]
     stored.require(User, email=email, name=name)
     return User.objects.create_user(email, None, name=name), True
 
 
-def require_proven(user: User) -> None:
+def require_verified(user: User) -> None:
     """Raises `Refused` for an account whose address is somebody's word alone."""
-    if not user.proven:
+    if not user.email_verified:
         raise Refused(
             Problem(
-                "unproven_address",
+                "unverified_email",
                 f"Whoever made the account {user.email} never showed that the address is theirs.",
                 "Send a new password link to that address; once they used it, go on.",
                 "user",
@@ -160,7 +160,7 @@ def organization_delete(*, organization: Organization, actor: Actor) -> None:
 def member_add(*, organization: Organization, user: User, role: str, actor: Actor) -> Membership:
     """Make someone a member; raises `Refused` where they are one, or whose their address is
     isn't known."""
-    require_proven(user)
+    require_verified(user)
     with written(organization) as standing:
         if standing.memberships.filter(user=user).exists():
             raise Refused(
@@ -176,16 +176,6 @@ def member_add(*, organization: Organization, user: User, role: str, actor: Acto
         standing.invitations.filter(email=user.email).delete()
         tell("member.added", actor, standing, user, {"role": role})
     return membership
-
-
-def let_in(invitation: Invitation, user: User) -> Membership:
-    """A member by an invitation, which the caller ends and tells of."""
-    return Membership.objects.create(
-        organization=invitation.organization,
-        user=user,
-        role=invitation.role,
-        invited_by=invitation.invited_by,
-    )
 
 
 def member_set_role(*, membership: Membership, role: str, actor: Actor) -> Membership:

@@ -38,7 +38,9 @@ class LinkTokens(PasswordResetTokenGenerator):
 link_tokens = LinkTokens()
 
 
-def person_create(*, email: str, name: str, actor: Actor, encoded: str = "") -> User:
+def person_create(
+    *, email: str, name: str, actor: Actor, encoded: str = "", email_verified: bool = True
+) -> User:
     """A new person; without a password until they set one by `person_link`.
 
     `encoded` is a password's hash: hashing takes long, and nothing may wait for it
@@ -47,7 +49,7 @@ def person_create(*, email: str, name: str, actor: Actor, encoded: str = "") -> 
     """
     stored.require(User, email=email, name=name)
     with transaction.atomic():
-        person = User.objects.create_user(email, None, name=name)
+        person = User.objects.create_user(email, None, name=name, email_verified=email_verified)
         if encoded:
             person.password = encoded
             person.save(update_fields=["password"])
@@ -109,9 +111,9 @@ def password_set(*, person: User, password: str, actor: Actor) -> None:
     """A new password, which ends the other sessions and links; raises `places.Full`."""
     person.set_password(password)
     # Only a link that staff made for this address leads here.
-    person.proven = True
+    person.email_verified = True
     with transaction.atomic():
-        person.save(update_fields=["password", "proven"])
+        person.save(update_fields=["password", "email_verified"])
         attempts.pause_end(person)
         tell("user.password_changed", person, actor)
 

@@ -6,14 +6,14 @@ Each change is written together with the event that tells it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from django.db import transaction
 
 from orgs import stored
 from orgs.models import Organization, Project, User
 from orgs.services.audit.clock import database_now
-from orgs.services.audit.events import Actor, record
+from orgs.services.audit.events import Actor
 
 from .organizations import require_admin
 from .writing import change, tell, tell_change, tell_end, written
@@ -27,16 +27,9 @@ def project_create(
     Raises `Refused` for what can't be a name.
     """
     stored.require(Project, name=name)
-    with transaction.atomic():
+    with transaction.atomic(), _by_admins(actor, organization):
         project = Project.objects.create(name=name, organization=organization, user=user)
-        record(
-            actor=actor,
-            action="project.created",
-            organization=organization,
-            project=project,
-            subject_id=project.pk,
-            subject=name,
-        )
+        tell("project.created", actor, organization, project, {})
     return project
 
 
@@ -60,7 +53,7 @@ def project_update(
 
 
 def project_rename(*, project: Project, actor: Actor, name: str) -> Project:
-    """Rename it, whose it is by now notwithstanding: of another owner it isn't there."""
+    """Another name; raises Project.DoesNotExist where it moved meanwhile."""
     stored.require(Project, name=name)
     with _owned(project, actor) as standing:
         _give(standing, actor, name, standing.organization, standing.user)
@@ -76,9 +69,7 @@ def project_move(
 ) -> Project:
     """Give it to another owner: exactly one. Raises `Refused` where the actor is no admin of
     either end any more."""
-    with _owned(project, actor) as standing:
-        if organization is not None:
-            require_admin(organization, actor)
+    with _owned(project, actor, organization) as standing:
         _give(standing, actor, standing.name, organization, user)
     return standing
 
@@ -109,29 +100,34 @@ def project_archive(*, project: Project, actor: Actor) -> Project:
     return standing
 
 
-def project_bring_back(*, project: Project, actor: Actor) -> Project:
+def project_unarchive(*, project: Project, actor: Actor) -> Project:
     """Take it into use again."""
     with _owned(project, actor) as standing:
         if standing.archived_at is not None:
             standing.archived_at = None
             standing.save(update_fields=["archived_at"])
-            tell("project.brought_back", actor, standing.organization, standing, {})
+            tell("project.unarchived", actor, standing.organization, standing, {})
     return standing
 
 
 @contextmanager
-def _owned(project: Project, actor: Actor) -> Iterator[Project]:
+def _owned(project: Project, actor: Actor, to: Organization | None = None) -> Iterator[Project]:
     """`written`, where its owner is still who it was when it was looked at, and the actor may
-    still act for them; raises Project.DoesNotExist and `Refused`."""
-    with written(project) as standing:
-        if (standing.organization_id, standing.user_id) != (
-            project.organization_id,
-            project.user_id,
-        ):
+    still act for them, and for where it goes `to`; raises Project.DoesNotExist and `Refused`."""
+    with _by_admins(actor, project.organization, to), written(project) as standing:
+        seen = project.organization_id, project.user_id
+        if (standing.organization_id, standing.user_id) != seen:
             raise Project.DoesNotExist("It was moved meanwhile.")
-        if standing.organization is not None:
-            require_admin(standing.organization, actor)
         yield standing
+
+
+@contextmanager
+def _by_admins(actor: Actor, *organizations: Organization | None) -> Iterator[None]:
+    """Behind the locks of these, in one order for all, since others wait for them too."""
+    with ExitStack() as locks:
+        for one in sorted({o for o in organizations if o is not None}, key=lambda o: o.pk):
+            require_admin(locks.enter_context(written(one)), actor)
+        yield
 
 
 def project_delete(*, project: Project, actor: Actor) -> None:

@@ -92,14 +92,14 @@ def clear(limit: Limit, whose: str) -> None:
     Tally.objects.filter(key=limit.key(whose)).delete()
 
 
-def count(key: str, window: timedelta) -> int:
-    """Count one more; how many there are in this window, with it."""
+def count(key: str, window: timedelta, more: int = 1) -> int:
+    """Count one more, or several; how many there are in this window, with them."""
     row = Tally.objects.filter(key=key)
     running = _running(window)
     with transaction.atomic():
         prepare([key])
         row.update(
-            count=_number(When(running, then=F("count") + 1), default=1),
+            count=_number(When(running, then=F("count") + more), default=more),
             window_until=_time(When(running, then=F("window_until")), default=Now() + window),
             forget_at=Now() + window,
         )

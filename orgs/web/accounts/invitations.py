@@ -55,7 +55,7 @@ class NewAccountForm(PasswordTwice):
 @never_cache
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """What it says, and how to come in: as oneself, or with a new account."""
-    found = invitations.invitation_of(token)
+    found = invitations.invitation_by_token(token)
     if found is None:
         return render(request, "accounts/invitation_over.html", status=404)
     if isinstance(request.user, User):

@@ -5,14 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.defaults import page_not_found
 
 from orgs.access import Renamed
+from orgs.models import Environment, Membership, Organization, Project, RegistryEntry
 from orgs.registries.places import Full
+
+# What a service locks: any other row that isn't there is a fault of ours, and a 500.
+_GONE = tuple(
+    model.DoesNotExist for model in (RegistryEntry, Organization, Membership, Project, Environment)
+)
 
 
 class Trouble:
@@ -27,7 +32,7 @@ class Trouble:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, ObjectDoesNotExist):
+        if isinstance(exception, _GONE):
             return page_not_found(request, Http404())
         if isinstance(exception, Full):
             return busy(request, exception)

@@ -110,7 +110,7 @@ def _invited(made: list[Invitation]) -> str:
 @require_POST
 def send_again(request: SignedIn, slug: str, invitation_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    invitation = access.invitation_in(organization, invitation_id)
+    invitation = access.invitation_of(organization, invitation_id)
     try:
         invitations.invitation_send_again(
             invitation=invitation, actor=acting(request, organization)
@@ -129,7 +129,7 @@ def send_again(request: SignedIn, slug: str, invitation_id: UUID) -> HttpRespons
 @require_POST
 def withdraw(request: SignedIn, slug: str, invitation_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    invitation = access.invitation_in(organization, invitation_id)
+    invitation = access.invitation_of(organization, invitation_id)
     try:
         actor = acting(request, organization)
         invitations.invitation_withdraw(invitation=invitation, actor=actor)

@@ -96,7 +96,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
 @login_required
 def project(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
-    found = access.project_in(organization, project_id)
+    found = access.project_of(organization, project_id)
     context = inside(request, organization, "projects") | {"project": found}
     context["usage"] = project_usage(found, private=context["is_admin"])
     return render(request, "projects/project.html", context)
@@ -116,7 +116,7 @@ def new(request: SignedIn, slug: str) -> HttpResponse:
 @login_required
 def rename(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    found = access.project_in(organization, project_id)
+    found = access.project_of(organization, project_id)
     form = ProjectForm(posted(request), initial={"name": found.name})
     if form.is_bound and (named := form.rename(found, acting(request, organization))):
         messages.success(request, f"It's called {named} now. Its id stays.")
@@ -128,7 +128,7 @@ def rename(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
 @login_required
 def archive(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    found = access.project_in(organization, project_id)
+    found = access.project_of(organization, project_id)
     if request.method == "POST":
         projects.project_archive(project=found, actor=acting(request, organization))
         messages.success(request, f"{found} is archived; its workers get no more logins.")
@@ -140,10 +140,10 @@ def archive(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def bring_back(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
+def unarchive(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    found = access.project_in(organization, project_id)
-    projects.project_bring_back(project=found, actor=acting(request, organization))
+    found = access.project_of(organization, project_id)
+    projects.project_unarchive(project=found, actor=acting(request, organization))
     messages.success(request, f"{found} is back; its workers get logins again.")
     return redirect("project", slug, found.pk)
 
@@ -151,7 +151,7 @@ def bring_back(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
 @login_required
 def move(request: SignedIn, slug: str, project_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
-    found = access.project_in(organization, project_id)
+    found = access.project_of(organization, project_id)
     context = inside(request, organization, "projects")
     context["usage"] = project_usage(found, private=True)
     return _move(request, found, context, acting(request, organization))

@@ -33,7 +33,7 @@ def invited(acme, by, email="new@example.com", role="admin") -> Invitation:
 
 
 def works(link: str) -> bool:
-    return invitations.invitation_of(link) is not None
+    return invitations.invitation_by_token(link) is not None
 
 
 # --- links of others ------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_who_was_removed_a_moment_ago_acts_no_more(
     assert project.archived_at is None
 
 
-@pytest.mark.parametrize("change", ["rename", "move", "archive", "bring_back"])
+@pytest.mark.parametrize("change", ["rename", "move", "archive", "unarchive"])
 def test_a_project_that_moved_a_moment_ago_is_not_there(
     change, acme, umbrella, alice, project
 ) -> None:
@@ -188,7 +188,7 @@ def test_an_account_by_a_link_is_not_trusted_elsewhere(acme, umbrella, alice, ca
             refused()
     with pytest.raises(SystemExit):
         call_command("create_organization", "Corp", admin="victim@corp.example")
-    assert "unproven_address" in capsys.readouterr().err
+    assert "unverified_email" in capsys.readouterr().err
 
 
 def test_until_a_password_link_was_used(client, acme, alice) -> None:

@@ -71,8 +71,8 @@ def test_several_at_once(separator, client, acme, alice) -> None:
     (one,) = [m for m in mail.outbox if m.to == ["a@example.com"]]
     assert one.subject == "Alice invites you to Acme"
     assert invitations.link(Invitation.objects.get(email="a@example.com")) in one.body
-    assert [e.subject for e in events("invitation.made")] == ["a@example.com", "b@example.com"]
-    assert events("invitation.made")[0].properties["role"] == "admin"
+    assert [e.subject for e in events("invitation.created")] == ["a@example.com", "b@example.com"]
+    assert events("invitation.created")[0].properties["role"] == "admin"
     assert "/invitations/" not in str([e.properties for e in AuditEvent.objects.all()])
 
 
@@ -135,13 +135,16 @@ def test_send_again_ends_the_link_before(client, acme, alice) -> None:
     before = invited(acme, alice)
     old = invitations.token(before)
     Invitation.objects.update(expires_at=timezone.now())
-    assert invitations.invitation_of(old) is None
+    assert invitations.invitation_by_token(old) is None
     client.force_login(alice)
     page = Page(client.post(f"{LIST}invitations/{before.pk}/again/", follow=True))
     assert "A new link for new@example.com is sent." in page.text
     new = invitations.token(Invitation.objects.get())
-    assert invitations.invitation_of(new) == before and invitations.invitation_of(old) is None
-    assert [e.subject for e in events("invitation.sent_again")] == ["new@example.com"]
+    assert (
+        invitations.invitation_by_token(new) == before
+        and invitations.invitation_by_token(old) is None
+    )
+    assert [e.subject for e in events("invitation.resent")] == ["new@example.com"]
 
 
 def test_withdraw(client, acme, alice) -> None:
@@ -150,7 +153,7 @@ def test_withdraw(client, acme, alice) -> None:
     client.force_login(alice)
     at = f"{LIST}invitations/{invitation.pk}/withdraw/"
     assert "new@example.com is withdrawn" in Page(client.post(at, follow=True)).text
-    assert invitations.invitation_of(link) is None
+    assert invitations.invitation_by_token(link) is None
     assert client.post(at).status_code == 404
     assert len(events("invitation.withdrawn")) == 1
 
@@ -209,7 +212,7 @@ def test_remove_says_what_ends_and_ends_it(look, client, acme, alice, bob) -> No
         assert told in page.text
     assert "Bob is removed." in Page(client.post(at, follow=True)).text
     assert [t.name for t in ApiToken.objects.all()] == ["everywhere"]
-    assert invitations.invitation_of(link) is None
+    assert invitations.invitation_by_token(link) is None
     (told,) = events("member.removed")
     assert told.properties["invitations_withdrawn"] == ["friend@example.com"]
     assert look(bob, LIST).status == 404
@@ -220,7 +223,7 @@ def test_who_is_no_admin_any_more_has_nobody_waiting(client, acme, alice, bob) -
     link = invitations.token(invited(acme, bob, "friend@example.com", "admin"))
     client.force_login(alice)
     client.post(f"{LIST}{of(bob, acme).pk}/", {"role": "member"})
-    assert invitations.invitation_of(link) is None and not Invitation.objects.exists()
+    assert invitations.invitation_by_token(link) is None and not Invitation.objects.exists()
 
 
 def test_leave(look, client, acme, bob, alice) -> None:
@@ -237,4 +240,4 @@ def test_a_person_made_member_otherwise_needs_no_invitation(acme, alice, actor) 
     link = invitations.token(invited(acme, alice, "dora@example.com", "admin"))
     dora = make_user("dora@example.com", "Dora")
     organizations.member_add(organization=acme, user=dora, role="member", actor=actor)
-    assert invitations.invitation_of(link) is None
+    assert invitations.invitation_by_token(link) is None

@@ -125,7 +125,7 @@ def test_to_oneself_and_back(look, client, alice, acme, project, pulled, actor) 
     login(project, actor)
 
 
-def test_archive_and_bring_back(look, client, alice, bob, project, pulled, actor) -> None:
+def test_archive_and_unarchive(look, client, alice, bob, project, pulled, actor) -> None:
     at = f"{LIST}{project.pk}/"
     page = look(alice, f"{at}archive/")
     assert page.heading == "Archive first-project?" and "2 in the last 7 days" in page.text
@@ -134,13 +134,13 @@ def test_archive_and_bring_back(look, client, alice, bob, project, pulled, actor
     with pytest.raises(Failed) as refused:
         login(project_again(project), actor)
     assert refused.value.code == "project_not_found" and "is archived" in refused.value.detail
-    assert "(archived)" in look(bob, LIST).text and "Bring it back" not in look(bob, at).text
+    assert "(archived)" in look(bob, LIST).text and "Unarchive" not in look(bob, at).text
     assert str(project.pk) not in look(bob, "/organizations/acme/").text
     client.force_login(alice)
-    assert "is back" in Page(client.post(f"{at}bring-back/", follow=True)).text
+    assert "is back" in Page(client.post(f"{at}unarchive/", follow=True)).text
     login(project_again(project), actor)
     told = AuditEvent.objects.filter(action__startswith="project.").order_by("pk")
-    assert [e.action for e in told] == ["project.archived", "project.brought_back"]
+    assert [e.action for e in told] == ["project.archived", "project.unarchived"]
 
 
 def project_again(project: Project) -> Project:
