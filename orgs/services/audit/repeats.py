@@ -29,20 +29,21 @@ ALONG = 20
 BEFORE_READING = 500
 # SQLite has one writer, and those who wait for it come in no order: one of a process counts,
 # or the hundreds who are told «busy» would be there before those who get a login.
-PATIENCE = 1.0  # seconds
+PATIENCE = 1.0  # seconds; a person at a page has more
 _counting = threading.Lock()
 
 
-def record(what: Iterable[object], events: list[AuditEvent]) -> None:
+def record(what: Iterable[object], events: list[AuditEvent], patience: float = PATIENCE) -> None:
     """Write these events, or count them where the same was written within a minute; raises
     `DatabaseError`.
 
-    `what` says what is the same; the rest is as in the first of them.
+    `what` says what is the same; the rest is as in the first of them. `patience` is how many
+    seconds to wait for others of this process.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         return _record(what, events)
     with turns.given_up():
-        if not _counting.acquire(timeout=PATIENCE):
+        if not _counting.acquire(timeout=patience):
             raise OperationalError("too many are counted at once")
     try:
         _record(what, events)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from django.conf import settings
 from django.contrib.auth import authenticate
 
 from orgs.models import User
@@ -94,4 +95,4 @@ def _tell_refused(person: User | None, account: str, address: str | None, code: 
     """
     actor = Actor("not signed in", source_address=address)
     events = people.events("user.sign_in_refused", person, actor, code=code)
-    repeats.record(("sign_in", account, code), events)
+    repeats.record(("sign_in", account, code), events, settings.SQLITE_TIMEOUT / 1000)
