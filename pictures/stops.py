@@ -179,9 +179,9 @@ UMBRELLA = {"slug": "umbrella"}
 NO_IMAGE = "?image=999999999999.dkr.ecr.us-east-1.amazonaws.com/report"
 
 WEB = (
-    Stop("sign-in", "login", ""),
-    Stop("sign-in-refused", "login", "", do=_fail_to_sign_in("nobody@example.com")),
-    Stop("sign-in-paused", "login", "", do=_fail_to_sign_in("paused@example.com")),
+    Stop("sign-in", "account_login", ""),
+    Stop("sign-in-refused", "account_login", "", do=_fail_to_sign_in("nobody@example.com")),
+    Stop("sign-in-paused", "account_login", "", do=_fail_to_sign_in("paused@example.com")),
     Stop("set-password", "set_password", "", chosen={"token": "token-of-dora"}),
     Stop("set-password-wrong", "set_password", "", do=_press("Set password"),
          chosen={"token": "token-of-dora"}),
@@ -286,7 +286,7 @@ NO_PAGES = {
     "healthz",
     "livez",
     "metrics",
-    "logout",
+    "account_logout",
     "entries_selected",
     "entries_export",
     "entry_help",

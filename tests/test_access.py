@@ -29,6 +29,7 @@ SIGNED_IN = [IN, 200, 200, 200, 200, 200]
 MEMBERS = [IN, 404, 404, 200, 200, 200]
 ADMINS = [IN, 404, 404, 403, 200, 403]
 # alice's own; staff see it no more than others
+NOBODYS = [IN, 404, 404, 404, 404, 404]
 OWN_TOKEN = [IN, 404, 404, 404, 200, 404]
 AUDITORS = [IN, 404, 404, 403, 200, 200]
 
@@ -42,9 +43,34 @@ TABLE: dict[str, tuple[list, list]] = {
     "metrics": (EVERYONE, [405] * 6),
     "guide_index": (EVERYONE, [405] * 6),
     "guide": (EVERYONE, [405] * 6),
-    "login": (EVERYONE, EVERYONE),
-    "logout": ([405] * 6, EVERYONE),
+    "account_login": (EVERYONE, EVERYONE),
+    "account_logout": ([405] * 6, EVERYONE),
     "set_password": (EVERYONE, EVERYONE),
+    "password_forgotten": (EVERYONE, EVERYONE),
+    "account": (SIGNED_IN, SIGNED_IN),
+    "account_name": ([IN] + [405] * 5, SIGNED_IN),
+    "account_email_change": ([IN] + [405] * 5, SIGNED_IN),
+    "account_password": ([IN] + [405] * 5, SIGNED_IN),
+    "email_confirm": (SIGNED_IN, SIGNED_IN),
+    "sessions_end": ([IN] + [405] * 5, SIGNED_IN),
+    # one's own, or nothing ends: tests/web/accounts/test_account.py
+    "session_end": ([IN] + [405] * 5, SIGNED_IN),
+    "account_reauthenticate": (SIGNED_IN, SIGNED_IN),
+    "mfa_index": (EVERYONE, EVERYONE),
+    # of who gave a password already; others are led to sign in
+    "mfa_authenticate": (EVERYONE, EVERYONE),
+    "mfa_reauthenticate": (SIGNED_IN, SIGNED_IN),
+    "mfa_activate_totp": (SIGNED_IN, SIGNED_IN),
+    "mfa_deactivate_totp": (NOBODYS, NOBODYS),
+    "mfa_view_recovery_codes": (NOBODYS, [IN] + [405] * 5),
+    "mfa_generate_recovery_codes": (SIGNED_IN, SIGNED_IN),
+    "mfa_list_webauthn": (EVERYONE, EVERYONE),
+    "mfa_login_webauthn": (EVERYONE, EVERYONE),
+    "mfa_reauthenticate_webauthn": (SIGNED_IN, SIGNED_IN),
+    "mfa_add_webauthn": (SIGNED_IN, SIGNED_IN),
+    # a person's own, after they showed once more who they are
+    "mfa_edit_webauthn": (SIGNED_IN, SIGNED_IN),
+    "mfa_remove_webauthn": (SIGNED_IN, SIGNED_IN),
     "organization": (MEMBERS, MEMBERS),
     "organization_rename": (ADMINS, ADMINS),
     "registries": (MEMBERS, MEMBERS),
@@ -156,6 +182,8 @@ def arguments(acme, alice, bob, gpu, project, actor, make_entry):
         # one that needs nothing outside to be verified
         "entry_id": make_entry(registry_type="aws-ecr-role").pk,
         "uidb64": "MQ",
+        "key": 1,
+        "pk": 1,
         "token": "abc-def",
     }
 
@@ -163,7 +191,7 @@ def arguments(acme, alice, bob, gpu, project, actor, make_entry):
 def reached(client, method, address):
     # Anonymous POSTs and wrong data are fine: the question is who gets that far.
     response = getattr(client, method)(address)
-    if response.status_code == 302 and response["Location"].startswith(reverse("login")):
+    if response.status_code == 302 and response["Location"].startswith(reverse("account_login")):
         return IN if "next=" in response["Location"] or "/admin" in address else 200
     return 200 if response.status_code in {302, 400} else response.status_code
 
@@ -205,7 +233,7 @@ def test_pages_for_everyone_say_nothing_of_it(client, address):
 
 def test_signing_in_is_kept_by_no_cache(client, cast):
     typed = {"username": "alice@example.com", "password": PASSWORD}
-    assert client.post(reverse("login"), typed)["Cache-Control"] == "no-store"
+    assert client.post(reverse("account_login"), typed)["Cache-Control"] == "no-store"
 
 
 def admin_addresses() -> list[str]:

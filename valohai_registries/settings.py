@@ -61,6 +61,13 @@ INSTALLED_APPS = [
     "django.forms",
     "csp",
     "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    # last: what others show in the admin, it takes out again
     "orgs.apps.OrgsConfig",
 ]
 MIDDLEWARE = [
@@ -78,6 +85,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "orgs.web.middleware.pages_only.Authentication",
     "orgs.web.middleware.pages_only.Messages",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "orgs.web.middleware.pages_only.ContentPolicy",
     "orgs.web.middleware.addresses.Readable",
@@ -132,9 +140,9 @@ _database["ATOMIC_REQUESTS"] = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "orgs.User"
-LOGIN_URL = "login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
-LOGOUT_REDIRECT_URL = "login"
+LOGOUT_REDIRECT_URL = "account_login"
 PASSWORD_HASHERS = [
     "orgs.services.tenancy.passwords.Scrypt",
     "orgs.services.tenancy.passwords.PBKDF2",
@@ -145,6 +153,37 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"{_validation}.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": f"{_validation}.CommonPasswordValidator"},
 ]
+
+# django-allauth has the steps of signing in (docs/decisions/0024-sign-in.md). Its own limits
+# are each process's and gone with a restart; ours are in the database (0013).
+ACCOUNT_ADAPTER = "orgs.web.accounts.adapters.Account"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+# Whose an address is, `User.email_verified` says, and links of ours find out.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 15 * 60  # seconds
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
+MFA_ADAPTER = "orgs.web.accounts.adapters.SecondSteps"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_RATE_LIMITS = False
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be 30 s off
+MFA_TOTP_ISSUER = "Valohai Registries"
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+_steps = "orgs.web.accounts.second_steps"
+MFA_FORMS = {
+    "authenticate": f"{_steps}.CodeForm",
+    "reauthenticate": f"{_steps}.CodeAgainForm",
+    "activate_totp": f"{_steps}.AppForm",
+    "authenticate_webauthn": f"{_steps}.PasskeyForm",
+    "reauthenticate_webauthn": f"{_steps}.PasskeyAgainForm",
+    "login_webauthn": f"{_steps}.PasskeyAloneForm",
+    "add_webauthn": f"{_steps}.NewPasskeyForm",
+    "edit_webauthn": f"{_steps}.PasskeyNameForm",
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -15,6 +15,10 @@ admin.site.index_title = "Staff"
 # One sign-in for the whole product: what guards it there (second factors, limits)
 # guards the admin as well.
 admin.site.login = sign_in  # type: ignore[method-assign]
+# Sessions' keys and second steps are nobody's but their person's; the rest isn't used.
+for model in list(admin.site._registry):
+    if model.__module__.startswith("allauth."):
+        admin.site.unregister(model)
 # Lists need the width; the breadcrumbs lead everywhere.
 admin.site.enable_nav_sidebar = False
 # It would delete without telling; entries have their own.

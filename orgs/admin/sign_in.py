@@ -18,7 +18,7 @@ def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -
     """
     index = reverse("admin:index")
     if not request.user.is_authenticated:
-        return redirect_to_login(request.GET.get("next", index), reverse("login"))
+        return redirect_to_login(request.GET.get("next", index), reverse("account_login"))
     if not request.user.is_staff:
         raise PermissionDenied("Only staff may open the admin.")
     return redirect(index)

@@ -334,6 +334,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "has_account": field("The address has an account."),
         "unverified_email": field("Nobody showed that the address is theirs."),
         "not_an_admin": field("You're no org admin any more."),
+        "no_mail": field("The server sends no mail."),
         "not_a_member": field("This person is no member."),
         "last_admin": field("An organization keeps at least one admin."),
         "unknown_person": field("There is nobody with this e-mail."),
@@ -347,6 +348,10 @@ OURS: Mapping[str, Code] = MappingProxyType(
         # --- signing in ---------------------------------------------------------------------
         "wrong_password": signing_in("No account has this e-mail and password.", 200),
         "account_paused": signing_in("Too many wrong passwords for this account.", 429),
+        "wrong_code": signing_in("The code isn't right, or was used.", 200),
+        "codes_paused": signing_in("Too many wrong codes for this account.", 429),
+        "wrong_passkey": signing_in("The passkey isn't one of this account.", 200),
+        "second_step_unreadable": signing_in("The server's keys don't open the second step.", 200),
         "address_paused": signing_in("Too many wrong passwords from this address.", 429),
     }
 )

@@ -2,9 +2,10 @@
 
 from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from . import guide, probes, views
-from .accounts import invitations, sign_in, tokens
+from .accounts import account, forgotten, invitations, second_steps, sign_in, tokens
 from .organizations import audit, environments, members, overview, projects, settings, workers
 from .registries import check, editing, entry, help, images, importing, listing
 
@@ -65,6 +66,43 @@ _projects: list[URLPattern | URLResolver] = [
     path("<uuid:project_id>/archive/", projects.archive, name="project_archive"),
     path("<uuid:project_id>/unarchive/", projects.unarchive, name="project_unarchive"),
 ]
+# Those that django-allauth asks for by name have its names.
+_two_step: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="account"), name="mfa_index"),
+    path("code/", second_steps.SecondStep.as_view(), name="mfa_authenticate"),
+    path("again/", second_steps.CodeAgain.as_view(), name="mfa_reauthenticate"),
+    path("app/", second_steps.AddApp.as_view(), name="mfa_activate_totp"),
+    path("app/remove/", second_steps.RemoveApp.as_view(), name="mfa_deactivate_totp"),
+    path("codes/", second_steps.Codes.as_view(), name="mfa_view_recovery_codes"),
+    path("codes/new/", second_steps.NewCodes.as_view(), name="mfa_generate_recovery_codes"),
+]
+_passkeys: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="account"), name="mfa_list_webauthn"),
+    path("sign-in/", second_steps.PasskeyAlone.as_view(), name="mfa_login_webauthn"),
+    path("again/", second_steps.PasskeyAgain.as_view(), name="mfa_reauthenticate_webauthn"),
+    path("new/", second_steps.AddPasskey.as_view(), name="mfa_add_webauthn"),
+    path("<int:pk>/rename/", second_steps.RenamePasskey.as_view(), name="mfa_edit_webauthn"),
+    path("<int:pk>/remove/", second_steps.RemovePasskey.as_view(), name="mfa_remove_webauthn"),
+]
+_account: list[URLPattern | URLResolver] = [
+    path("", account.account, name="account"),
+    path("login/", sign_in.SignIn.as_view(), name="account_login"),
+    path("logout/", auth.LogoutView.as_view(), name="account_logout"),
+    path("again/", sign_in.PasswordAgain.as_view(), name="account_reauthenticate"),
+    path("forgotten/", forgotten.forgotten, name="password_forgotten"),
+    path("name/", account.name, name="account_name"),
+    path("email/", account.email, name="account_email_change"),
+    path("email/<str:token>/", account.email_confirm, name="email_confirm"),
+    path("password/", account.password, name="account_password"),
+    path("password/<uidb64>/<token>/", sign_in.SetPassword.as_view(), name="set_password"),
+    path("sessions/end/", account.sessions_end, name="sessions_end"),
+    path("sessions/<int:key>/end/", account.sessions_end, name="session_end"),
+    path("two-step/", include(_two_step)),
+    path("passkeys/", include(_passkeys)),
+    path("projects/<uuid:project_id>/move/", projects.move_own, name="own_project_move"),
+    path("tokens/", tokens.api_tokens, name="api_tokens"),
+    path("tokens/<int:api_token_id>/revoke/", tokens.revoke, name="api_token_revoke"),
+]
 _programs = ("docker-credential-valohai", "valohai-credential-provider")
 urlpatterns = [
     path("", views.home, name="home"),
@@ -73,17 +111,8 @@ urlpatterns = [
     path("healthz", probes.healthz, name="healthz"),
     path("livez", probes.livez, name="livez"),
     path("metrics", probes.metrics, name="metrics"),
-    path("accounts/login/", sign_in.SignIn.as_view(), name="login"),
-    path("accounts/logout/", auth.LogoutView.as_view(), name="logout"),
-    path(
-        "accounts/password/<uidb64>/<token>/",
-        sign_in.SetPassword.as_view(),
-        name="set_password",
-    ),
+    path("accounts/", include(_account)),
     path("invitations/<str:token>/", invitations.invitation, name="invitation"),
-    path("accounts/projects/<uuid:project_id>/move/", projects.move_own, name="own_project_move"),
-    path("accounts/tokens/", tokens.api_tokens, name="api_tokens"),
-    path("accounts/tokens/<int:api_token_id>/revoke/", tokens.revoke, name="api_token_revoke"),
     *(path(f"worker/{name}", workers.program, {"name": name}, name=name) for name in _programs),
     path("organizations/<slug:slug>/", overview.organization, name="organization"),
     path("organizations/<slug:slug>/rename/", settings.names, name="organization_rename"),

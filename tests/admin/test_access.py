@@ -17,9 +17,9 @@ LIST = at("registryentry_changelist")
 def test_the_products_own_sign_in(client, staff, alice) -> None:
     wanted = at("organization_changelist")
     response = client.get(wanted, follow=True)
-    assert response.redirect_chain[-1][0] == f"{reverse('login')}?next={wanted}"
+    assert response.redirect_chain[-1][0] == f"{reverse('account_login')}?next={wanted}"
     data = {"username": staff.email, "password": "correct horse battery", "next": wanted}
-    assert client.post(reverse("login"), data).url == wanted
+    assert client.post(reverse("account_login"), data).url == wanted
     assert client.get(reverse("admin:login")).url == reverse("admin:index")
     client.force_login(alice)
     response = client.get(wanted, follow=True)

@@ -34,7 +34,7 @@ class Command(Base):
                 name="first-project", organization=acme, actor=COMMAND_LINE
             )
         for label, value in (
-            ("Sign in", settings.BASE_URL + reverse("login")),
+            ("Sign in", settings.BASE_URL + reverse("account_login")),
             ("E-mail", admin.email),
             ("Password", password),
             ("Project id", project.pk),

@@ -16,6 +16,7 @@ WINDOW = timedelta(minutes=15)
 PAUSES = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1))
 ACCOUNT = Limit("account", 10, WINDOW, PAUSES)
 ADDRESS = Limit("address", 50, WINDOW, PAUSES)
+PASSKEYS = Limit("passkeys", 60, WINDOW, PAUSES)
 # Of an IPv6 network, everyone has as many addresses as they like.
 IPV6_PREFIX = 64
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from django.core.mail import EmailMessage
 
 # Seconds: a mail server that answers has taken it by then; a slow one is left to itself.
 PATIENCE = 1.0
+LATER = 0.5  # seconds
 _NOWHERE = ("console", "dummy")
 
 log = logging.getLogger(__name__)
 _pool = ThreadPoolExecutor(1, thread_name_prefix="mails")
 _sending: set[Future[None]] = set()
+_late: set[threading.Timer] = set()
 
 
 def go_out() -> bool:
@@ -45,8 +48,19 @@ def send(*mails: Mail) -> None:
     wait(sending, timeout=PATIENCE)
 
 
+def send_later(mail: Mail) -> None:
+    """Have it sent once the answer has left, so that the answer tells nothing of it."""
+    timer = threading.Timer(LATER, send, [mail])
+    timer.daemon = True
+    _late.add(timer)
+    timer.start()
+
+
 def drain() -> None:
     """Wait until nothing is being sent (tests, shutdown)."""
+    while _late:
+        timer = _late.pop()
+        timer.join()
     wait(list(_sending))
 
 

@@ -21,7 +21,7 @@ from orgs import stored
 from orgs.models import AuditEvent, Invitation, Organization, User
 from orgs.services.audit.events import Actor, event, insert_all, record
 
-from . import attempts, organizations
+from . import attempts, organizations, sessions
 
 
 class LinkTokens(PasswordResetTokenGenerator):
@@ -107,15 +107,27 @@ def person_link(*, person: User, actor: Actor) -> str:
     return settings.BASE_URL + reverse("set_password", args=[uid, token])
 
 
-def password_set(*, person: User, password: str, actor: Actor) -> None:
-    """A new password, which ends the other sessions and links; raises `places.Full`."""
+def password_set(
+    *, person: User, password: str, actor: Actor, by_link: bool = True, this: str | None = None
+) -> None:
+    """A new password, which ends links and all sessions but `this`; raises `places.Full`."""
     person.set_password(password)
-    # Only a link that staff made for this address leads here.
-    person.email_verified = True
+    # A link was sent to this address, by this server or by who runs it.
+    person.email_verified = person.email_verified or by_link
     with transaction.atomic():
         person.save(update_fields=["password", "email_verified"])
         attempts.pause_end(person)
+        sessions.end(person, this)
         tell("user.password_changed", person, actor)
+
+
+def sessions_end(*, person: User, actor: Actor, this: str | None, key: int | None = None) -> int:
+    """Sign somebody out elsewhere: of one session, or of all but `this`; how many ended."""
+    with transaction.atomic():
+        count = sessions.end(person, this, key)
+        if count:
+            tell("user.sessions_ended", person, actor, properties={"count": count})
+    return count
 
 
 def person_delete(*, person: User, actor: Actor) -> None:
@@ -133,7 +145,13 @@ def person_delete(*, person: User, actor: Actor) -> None:
 # --- telling ------------------------------------------------------------------
 
 
-def events(action: str, person: User | None, actor: Actor, code: str = "") -> list[AuditEvent]:
+def events(
+    action: str,
+    person: User | None,
+    actor: Actor,
+    code: str = "",
+    properties: dict[str, Any] | None = None,
+) -> list[AuditEvent]:
     """About someone's way in: an event for each of their organizations, or one for none.
 
     `person` None is someone unknown; it takes as many queries.
@@ -147,14 +165,21 @@ def events(action: str, person: User | None, actor: Actor, code: str = "") -> li
             subject_id=person.pk if person else "",
             subject=person.email if person else "",
             code=code,
+            properties=properties,
         )
         for organization in list[Organization | None](member_of) or [None]
     ]
 
 
-def tell(action: str, person: User, actor: Actor, code: str = "") -> None:
+def tell(
+    action: str,
+    person: User,
+    actor: Actor,
+    code: str = "",
+    properties: dict[str, Any] | None = None,
+) -> None:
     """Write `events`."""
-    insert_all(events(action, person, actor, code))
+    insert_all(events(action, person, actor, code, properties))
 
 
 def _codenames(permissions: Iterable[Permission]) -> list[str]:

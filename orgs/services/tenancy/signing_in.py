@@ -9,6 +9,7 @@ same hash computed, the same sentences told (docs/decisions/0013-sign-in-limits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.contrib.auth import authenticate
@@ -20,7 +21,7 @@ from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
 
 from . import passwords, people, tallies
-from .attempts import ACCOUNT, ADDRESS, account_of, source_of
+from .attempts import ACCOUNT, ADDRESS, PASSKEYS, account_of, source_of
 from .tallies import Pause
 
 
@@ -29,7 +30,9 @@ class SignInRefused(Failed):
 
 
 def sign_in(*, email: str, password: str, address: str | None) -> User:
-    """Who has this e-mail and password; raises `SignInRefused` and `places.Full`."""
+    """Who has this e-mail and password; raises `SignInRefused` and `places.Full`.
+
+    Nobody is in by it yet: there may be a second step."""
     email = email.strip().lower()
     account, source = account_of(email), source_of(address)
     with passwords.place(account=account):
@@ -43,9 +46,13 @@ def sign_in(*, email: str, password: str, address: str | None) -> User:
             raise
         tallies.clear(ACCOUNT, account)
         tallies.give_back(ADDRESS, source)
-    actor = Actor(user.email, user, source_address=address)
-    people.tell("user.signed_in", user, actor, code="ok")
     return user
+
+
+def signed_in(*, person: User, by: Sequence[str], address: str | None) -> None:
+    """Tell that somebody is in, once all steps are behind them; `by` what they showed."""
+    actor = Actor(person.email, person, source_address=address)
+    people.tell("user.signed_in", person, actor, code="ok", properties={"by": list(by)})
 
 
 def _count(account: str, source: str) -> None:
@@ -96,3 +103,16 @@ def _tell_refused(person: User | None, account: str, address: str | None, code: 
     actor = Actor("not signed in", source_address=address)
     events = people.events("user.sign_in_refused", person, actor, code=code)
     repeats.record(("sign_in", account, code), events, settings.SQLITE_TIMEOUT / 1000)
+
+
+def passkey_pause(address: str | None) -> SignInRefused | None:
+    """Count an ask to sign in with a passkey; why it isn't answered, where it isn't."""
+    source = source_of(address)
+    tallies.prepare([PASSKEYS.key(source)])
+    pause = tallies.take(PASSKEYS, source)
+    return _refused(
+        "address_paused",
+        "Too many sign-ins with a passkey were begun from your address",
+        "Wait, or sign in from another network.",
+        pause,
+    ) if pause else None  # fmt: skip

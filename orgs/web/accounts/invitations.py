@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -16,11 +15,8 @@ from orgs.models import Invitation, Membership, User
 from orgs.proxies import source_address
 from orgs.registries.problems import Refused
 from orgs.services.tenancy import invitations
-from orgs.web.accounts.sign_in import PasswordTwice
+from orgs.web.accounts.sign_in import PasswordTwice, enter
 from orgs.web.context import acting, posted
-
-# Whoever comes in by a password has this one.
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 class NewAccountForm(PasswordTwice):
@@ -79,8 +75,8 @@ def _as_oneself(request: HttpRequest, found: Invitation) -> HttpResponse:
 def _as_someone_new(request: HttpRequest, found: Invitation) -> HttpResponse:
     form = NewAccountForm(found, posted(request))
     if form.is_bound and (person := form.enter(source_address(request))):
-        login(request, person, backend=BACKEND)
-        return _welcome(request, person.memberships.get())
+        there = _welcome(request, person.memberships.get())
+        return enter(request, person, "invitation", there["Location"])
     context = {"invitation": found, "form": form, "here": request.path}
     return render(request, "accounts/invitation_new.html", context)
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.forms import ReauthenticateForm
+from allauth.account.internal.flows.login import perform_login, record_authentication
+from allauth.account.models import Login
+from allauth.account.views import ReauthenticateView
+from django import forms
 from django.contrib.auth import views as auth
 from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
 from django.core.exceptions import ValidationError
@@ -16,7 +21,13 @@ from orgs.registries import codes
 from orgs.registries.places import Full
 from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import people, signing_in
+from orgs.services.tenancy import mails, people, second_steps, signing_in
+
+
+def enter(request: HttpRequest, person: User, by: str, then: str) -> HttpResponse:
+    """On to the second step, where they have one; else in, and to the address `then`."""
+    record_authentication(request, person, by)
+    return perform_login(request, Login(user=person, redirect_url=then))
 
 
 class SignInForm(AuthenticationForm):
@@ -81,6 +92,13 @@ class SignIn(auth.LoginView):
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        return enter(self.request, form.get_user(), "password", self.get_success_url())
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        further = {"passkeys_work": second_steps.passkeys_work(), "mails": mails.go_out()}
+        return {**super().get_context_data(**kwargs), **further}
+
     def form_invalid(self, form: Any) -> HttpResponse:
         """The form with what was typed; 503 where there is no place, 429 in a pause."""
         answer = super().form_invalid(form)
@@ -96,11 +114,33 @@ class SetPassword(auth.PasswordResetConfirmView):
     template_name = "accounts/set_password.html"
     form_class = NewPasswordForm
     success_url = reverse_lazy("home")
-    post_reset_login = True
     token_generator = people.link_tokens
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"address": source_address(self.request)}
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        person = form.save()
+        del self.request.session[auth.INTERNAL_RESET_SESSION_TOKEN]
+        return enter(self.request, person, "link", str(self.success_url))
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**super().get_context_data(**kwargs), "person": self.user}
+        further = {"person": self.user, "mails": mails.go_out()}
+        return {**super().get_context_data(**kwargs), **further}
+
+
+class PasswordAgainForm(ReauthenticateForm):
+    password = forms.CharField(
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": "Password is empty. Enter it."},
+    )
+
+
+class PasswordAgain(ReauthenticateView):
+    """Before the sign-in itself is changed, however long ago somebody came in."""
+
+    template_name = "accounts/again.html"
+
+    def get_form_class(self) -> type[PasswordAgainForm]:
+        return PasswordAgainForm

@@ -18,13 +18,18 @@ from orgs.models import AuditEvent, Repeat, Tally
 from orgs.registries.places import Full
 from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import attempts, passwords, people, tallies
+from orgs.services.tenancy import attempts, passwords, people, signing_in, tallies
 from orgs.services.tenancy.signing_in import SignInRefused, sign_in
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
 MOST, FROM = attempts.ACCOUNT.most, "203.0.113.7"
+
+
+def signed_in(person) -> None:
+    """All steps are behind them."""
+    signing_in.signed_in(person=person, by=["password"], address=FROM)
 
 
 def refusal(email="alice@example.com", password="wrong", address=FROM) -> SignInRefused:
@@ -235,14 +240,14 @@ def test_switched_off_and_without_a_password_are_told_alike(alice, bob):
 
 def test_each_organization_of_a_person_is_told(alice, acme, umbrella, staff):
     umbrella.memberships.create(user=alice, role="member")
-    sign_in(email=alice.email, password=PASSWORD, address=FROM)
+    signed_in(person=sign_in(email=alice.email, password=PASSWORD, address=FROM))
     refusal()
     people.password_set(person=alice, password=PASSWORD, actor=Actor(alice.email, alice))
     for action in ("user.signed_in", "user.sign_in_refused", "user.password_changed"):
         told = AuditEvent.objects.filter(action=action)
         assert set(told.values_list("organization_id", flat=True)) == {acme.pk, umbrella.pk}
         assert {event.subject for event in told} == {alice.email}
-    sign_in(email=staff.email, password=PASSWORD, address=FROM)
+    signed_in(person=sign_in(email=staff.email, password=PASSWORD, address=FROM))
     event = AuditEvent.objects.get(action="user.signed_in", subject=staff.email)
     assert event.organization_id is None and event.source_address == FROM
 

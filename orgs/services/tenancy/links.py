@@ -1,0 +1,124 @@
+"""Links that people ask for themselves: a new password, another e-mail.
+
+None is stored: each is made of who asks, what stands now, and SECRET_KEY, so that what it
+changes ends it. Asking takes as long, and says the same, whoever has an account.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.core import signing
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from orgs import stored
+from orgs.models import User
+from orgs.registries.problems import Problem, Refused
+from orgs.services.audit.events import Actor, insert_all
+
+from . import attempts, mails, people, tallies
+from .mails import Mail
+
+HOUR = timedelta(hours=1)
+LIFE = timedelta(days=1)
+# Mails that somebody may have sent to an address, and from theirs.
+TO_ONE, FROM_ONE, OWN = 3, 20, 5
+_SALT = "orgs.email_link"
+
+
+# --- a new password -------------------------------------------------------------
+
+
+def password_link_ask(*, email: str, address: str | None) -> None:
+    """Have a link sent to whoever has this e-mail; nothing where nobody has, or too often.
+
+    Both do the same work, and the mail leaves after the answer.
+    """
+    email = email.strip().lower()
+    account, source = attempts.account_of(email), attempts.source_of(address)
+    asked = tallies.count(f"reset-from:{source}", HOUR), tallies.count(f"reset:{account}", HOUR)
+    person = User.objects.filter(email=email).first()
+    actor = Actor("not signed in", source_address=address)
+    insert_all(people.events("user.link_asked", person, actor))
+    wanted = asked[0] <= FROM_ONE and asked[1] <= TO_ONE and person is not None
+    uid = urlsafe_base64_encode(force_bytes(person.pk if person else 0))
+    token = people.link_tokens.make_token(person or User(pk=0, email=email))
+    link = settings.BASE_URL + reverse("set_password", args=[uid, token])
+    sentences = [
+        f"Somebody, most likely you, asked for a new password for {email} on Valohai Registries.",
+        "Open this link to set one, within 3 days. It works once; if you didn't ask, do nothing.",
+    ]
+    mail = Mail("Set a new password", sentences, link, [email], "a new password")
+    if wanted and person is not None and person.is_active:
+        mails.send_later(mail)
+
+
+# --- another e-mail ---------------------------------------------------------------
+
+
+def email_ask(*, person: User, email: str, actor: Actor) -> str:
+    """Send a link to the address that somebody wants; gives the address as it is stored.
+
+    Raises `Refused`. An address that has an account gets none, and that isn't told.
+    """
+    email = email.strip().lower()
+    stored.require(User, email=email)
+    if email == person.email:
+        raise _refused("invalid", f"{email} is your e-mail already.", "Enter another one.")
+    if not mails.go_out():
+        what = "This server sends no mail, so it can't ask whether the address is yours."
+        raise _refused("no_mail", what, "Ask staff to change it.")
+    if tallies.count(f"email:{person.pk}", HOUR) > OWN:
+        what = f"{OWN} mails were sent for you within an hour."
+        raise _refused("too_many", what, "Wait an hour.")
+    people.tell("user.email_asked", person, actor)
+    if not User.objects.filter(email=email).exists():
+        token = signing.dumps([person.pk, person.email, email], salt=_SALT)
+        link = settings.BASE_URL + reverse("email_confirm", args=[token])
+        sentences = [
+            f"{person.name} ({person.email}) wants to sign in to Valohai Registries by this "
+            "address from now on.",
+            "If that is you, open this link within a day, signed in. Else do nothing.",
+        ]
+        about = f"the e-mail of user {person.pk}"
+        mails.send_later(Mail("Is this your address?", sentences, link, [email], about))
+    return email
+
+
+def email_wanted(person: User, token: str) -> str | None:
+    """The address that a link is for; None where it's no link of this person's, or is over."""
+    try:
+        key, before, email = signing.loads(token, salt=_SALT, max_age=LIFE)
+    except (signing.BadSignature, ValueError, TypeError):
+        return None
+    return email if (key, before) == (person.pk, person.email) else None
+
+
+def email_change(*, person: User, token: str, actor: Actor) -> User:
+    """Make the link's address the one they sign in by; raises `Refused`."""
+    before, email = person.email, email_wanted(person, token)
+    if email is None:
+        raise _refused("invalid", "This link doesn't work any more.", "Ask for another.")
+    try:
+        with transaction.atomic():
+            changed = people.person_update(
+                person=person, actor=actor, email=email, email_verified=True
+            )
+    except (IntegrityError, Refused):  # somebody has it since
+        raise _refused("invalid", f"{email} can't be used.", "Enter another one.") from None
+    sentences = [
+        f"You sign in to Valohai Registries as {email} from now on, not as {before} any more.",
+        "If that wasn't you, tell the people who run this server.",
+    ]
+    about = f"the e-mail of user {person.pk}"
+    if mails.go_out():
+        mails.send_later(Mail("Your e-mail changed", sentences, "/accounts/", [before], about))
+    return changed
+
+
+def _refused(code: str, what: str, fix: str) -> Refused:
+    return Refused(Problem(code, what, fix, "email"))

@@ -1,0 +1,217 @@
+"""One's own account: a page of sections that save by themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from orgs.forms.asking import ask
+from orgs.models import User
+from orgs.registries.places import Full
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in
+from orgs.web.context import SignedIn, acting
+
+from .sign_in import PasswordTwice
+
+
+class NameForm(forms.Form):
+    name = forms.CharField(
+        max_length=100,
+        help_text="What others see.",
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+        error_messages={"required": "Name is empty. Write yours."},
+    )
+
+    def write(self, person: User, actor: Actor) -> User | None:
+        """The person by the new name; None, with errors."""
+        return ask(
+            self, lambda: people.person_update(person=person, actor=actor, **self.cleaned_data)
+        )
+
+
+def _current_password() -> forms.CharField:
+    return forms.CharField(
+        label="Current password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": "Current password is empty. Enter it."},
+    )
+
+
+class _Theirs(forms.Form):
+    """Asks for the password that stands, which counts as a try to sign in."""
+
+    current = _current_password()
+    person: User
+    actor: Actor
+
+    def clean_current(self) -> str:
+        current = self.cleaned_data["current"]
+        address = self.actor.source_address
+        try:
+            signing_in.sign_in(email=self.person.email, password=current, address=address)
+        except (signing_in.SignInRefused, Full) as refused:
+            told = refused.detail
+            if refused.code == "wrong_password":
+                told = "This isn't your current password. Check it and try again."
+            raise ValidationError(told, code=refused.code) from None
+        return current
+
+
+class EmailForm(_Theirs):
+    email = forms.CharField(
+        label="New e-mail",
+        max_length=254,
+        help_text="It gets a link, and is yours once you follow that.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "spellcheck": "false"}),
+        error_messages={"required": "New e-mail is empty. Enter the address."},
+    )
+
+    field_order = ["email", "current"]
+
+    def __init__(self, *args: Any, person: User, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"auto_id": "email_%s"})
+        self.person, self.actor = person, actor
+
+    def send(self) -> str | None:
+        """The address that was asked; None, with errors."""
+        return ask(
+            self,
+            lambda: links.email_ask(
+                person=self.person, actor=self.actor, email=self.cleaned_data["email"]
+            ),
+        )
+
+
+class PasswordForm(_Theirs, PasswordTwice):
+    field_order = ["current", "new_password1", "new_password2"]
+
+    def __init__(self, *args: Any, person: User, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(person, *args, **kwargs | {"auto_id": "password_%s"})
+        self.person, self.actor = person, actor
+
+    def write(self, this: str | None) -> User | None:
+        """The person by the new password; None, with errors."""
+        return ask(self, lambda: self._write(this))
+
+    def _write(self, this: str | None) -> User:
+        people.password_set(
+            person=self.person,
+            password=self.cleaned_data["new_password1"],
+            actor=self.actor,
+            by_link=False,
+            this=this,
+        )
+        return self.person
+
+
+@login_required
+@never_cache
+def account(request: SignedIn) -> HttpResponse:
+    if not request.session.session_key or not _is_known(request):
+        UserSession.objects.create_from_request(request)  # signed in before there was a list
+    return _page(request)
+
+
+@login_required
+@require_POST
+def name(request: SignedIn) -> HttpResponse:
+    form = NameForm(request.POST)
+    if form.write(request.user, acting(request)):
+        return _saved(request, "Your name is saved.", "name")
+    return _page(request, name=form)
+
+
+@sensitive_post_parameters()
+@login_required
+@require_POST
+def email(request: SignedIn) -> HttpResponse:
+    form = EmailForm(request.POST, person=request.user, actor=acting(request))
+    if sent := form.send():
+        told = f"A link is on its way to {sent}. Open it there, within a day, to sign in by it."
+        return _saved(request, told, "email")
+    return _page(request, email=form)
+
+
+@login_required
+@never_cache
+def email_confirm(request: SignedIn, token: str) -> HttpResponse:
+    wanted = links.email_wanted(request.user, token)
+    if request.method == "POST" and wanted:
+        links.email_change(person=request.user, token=token, actor=acting(request))
+        return _saved(request, f"You sign in as {wanted} from now on.", "email")
+    return render(request, "accounts/email_confirm.html", {"wanted": wanted})
+
+
+@sensitive_post_parameters()
+@login_required
+@require_POST
+def password(request: SignedIn) -> HttpResponse:
+    form = PasswordForm(request.POST, person=request.user, actor=acting(request))
+    if form.write(request.session.session_key):
+        update_session_auth_hash(request, form.person)
+        UserSession.objects.create_from_request(request)
+        told = "Your password is changed. You're signed out everywhere else."
+        return _saved(request, told, "password")
+    return _page(request, password=form)
+
+
+@login_required
+@require_POST
+def sessions_end(request: SignedIn, key: int | None = None) -> HttpResponse:
+    this = request.session.session_key
+    count = people.sessions_end(person=request.user, actor=acting(request), this=this, key=key)
+    told = f"{count} session{'s' if count != 1 else ''} ended." if count else "Nothing to end."
+    return _saved(request, told, "sessions")
+
+
+def _page(request: SignedIn, **forms: Any) -> HttpResponse:
+    """The page; `forms` are those with errors, by their section."""
+    # What a form refused mustn't show as if it stood.
+    person = User.objects.get(pk=request.user.pk)
+    by: Any = {"person": person, "actor": acting(request)}
+    steps = list(Authenticator.objects.filter(user=person).order_by("created_at", "pk"))
+    context = {
+        "person": person,
+        "name_form": forms.get("name") or NameForm(initial={"name": person.name}),
+        "email_form": forms.get("email") or EmailForm(**by),
+        "password_form": forms.get("password") or PasswordForm(**by),
+        "wrong": next(iter(forms.values()), None),
+        "mails": mails.go_out(),
+        "has_password": person.has_usable_password(),
+        "app": _of(steps, "totp"),
+        "codes": _of(steps, "recovery_codes"),
+        "passkeys": [step for step in steps if step.type == "webauthn"],
+        "passkeys_work": second_steps.passkeys_work(),
+        "sessions": sessions.of(person, request.session.session_key),
+        "tokens": person.api_tokens.filter(revoked_at=None).count(),
+    }
+    return render(request, "accounts/account.html", context)
+
+
+def _of(steps: list[Authenticator], kind: str) -> Authenticator | None:
+    return next((step for step in steps if step.type == kind), None)
+
+
+def _is_known(request: SignedIn) -> bool:
+    return UserSession.objects.filter(session_key=request.session.session_key).exists()
+
+
+def _saved(request: SignedIn, told: str, section: str) -> HttpResponse:
+    messages.success(request, told)
+    answer = redirect("account")
+    answer["Location"] += f"#{section}"
+    return answer
