@@ -17,6 +17,7 @@ from django.http import Http404
 
 from orgs.registries.problems import Failed
 from orgs.services.logins.resolve import organization_of
+from orgs.services.tenancy import second_steps
 
 from .models import (
     ApiToken,
@@ -44,6 +45,16 @@ class AdminsOnly(PermissionDenied):
         self.admins = admins_of(organization)
 
 
+class SecondStepNeeded(PermissionDenied):
+    """The organization's admins need a second step, and this one has none."""
+
+    needs_second_step = True
+
+    def __init__(self, organization: Organization) -> None:
+        super().__init__(f"Org admins of {organization} need two-step sign-in.")
+        self.organization = organization
+
+
 class Renamed(Exception):
     """The organization has another short name now; carries it."""
 
@@ -63,8 +74,8 @@ def admins_of(organization: Organization) -> list[User]:
 
 
 def organization_for_member(user: User | AnonymousUser, slug: str) -> Organization:
-    """One the person may look at, with their role; staff may look at any. Raises Http404, or
-    `Renamed` where the slug is a former one."""
+    """One the person may look at, with their role; staff may look at any. Raises Http404,
+    `Renamed` where the slug is a former one, or `SecondStepNeeded`."""
     if not isinstance(user, User):
         raise Http404
     seen = Organization.objects.seen_by(user)
@@ -74,7 +85,15 @@ def organization_for_member(user: User | AnonymousUser, slug: str) -> Organizati
         if renamed is not None:
             raise Renamed(slug, renamed)
         raise Http404
+    if organization.role_of_asker == Membership.Role.ADMIN:
+        _require_second_step(user, organization)
     return organization
+
+
+def _require_second_step(user: User, organization: Organization) -> None:
+    """Raises `SecondStepNeeded` for an org admin without one, where they need one."""
+    if organization.admins_need_mfa and not second_steps.has_one(user):
+        raise SecondStepNeeded(organization)
 
 
 def organization_for_admin(user: User | AnonymousUser, slug: str) -> Organization:
@@ -95,8 +114,9 @@ def organization_for_auditor(user: User | AnonymousUser, slug: str) -> Organizat
 
 
 def administered_by(user: User) -> QuerySet[Organization]:
-    """Those that the person administers."""
-    return Organization.objects.administered_by(user)
+    """Those that the person administers, and has what that needs."""
+    found = Organization.objects.administered_by(user)
+    return found if second_steps.has_one(user) else found.filter(admins_need_mfa=False)
 
 
 def entry_in(organization: Organization, entry_id: UUID) -> RegistryEntry:
@@ -280,18 +300,22 @@ def memberships_for_token(token: ApiToken) -> QuerySet[Membership]:
 
 
 def administered_by_token(token: ApiToken) -> list[Organization]:
-    """Those that the token's person may manage through it."""
+    """Those that the token's person may manage through it; raises `SecondStepNeeded`."""
     admin = memberships_for_token(token).filter(role=Membership.Role.ADMIN)
-    return [membership.organization for membership in admin]
+    found = [membership.organization for membership in admin]
+    for organization in found:
+        _require_second_step(token.user, organization)
+    return found
 
 
 def organization_for_token(token: ApiToken, organization_id: int) -> Organization:
-    """One to manage; raises Http404, or `AdminsOnly` for other members."""
+    """One to manage; raises Http404, `AdminsOnly` for other members, `SecondStepNeeded`."""
     membership = memberships_for_token(token).filter(organization_id=organization_id).first()
     if membership is None:
         raise Http404
     if membership.role != Membership.Role.ADMIN:
         raise AdminsOnly(membership.organization)
+    _require_second_step(token.user, membership.organization)
     return membership.organization
 
 

@@ -73,6 +73,7 @@ TABLE: dict[str, tuple[list, list]] = {
     "mfa_remove_webauthn": (SIGNED_IN, SIGNED_IN),
     "organization": (MEMBERS, MEMBERS),
     "organization_rename": (ADMINS, ADMINS),
+    "policies": (ADMINS, ADMINS),
     "registries": (MEMBERS, MEMBERS),
     "entries_selected": ([IN] + [405] * 5, ADMINS),
     "entries_export": (ADMINS, ADMINS),

@@ -13,10 +13,11 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
+from django.urls import reverse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from orgs.access import AdminsOnly
+from orgs.access import AdminsOnly, SecondStepNeeded
 from orgs.models import RegistryEntry, WorkerToken
 from orgs.registries import codes
 from orgs.registries.images import MAX_LENGTH, InvalidImage
@@ -103,6 +104,7 @@ def answer_errors(api: NinjaAPI) -> None:
     api.add_exception_handler(InvalidImage, _invalid_image)
     api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(AdminsOnly, _admins_only)
+    api.add_exception_handler(SecondStepNeeded, _second_step_needed)
     api.add_exception_handler(Http404, _not_found)
     api.add_exception_handler(RegistryEntry.DoesNotExist, _not_found)  # deleted meanwhile
     api.add_exception_handler(ValidationError, _invalid_request)
@@ -137,6 +139,11 @@ def field_errors(problems: Iterable[tuple[str, str, str]]) -> JsonResponse:
 def _admins_only(request: HttpRequest, refused: Any) -> JsonResponse:
     ask = ", ".join(str(admin) for admin in refused.admins)
     return answer(request, "admins_only", f"{refused} Ask {ask}." if ask else str(refused))
+
+
+def _second_step_needed(request: HttpRequest, refused: Any) -> JsonResponse:
+    fix = f"Whoever this token is of sets one up at {settings.BASE_URL}{reverse('account')}."
+    return answer(request, "mfa_needed", f"{refused} {fix}")
 
 
 def _not_found(request: HttpRequest, missing: Any) -> JsonResponse:

@@ -75,6 +75,10 @@ class Organization(models.Model):
     name = StoredText(max_length=100)
     slug = StoredSlug(max_length=60, unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    # An org admin without a second step reaches nothing of it, nor do their API tokens.
+    admins_need_mfa = models.BooleanField(default=False, db_default=False)
+    # Its people get no new personal projects; those there stay.
+    no_personal_projects = models.BooleanField(default=False, db_default=False)
     role_of_asker: str | None  # only where `seen_by` gave it; None for staff from outside
 
     objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]

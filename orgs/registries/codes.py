@@ -335,6 +335,8 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "unverified_email": field("Nobody showed that the address is theirs."),
         "not_an_admin": field("You're no org admin any more."),
         "no_mail": field("The server sends no mail."),
+        "no_personal_projects": field("An organization of theirs wants no personal projects."),
+        "mfa_needed": Code("Org admins need two-step sign-in there.", 403, field=True),
         "not_a_member": field("This person is no member."),
         "last_admin": field("An organization keeps at least one admin."),
         "unknown_person": field("There is nobody with this e-mail."),

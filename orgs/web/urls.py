@@ -116,6 +116,7 @@ urlpatterns = [
     *(path(f"worker/{name}", workers.program, {"name": name}, name=name) for name in _programs),
     path("organizations/<slug:slug>/", overview.organization, name="organization"),
     path("organizations/<slug:slug>/rename/", settings.names, name="organization_rename"),
+    path("organizations/<slug:slug>/policies/", settings.policies, name="policies"),
     path("organizations/<slug:slug>/registries/", include(_registries)),
     path("organizations/<slug:slug>/projects/", include(_projects)),
     path("organizations/<slug:slug>/environments/", include(_environments)),

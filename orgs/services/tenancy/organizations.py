@@ -27,6 +27,7 @@ from orgs.models import (
 from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor, record
 
+from . import second_steps
 from .writing import change, tell, tell_change, tell_end, written
 
 MOST_FORMER = 20  # short names of an organization that nobody else may have
@@ -140,6 +141,24 @@ def _rename(organization: Organization, actor: Actor, name: str, slug: str) -> O
             FormerSlug.objects.filter(slug=slug).delete()  # its own, which it takes back
             FormerSlug.objects.create(slug=standing.slug, organization=standing)
         changed = change(standing, name=name, slug=slug)
+        tell_change("organization.updated", actor, standing, standing, changed)
+    return standing
+
+
+def policies_set(
+    *, organization: Organization, actor: Actor, admins_need_mfa: bool, no_personal_projects: bool
+) -> Organization:
+    """What is asked of its people; raises `Refused` where the actor would shut themselves out."""
+    with written(organization) as standing:
+        require_admin(standing, actor)
+        turned_on = admins_need_mfa and not standing.admins_need_mfa
+        if turned_on and actor.user is not None and not second_steps.has_one(actor.user):
+            what = "You have no second step yourself, so this would keep you out."
+            fix = "Set one up on your account page first."
+            raise Refused(Problem("mfa_needed", what, fix, "admins_need_mfa"))
+        changed = change(
+            standing, admins_need_mfa=admins_need_mfa, no_personal_projects=no_personal_projects
+        )
         tell_change("organization.updated", actor, standing, standing, changed)
     return standing
 

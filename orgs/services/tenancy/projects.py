@@ -12,6 +12,7 @@ from django.db import transaction
 
 from orgs import stored
 from orgs.models import Organization, Project, User
+from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor
 
@@ -24,9 +25,11 @@ def project_create(
 ) -> Project:
     """A project of an organization or, personal, of a user: exactly one of them.
 
-    Raises `Refused` for what can't be a name.
+    Raises `Refused` for what can't be a name, and where an organization of the user's wants no
+    personal projects.
     """
     stored.require(Project, name=name)
+    _may_be_personal(user)
     with transaction.atomic(), _by_admins(actor, organization):
         project = Project.objects.create(name=name, organization=organization, user=user)
         tell("project.created", actor, organization, project, {})
@@ -68,7 +71,8 @@ def project_move(
     user: User | None = None,
 ) -> Project:
     """Give it to another owner: exactly one. Raises `Refused` where the actor is no admin of
-    either end any more."""
+    either end any more, or it may not be the user's."""
+    _may_be_personal(user)
     with _owned(project, actor, organization) as standing:
         _give(standing, actor, standing.name, organization, user)
     return standing
@@ -108,6 +112,14 @@ def project_unarchive(*, project: Project, actor: Actor) -> Project:
             standing.save(update_fields=["archived_at"])
             tell("project.unarchived", actor, standing.organization, standing, {})
     return standing
+
+
+def _may_be_personal(user: User | None) -> None:
+    strict = Organization.objects.filter(memberships__user=user, no_personal_projects=True)
+    if user is not None and (organization := strict.first()):
+        what = f"{organization} wants no personal projects, and {user.name} is in it."
+        fix = "Make it a project of an organization."
+        raise Refused(Problem("no_personal_projects", what, fix))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.crypto import salted_hmac
 
 from orgs.models import User
@@ -47,6 +48,18 @@ TOLD = {
 def has_one(person: User) -> bool:
     """Whether signing in asks for a second step."""
     return Authenticator.objects.filter(user=person, type__in=KINDS).exists()
+
+
+def of_member() -> Exists:
+    """Whether a membership's person has one, for a queryset."""
+    return Exists(Authenticator.objects.filter(user=OuterRef("user"), type__in=KINDS))
+
+
+def without_one(everyone: Sequence[User]) -> list[User]:
+    """Those of them who sign in by a password alone."""
+    with_one = Authenticator.objects.filter(user__in=everyone, type__in=KINDS)
+    have = set(with_one.values_list("user_id", flat=True))
+    return [person for person in everyone if person.pk not in have]
 
 
 # --- sealed -------------------------------------------------------------------
@@ -81,11 +94,13 @@ def _context() -> str:
     return f"second step of user {person.pk}"
 
 
-def resealed(data: dict[str, Any]) -> dict[str, Any]:
-    """An `Authenticator`'s data under the first key; raises `Unreadable`."""
+def resealed(data: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """An `Authenticator`'s data under the first key, and how many secrets that holds; raises
+    `Unreadable`."""
     found = {name: data[name] for name in ("secret", "seed") if name in data}
     fresh = {name: Sealed(text.encode()).resealed() for name, text in found.items()}
-    return data | {name: value.token.decode("ascii") for name, value in fresh.items()}
+    texts = {name: value.token.decode("ascii") for name, value in fresh.items()}
+    return data | texts, len(texts)
 
 
 # --- codes --------------------------------------------------------------------

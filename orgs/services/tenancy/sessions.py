@@ -71,3 +71,8 @@ def end(person: User, this: str | None, key: int | None = None) -> int:
     keys = list(rows.values_list("session_key", flat=True))
     Session.objects.filter(session_key__in=keys).delete()
     return UserSession.objects.filter(session_key__in=keys).delete()[0]
+
+
+def moved(before: str | None, after: str | None) -> None:
+    """The same session has another key now."""
+    UserSession.objects.filter(session_key=before or "").update(session_key=after)

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 from orgs.forms.asking import ask
 from orgs.models import User
 from orgs.registries.places import Full
+from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in
 from orgs.web.context import SignedIn, acting
@@ -149,11 +150,15 @@ def email(request: SignedIn) -> HttpResponse:
 @login_required
 @never_cache
 def email_confirm(request: SignedIn, token: str) -> HttpResponse:
-    wanted = links.email_wanted(request.user, token)
-    if request.method == "POST" and wanted:
-        links.email_change(person=request.user, token=token, actor=acting(request))
-        return _saved(request, f"You sign in as {wanted} from now on.", "email")
-    return render(request, "accounts/email_confirm.html", {"wanted": wanted})
+    context: dict[str, Any] = {"wanted": links.email_wanted(request.user, token)}
+    if request.method == "POST":
+        try:
+            changed = links.email_change(person=request.user, token=token, actor=acting(request))
+        except Refused as refused:
+            context |= {"wanted": None, "refused": refused}
+        else:
+            return _saved(request, f"You sign in as {changed} from now on.", "email")
+    return render(request, "accounts/email_confirm.html", context)
 
 
 @sensitive_post_parameters()
@@ -161,9 +166,10 @@ def email_confirm(request: SignedIn, token: str) -> HttpResponse:
 @require_POST
 def password(request: SignedIn) -> HttpResponse:
     form = PasswordForm(request.POST, person=request.user, actor=acting(request))
-    if form.write(request.session.session_key):
+    this = request.session.session_key
+    if form.write(this):
         update_session_auth_hash(request, form.person)
-        UserSession.objects.create_from_request(request)
+        sessions.moved(this, request.session.session_key)
         told = "Your password is changed. You're signed out everywhere else."
         return _saved(request, told, "password")
     return _page(request, password=form)

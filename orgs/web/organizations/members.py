@@ -18,7 +18,7 @@ from orgs.forms.asking import ask
 from orgs.models import Invitation, Membership, Organization, User
 from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import invitations, mails, organizations
+from orgs.services.tenancy import invitations, mails, organizations, second_steps
 from orgs.web.context import SignedIn, acting, inside, posted
 
 PAGE_SIZE = 50
@@ -71,7 +71,9 @@ class RoleForm(forms.Form):
 @login_required
 def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
-    everyone = organization.memberships.select_related("user", "invited_by")
+    everyone = organization.memberships.select_related("user", "invited_by").annotate(
+        has_second_step=second_steps.of_member()
+    )
     pages = Paginator(everyone.order_by("role", "user__name", "pk"), PAGE_SIZE)
     page = pages.get_page(request.GET.get("page"))
     context = inside(request, organization, "members")

@@ -1,4 +1,4 @@
-"""An organization's name, and its short name in addresses."""
+"""An organization's name, its short name in addresses, and its policies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orgs.forms.asking import ask
 from orgs.forms.verifying import PLAIN
 from orgs.models import Organization
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import organizations
+from orgs.services.tenancy import organizations, second_steps
 from orgs.web.context import SignedIn, acting, inside, posted
 
 
@@ -55,3 +55,39 @@ def names(request: SignedIn, slug: str) -> HttpResponse:
         return redirect("organization", named.slug)
     context = inside(request, organization, "overview") | {"form": form}
     return render(request, "rename.html", context)
+
+
+class PoliciesForm(forms.Form):
+    admins_need_mfa = forms.BooleanField(
+        label="Org admins need two-step sign-in",
+        required=False,
+        help_text="Who has none reaches only the page to set it up, and their API tokens are "
+        "refused, until they have. Workers go on.",
+    )
+    no_personal_projects = forms.BooleanField(
+        label="No personal projects",
+        required=False,
+        help_text="Members get no new ones, and none is moved to them. Those there stay.",
+    )
+
+    def write(self, organization: Organization, actor: Actor) -> Organization | None:
+        """The organization with these policies; None, with errors."""
+        return ask(
+            self,
+            lambda: organizations.policies_set(
+                organization=organization, actor=actor, **self.cleaned_data
+            ),
+        )
+
+
+@login_required
+def policies(request: SignedIn, slug: str) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    standing = {name: getattr(organization, name) for name in PoliciesForm.base_fields}
+    form = PoliciesForm(posted(request), initial=standing)
+    if form.is_bound and form.write(organization, acting(request, organization)):
+        messages.success(request, "The policies are saved.")
+        return redirect("members", organization.slug)
+    without = second_steps.without_one(access.admins_of(organization))
+    context = inside(request, organization, "members") | {"form": form, "without": without}
+    return render(request, "policies.html", context)
