@@ -15,9 +15,7 @@ from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 import requests
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.auth.hashers import make_password
 from django.db import models
 from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -59,6 +57,8 @@ from orgs.services.tenancy import (
 from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
+
+from . import second_steps
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 NORTH = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
@@ -177,30 +177,27 @@ def _people() -> Cast:
         "erin": "Erin",
         "nina": "Nina",
         "dora": "Dora",
+        "tess": "Tess",
     }
+    encoded = make_password(SECRET)
     made = {
-        key: people.person_create(email=f"{key}@example.com", name=name, actor=COMMAND_LINE)
+        key: people.person_create(
+            email=f"{key}@example.com", name=name, actor=COMMAND_LINE, encoded=encoded
+        )
         for key, name in names.items()
     }
     made["staff"] = User.objects.create_superuser("staff@example.com", name="Stella")
-    return Cast(made, {key: _session(user) for key, user in made.items()})
-
-
-def _session(user: User) -> str:
-    """The key of a session in which they are signed in."""
-    session = SessionStore()
-    session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.create()
-    return str(session.session_key)
+    cast = Cast(made, {key: second_steps.session(user) for key, user in made.items()})
+    cast.sessions["tess-midway"] = second_steps.midway(made["tess"])
+    cast.named["tess-passkey"] = second_steps.set_up(made["tess"]).pk
+    return cast
 
 
 def _organizations(cast: Cast) -> tuple[Organization, Actor]:
     who = cast.people
     acme = organizations.organization_create(name="Acme", admin=who["alice"], actor=COMMAND_LINE)
     alice = Actor.person(who["alice"], acme, "198.51.100.4")
-    for key, role in (("erin", "admin"), ("bob", "member"), ("nina", "member")):
+    for key, role in (("erin", "admin"), ("bob", "member"), ("nina", "member"), ("tess", "member")):
         organizations.member_add(organization=acme, user=who[key], role=role, actor=alice)
     organizations.organization_create(name="Umbrella", admin=who["nina"], actor=COMMAND_LINE)
     made = {
@@ -232,6 +229,7 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
         "page": "workers",
         "person_id": who["bob"].pk,
         "app_label": "orgs",
+        "pk": cast.named["tess-passkey"],
     }
     return acme, alice
 

@@ -129,9 +129,26 @@ def _fail_to_sign_in(email: str) -> Do:
     def do(page: Page, cast: Cast) -> None:
         page.get_by_label("E-mail").fill(email)
         page.get_by_label("Password").fill("wrong")
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
 
     return do
+
+
+def _wrong_code(page: Page, cast: Cast) -> None:
+    page.get_by_label("Code").fill("000000")
+    page.locator("main form button.primary").click()
+    page.locator("#errors").wait_for()
+
+
+def _wrong_account(page: Page, cast: Cast) -> None:
+    page.get_by_role("button", name="Change the password").click()
+    page.locator("#errors").wait_for()
+
+
+def _ask_for_mfa(page: Page, cast: Cast) -> None:
+    page.get_by_label("Org admins need two-step sign-in").check()
+    page.get_by_role("button", name="Save").click()
+    page.locator("#errors").wait_for()
 
 
 def _check_yaml(page: Page, cast: Cast) -> None:
@@ -182,6 +199,22 @@ WEB = (
     Stop("sign-in", "account_login", ""),
     Stop("sign-in-refused", "account_login", "", do=_fail_to_sign_in("nobody@example.com")),
     Stop("sign-in-paused", "account_login", "", do=_fail_to_sign_in("paused@example.com")),
+    Stop("forgotten", "password_forgotten", ""),
+    Stop("second-step", "mfa_authenticate", "tess-midway", do=_wrong_code),
+    Stop("account", "account", "tess"),
+    Stop("account-plain", "account", "bob"),
+    Stop("account-wrong", "account", "bob", do=_wrong_account),
+    Stop("email-confirm", "email_confirm", "bob", chosen=WRONG_LINK),
+    Stop("password-again", "account_reauthenticate", "bob"),
+    Stop("code-again", "mfa_reauthenticate", "tess"),
+    Stop("app-add", "mfa_activate_totp", "bob", do=_wrong_code),
+    Stop("app-remove", "mfa_deactivate_totp", "tess"),
+    Stop("recovery-codes", "mfa_view_recovery_codes", "tess"),
+    Stop("recovery-codes-new", "mfa_generate_recovery_codes", "tess"),
+    Stop("passkey-add", "mfa_add_webauthn", "bob"),
+    Stop("passkey-rename", "mfa_edit_webauthn", "tess"),
+    Stop("passkey-remove", "mfa_remove_webauthn", "tess"),
+    Stop("passkey-again", "mfa_reauthenticate_webauthn", "tess"),
     Stop("set-password", "set_password", "", chosen={"token": "token-of-dora"}),
     Stop("set-password-wrong", "set_password", "", do=_press("Set password"),
          chosen={"token": "token-of-dora"}),
@@ -232,6 +265,7 @@ WEB = (
     Stop("import-preview", "import_preview", chosen={"draft_id": "draft-good"}),
     Stop("import-errors", "import_preview", "erin", chosen={"draft_id": "draft-bad"}),
     Stop("rename", "organization_rename"),
+    Stop("policies", "policies", do=_ask_for_mfa),
     Stop("projects", "projects"),
     Stop("project", "project"),
     Stop("project-archived", "project", chosen={"project_id": "old-experiments-id"}),
@@ -287,6 +321,14 @@ NO_PAGES = {
     "livez",
     "metrics",
     "account_logout",
+    "account_name",
+    "account_email_change",
+    "account_password",
+    "sessions_end",
+    "session_end",
+    "mfa_index",
+    "mfa_list_webauthn",
+    "mfa_login_webauthn",
     "entries_selected",
     "entries_export",
     "entry_help",

@@ -21,7 +21,7 @@ def to_the_form(staffs) -> Page:
     page = staffs.go("/admin/")
     page.get_by_label("E-mail").fill("staff@example.com")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Organizations", exact=True).click()
     page.get_by_role("link", name="Acme").click()
     page.get_by_role("link", name="Registries", exact=True).click()

@@ -125,7 +125,8 @@ def test_typed_secrets_stay(chromium, live_server, aws) -> None:
             page.get_by_label("Role name").wait_for()
         yield from (f"sent: {text[:80]}" for text in carried if CANARY[:12] in text)
 
-    names = {"login", "set_password", "entry_new", "entry_edit"}
+    names = {"account_login", "set_password", "account", "account_reauthenticate"}
+    names |= {"entry_new", "entry_edit"}
     stops = [stop for stop in WEB if stop.address in names and stop.do is None]
     assert {stop.address for stop in stops} == names and not names & NO_PAGES
     found = Walk(chromium, live_server.url, aws).past(stops, type_secrets)

@@ -2,19 +2,17 @@
 (() => {
   const keys = window.webauthnJSON
   if (!window.PublicKeyCredential || !keys) return
-  const shown = document.getElementById('passkey-options')
-  const options = shown ? JSON.parse(shown.textContent) : {}
-
   async function asked(form) {
+    const options = JSON.parse(form.dataset.options || '{}')
     if (form.dataset.passkey === 'get') return keys.get(options.request_options)
-    if (form.dataset.passkey === 'create') return keys.create(chosen(form))
+    if (form.dataset.passkey === 'create') return keys.create(chosen(form, options))
     const answer = await fetch(form.action, { headers: { Accept: 'application/json' } })
     if (!answer.ok || answer.redirected) throw new Error('no options')
     return keys.get((await answer.json()).request_options)
   }
 
   // Whether it stands in for the password decides what the device must be able to do.
-  function chosen(form) {
+  function chosen(form, options) {
     const made = structuredClone(options.creation_options)
     const alone = form.elements.passwordless.checked
     Object.assign(made.publicKey.authenticatorSelection, {

@@ -6,6 +6,7 @@ change leaves an event in the transaction that made it.
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from collections.abc import Iterator
@@ -254,6 +255,14 @@ class _Told:
         return answer
 
 
+class _Options:
+    """What a passkey is asked for, as text for the form's attribute: scripts read it there."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        found = super().get_context_data(**kwargs)  # type: ignore[misc]
+        return {**found, "passkey_options": json.dumps(found.get("js_data"))}
+
+
 class _Paused:
     """429 where no code is taken for a while."""
 
@@ -267,7 +276,7 @@ class _Paused:
         return answer
 
 
-class SecondStep(_Paused, base.AuthenticateView):
+class SecondStep(_Options, _Paused, base.AuthenticateView):
     template_name = "accounts/second_step.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -305,7 +314,7 @@ class Codes(codes.ViewRecoveryCodesView):
     template_name = "accounts/codes.html"
 
 
-class AddPasskey(_Told, webauthn.AddWebAuthnView):
+class AddPasskey(_Options, _Told, webauthn.AddWebAuthnView):
     template_name = "accounts/passkey_add.html"
     action, what = "user.second_step_added", "A passkey"
 
@@ -321,7 +330,7 @@ class RenamePasskey(webauthn.EditWebAuthnView):
     success_url = _ACCOUNT
 
 
-class PasskeyAgain(webauthn.ReauthenticateWebAuthnView):
+class PasskeyAgain(_Options, webauthn.ReauthenticateWebAuthnView):
     template_name = "accounts/passkey_again.html"
 
     def form_invalid(self, form: Any) -> HttpResponse:

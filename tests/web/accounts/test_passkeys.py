@@ -42,8 +42,8 @@ def me(client, alice) -> Client:
 
 
 def options(page) -> dict:
-    text = page.content.decode().partition('<script id="passkey-options"')[2]
-    return json.loads(text.partition(">")[2].partition("</script>")[0])
+    text = page.content.decode().partition('data-options="')[2].partition('"')[0]
+    return json.loads(unescape(text))
 
 
 def add(client, key, name="Laptop", **wrong):
