@@ -13,7 +13,15 @@ _FILES = "services/bulk/test_importing_files.py"
 _TOKENS = "api/test_tokens.py"
 _TROUBLE, _HELPER = "worker/test_server_trouble.py", "worker/test_docker_helper.py"
 _ROLES = "worker/test_instance_role.py"
+_STEPS = "web/accounts/test_second_steps.py"
 ELSEWHERE = {
+    "wrong_code": f"{_STEPS}::test_a_wrong_code_is_told",
+    "codes_paused": f"{_STEPS}::test_codes_are_counted_in_the_database",
+    "second_step_unreadable": f"{_STEPS}::test_a_lost_key_is_told",
+    "wrong_passkey": "web/accounts/test_passkeys.py::test_a_wrong_answer",
+    "no_mail": "web/accounts/test_account.py::test_without_mail_staff_change_it",
+    "mfa_needed": "web/organizations/test_policies.py::test_their_api_tokens_are_refused",
+    "no_personal_projects": "web/organizations/test_policies.py::test_no_new_ones",
     "one_login_a_host": f"{_HELPER}::test_config_for_docker_is_by_host",
     "login_refused": "web/test_every_error.py::test_the_registrys_step",
     "not_a_registry": "web/test_every_error.py::test_the_registrys_step",

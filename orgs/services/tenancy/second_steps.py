@@ -133,6 +133,15 @@ def use(person: User, code: str) -> bool:
     return tallies.count(f"used:{used}", USED) == 1
 
 
+def wrong_code() -> Failed:
+    """What is told for a code that isn't right."""
+    return Failed(
+        "wrong_code",
+        "This code isn't right, or it was used already.",
+        "Type the newest one.",
+    )
+
+
 def unreadable() -> Failed:
     """What is told where the server's keys don't open somebody's secret."""
     return Failed(

@@ -41,8 +41,7 @@ def sign_in(*, email: str, password: str, address: str | None) -> User:
             _count(account, source)
             user = _authenticated(email, password)
         except SignInRefused as refused:
-            metrics.refused_attempts.labels(refused.code).inc()
-            _tell_refused(person, account, address, refused.code)
+            tell_refused(person, account, address, refused.code)
             raise
         tallies.clear(ACCOUNT, account)
         tallies.give_back(ADDRESS, source)
@@ -95,14 +94,21 @@ def _authenticated(email: str, password: str) -> User:
     )
 
 
-def _tell_refused(person: User | None, account: str, address: str | None, code: str) -> None:
+def tell_refused(person: User | None, account: str, address: str | None, code: str) -> None:
     """One event a minute for an account, whether there is one or not.
 
     What a stranger typed stands nowhere: it may be a password in the wrong field.
     """
+    metrics.refused_attempts.labels(code).inc()
     actor = Actor("not signed in", source_address=address)
     events = people.events("user.sign_in_refused", person, actor, code=code)
     repeats.record(("sign_in", account, code), events, settings.SQLITE_TIMEOUT / 1000)
+
+
+def step_refused(person: User | None, address: str | None, code: str) -> None:
+    """Tell of a second step, or a passkey, that wasn't right; `person` None for nobody known."""
+    account = account_of(person.email) if person else source_of(address)
+    tell_refused(person, account, address, code)
 
 
 def passkey_pause(address: str | None) -> SignInRefused | None:

@@ -85,10 +85,6 @@ class Account(DefaultAccountAdapter):
 class SecondSteps(DefaultMFAAdapter):
     """Second steps, whose secrets are sealed."""
 
-    error_messages = DefaultMFAAdapter.error_messages | {
-        "incorrect_code": "This code isn't right, or it was used already. Type the newest one.",
-    }
-
     def encrypt(self, text: str) -> str:
         with self._theirs():
             return second_steps.sealed(text)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from allauth.core import context
 from allauth.mfa.base import forms as base_forms
 from allauth.mfa.base import views as base
 from allauth.mfa.models import Authenticator
@@ -57,17 +58,20 @@ class _Codes:
         try:
             second_steps.count_code(self.user)
             code = super().clean_code()  # type: ignore[misc]
+            if not second_steps.use(self.user, code):
+                raise ValidationError("It was used.")
         except Failed as failed:
             raise self._refuse(failed) from None
         except Unreadable:
             raise self._refuse(second_steps.unreadable()) from None
-        if not second_steps.use(self.user, code):
-            raise ValidationError(base_forms.get_adapter().error_messages["incorrect_code"])
+        except ValidationError:
+            raise self._refuse(second_steps.wrong_code()) from None
         second_steps.code_is_good(self.user)
         return code
 
     def _refuse(self, failed: Failed) -> ValidationError:
         self.refused = failed
+        signing_in.step_refused(self.user, source_address(context.request), failed.code)
         return ValidationError(failed.detail, code=failed.code)
 
 
@@ -177,9 +181,15 @@ def _readable() -> Iterator[None]:
 
 
 class _Passkeys:
+    user: User | None
+
     def clean_credential(self) -> Authenticator:
-        with _readable():
-            return super().clean_credential()  # type: ignore[misc]
+        try:
+            with _readable():
+                return super().clean_credential()  # type: ignore[misc]
+        except ValidationError as wrong:
+            signing_in.step_refused(self.user, source_address(context.request), str(wrong.code))
+            raise
 
 
 class PasskeyForm(_Passkeys, webauthn_forms.AuthenticateWebAuthnForm):

@@ -173,6 +173,8 @@ def test_a_wrong_answer(client, added, key, wrong):
         setattr(key, name, value)
     answer = alone(client, key)
     assert answer.status_code == 200 and WRONG in told(answer) and not is_in(client)
+    event = AuditEvent.objects.get(action="user.sign_in_refused")
+    assert (event.code, event.subject) == ("wrong_passkey", "")
 
 
 def test_another_keys_signature(client, added, key):

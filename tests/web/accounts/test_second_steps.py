@@ -81,6 +81,11 @@ def is_in(client: Client) -> bool:
     return client.get(reverse("account")).status_code == 200
 
 
+def refusals() -> list[tuple[str, str]]:
+    found = AuditEvent.objects.filter(action="user.sign_in_refused")
+    return list(found.values_list("code", "subject"))
+
+
 # --- in -------------------------------------------------------------------------
 
 
@@ -126,6 +131,8 @@ def test_a_wrong_code_is_told(client, secret, code):
     answer = client.post(CODE, {"code": code})
     assert answer.status_code == 200 and b"<title>Error:" in answer.content
     assert not is_in(client)
+    if 0 < len(code.strip("\0")) <= 40:
+        assert refusals() == [("wrong_code", "alice@example.com")]
 
 
 @pytest.mark.parametrize("off", [-2, 2, 40])
@@ -189,6 +196,7 @@ def test_codes_are_counted_in_the_database(client, secret):
     answer = fresh.post(CODE, {"code": code_of(secret)})
     assert answer.status_code == 429 and int(answer["Retry-After"]) > 800
     assert b"even the right one" in answer.content and not is_in(fresh)
+    assert ("codes_paused", "alice@example.com") in refusals()
 
 
 def test_the_right_one_forgets_the_wrong_ones(client, secret):
@@ -328,4 +336,5 @@ def test_a_lost_key_is_told(client, secret, settings):
         assert len(rotate_secrets().unreadable) >= 2
         sign_in(client)
         answer = client.post(CODE, {"code": code_of(secret)})
+        assert ("second_step_unreadable", "alice@example.com") in refusals()
         assert b"FERNET_KEYS" in answer.content and not is_in(client)

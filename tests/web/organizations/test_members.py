@@ -38,8 +38,8 @@ def test_list(look, acme, alice, bob) -> None:
     invited(acme, alice)
     page = look(alice, LIST)
     rows = page.texts["tr"][1:]
-    assert rows[0].startswith("Alice (you) alice@example.com Org admin just now – Change role")
-    assert rows[1] == "Bob bob@example.com Member Never Alice Change role of Bob Remove Bob"
+    assert rows[0].startswith("Alice (you) alice@example.com Org admin – just now – Change role")
+    assert rows[1] == "Bob bob@example.com Member – Never Alice Change role of Bob Remove Bob"
     assert "new@example.com Member, invited just now by Alice; the link lives until" in page.text
     page = look(bob, LIST)
     assert page.texts["tr"][1:] == [

@@ -165,8 +165,9 @@ def shared(acme, alice, actor) -> Organization:
 
 
 def test_no_new_ones(shared, bob, actor, capsys):
-    with pytest.raises(Refused, match="wants no personal projects, and Bob is in it"):
+    with pytest.raises(Refused, match="wants no personal projects, and Bob is in it") as refused:
         projects.project_create(name="mine", user=bob, actor=actor)
+    assert refused.value.code == "no_personal_projects"
     with pytest.raises(SystemExit):
         call_command("create_project", "mine", "--user", bob.email)
     assert "wants no personal projects" in capsys.readouterr().err
