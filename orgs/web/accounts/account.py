@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -15,7 +17,6 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from orgs.forms.asking import ask
 from orgs.models import User
@@ -119,6 +120,19 @@ class PasswordForm(_Theirs, PasswordTwice):
         return self.person
 
 
+def _section(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """What a section's form sends; an address that is only looked at leads to the page."""
+
+    @login_required
+    @wraps(view)
+    def sent(request: SignedIn, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method != "POST":
+            return redirect("account")
+        return view(request, *args, **kwargs)
+
+    return sent
+
+
 @login_required
 @never_cache
 def account(request: SignedIn) -> HttpResponse:
@@ -127,8 +141,7 @@ def account(request: SignedIn) -> HttpResponse:
     return _page(request)
 
 
-@login_required
-@require_POST
+@_section
 def name(request: SignedIn) -> HttpResponse:
     form = NameForm(request.POST)
     if form.write(request.user, acting(request)):
@@ -137,8 +150,7 @@ def name(request: SignedIn) -> HttpResponse:
 
 
 @sensitive_post_parameters()
-@login_required
-@require_POST
+@_section
 def email(request: SignedIn) -> HttpResponse:
     form = EmailForm(request.POST, person=request.user, actor=acting(request))
     if sent := form.send():
@@ -162,8 +174,7 @@ def email_confirm(request: SignedIn, token: str) -> HttpResponse:
 
 
 @sensitive_post_parameters()
-@login_required
-@require_POST
+@_section
 def password(request: SignedIn) -> HttpResponse:
     form = PasswordForm(request.POST, person=request.user, actor=acting(request))
     this = request.session.session_key
@@ -175,8 +186,7 @@ def password(request: SignedIn) -> HttpResponse:
     return _page(request, password=form)
 
 
-@login_required
-@require_POST
+@_section
 def sessions_end(request: SignedIn, key: int | None = None) -> HttpResponse:
     this = request.session.session_key
     count = people.sessions_end(person=request.user, actor=acting(request), this=this, key=key)
