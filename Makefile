@@ -34,6 +34,7 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py check --fail-level ERROR --deploy
+	$(BIN)/python -m tests.support.audit
 
 bench: .venv/dev
 	$(BIN)/python -m bench
