@@ -192,6 +192,10 @@ def arguments(acme, alice, bob, gpu, project, actor, make_entry):
 def reached(client, method, address):
     # Anonymous POSTs and wrong data are fine: the question is who gets that far.
     response = getattr(client, method)(address)
+    if response.streaming:
+        list(response.streaming_content)
+    if method == "options" and not response.content:
+        return 405  # it says which methods there are
     if response.status_code == 302 and response["Location"].startswith(reverse("account_login")):
         return IN if "next=" in response["Location"] or "/admin" in address else 200
     return 200 if response.status_code in {302, 400} else response.status_code
@@ -265,3 +269,19 @@ def test_the_admin_is_for_staff(client, cast, address):
         else:
             assert response.status_code == 302, visitor
             assert "/login/" in response["Location"], visitor
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_no_other_method_reaches_more(client, cast, arguments, name):
+    """What neither looks nor sends reaches no further than both of those, and breaks nothing."""
+    wanted = get_resolver().reverse_dict.getlist(name)[0][0][0][1]
+    address = reverse(name, kwargs={key: arguments[key] for key in wanted})
+    for at, user in enumerate(cast.values()):
+        client.logout()
+        if user is not None:
+            client.force_login(user)
+        refused = {row[at] for row in TABLE[name]}
+        for method in ("put", "patch", "delete", "options", "head", "trace"):
+            found = reached(client, method, address)
+            assert found != 200 or 200 in refused, (user, method)
+            assert found in {IN, 200, 403, 404, 405, 429}, (user, method, found)
