@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404
 
 from orgs.registries.problems import Failed
+from orgs.services.entries.searching import Sight
 from orgs.services.logins.resolve import organization_of
 from orgs.services.tenancy import second_steps
 
@@ -111,6 +112,22 @@ def organization_for_auditor(user: User | AnonymousUser, slug: str) -> Organizat
     if not by_role and not (isinstance(user, User) and user.is_staff):
         raise AdminsOnly(organization)
     return organization
+
+
+def staff_sight(user: User | AnonymousUser) -> Sight:
+    """What somebody of staff sees across organizations; raises Http404 for all others.
+
+    Every staff person reads every organization's pages (`organization_for_member`). What
+    those don't show takes the permission to view it in the admin: whose key an entry has,
+    people who are in no organization, people's own projects.
+    """
+    if not (isinstance(user, User) and user.is_staff):
+        raise Http404
+    return Sight(
+        keys=user.has_perm("orgs.view_registryentry"),
+        people=user.has_perm("orgs.view_user"),
+        projects=user.has_perm("orgs.view_project"),
+    )
 
 
 def administered_by(user: User) -> QuerySet[Organization]:

@@ -31,6 +31,7 @@ ADMINS = [IN, 404, 404, 403, 200, 403]
 # alice's own; staff see it no more than others
 NOBODYS = [IN, 404, 404, 404, 404, 404]
 OWN_TOKEN = [IN, 404, 404, 404, 200, 404]
+STAFF = [IN, 404, 404, 404, 404, 200]
 AUDITORS = [IN, 404, 404, 403, 200, 200]
 
 
@@ -41,6 +42,7 @@ TABLE: dict[str, tuple[list, list]] = {
     "livez": (EVERYONE, [405] * 6),
     # Of this machine, which tests ask from; tests/web/test_probes.py has the rest.
     "metrics": (EVERYONE, [405] * 6),
+    "staff": (STAFF, STAFF),
     "guide_index": (EVERYONE, [405] * 6),
     "guide": (EVERYONE, [405] * 6),
     "account_login": (EVERYONE, EVERYONE),

@@ -66,6 +66,7 @@ API = {
 # Pages with filters: name, query.
 FILTERED = [
     ("registries", "?sort=pattern&status=failing&environment=e0&q=a"),
+    ("staff", "?q=ac"),
     ("audit", "?action=entry.created&since=7"),
     ("admin:orgs_registryentry_changelist", "?q=app+aki"),
     ("admin:orgs_registryentry_changelist", "?organization={owner}&enabled__exact=1"),
@@ -157,7 +158,7 @@ def page_addresses(named: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def filtered(named: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, query in FILTERED:
-        slug = [] if name.startswith("admin:") else [named["slug"]]
+        slug = [] if name.startswith(("admin:", "staff")) else [named["slug"]]
         yield f"GET {name}{query}", reverse(name, args=slug) + query.format(**named)
 
 
@@ -210,7 +211,8 @@ def counted(named, acme, alice, staff, actor, project) -> Callable[[], dict[str,
     def run() -> dict[str, int]:
         found = {}
         for name, address in (*page_addresses(named), *filtered(named)):
-            browser = browsers["staff" if name.startswith("GET admin:") else "alice"]
+            of_staff = name.startswith(("GET admin:", "GET staff"))
+            browser = browsers["staff" if of_staff else "alice"]
             if "logout" not in name:
                 found[name] = count(lambda: browser.get(address))  # noqa: B023
         for name, path in API.items():

@@ -11,12 +11,16 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Now
 
 from orgs.sealed import Sealed, SealedField
 from orgs.stored import StoredJson, StoredText, StoredTexts
 
 from .people import Environment, Organization, User
+
+# As it is indexed; a cast, since what compares JSON wouldn't compare a text with it.
+KEY_ID = Cast(KeyTextTransform("access_key_id", "config"), models.TextField())
 
 
 class RegistryEntryQuerySet(models.QuerySet["RegistryEntry"]):
@@ -86,7 +90,12 @@ class RegistryEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "registry entries"
-        indexes = [models.Index(fields=["organization", "-created_at"])]
+        indexes = [
+            models.Index(fields=["organization", "-created_at"]),
+            # Across organizations, for staff: what fails, and whose key it is.
+            models.Index(fields=["status", "enabled"], name="entry_by_status"),
+            models.Index(KEY_ID, name="entry_by_key_id"),
+        ]
 
     def __str__(self) -> str:
         # prefetched on lists: `patterns.all()` costs no query there
@@ -153,6 +162,10 @@ class IndexedPattern(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "host", "prefix"], name="pattern_lookup"),
+            # Across organizations, for staff: by its beginning, as an account's number is.
+            models.Index(
+                fields=["normalized"], name="pattern_beginning", opclasses=["varchar_pattern_ops"]
+            ),
         ]
 
     def __str__(self) -> str:

@@ -36,6 +36,7 @@ class Token(models.Model):
     class Meta:
         abstract = True
         ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["expires_at"], name="%(class)s_ends")]
 
     def __str__(self) -> str:
         return self.name
@@ -70,6 +71,11 @@ class WorkerToken(Token):
                 name="worker_token_has_one_reach",
             )
         ]
+
+    @property
+    def actor_name(self) -> str:
+        """Who did what its workers did, as the audit log names them."""
+        return f"worker {self.name}"
 
 
 class ApiToken(Token):

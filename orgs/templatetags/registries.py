@@ -18,6 +18,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
 from orgs.registries.problems import Problem
+from orgs.services.audit.bounded import Some
 from orgs.services.audit.log import ACTIONS
 from orgs.services.entries.attention import OLD, has_old_key, is_unused
 from orgs.services.verification.verifying import Result, Step
@@ -93,6 +94,12 @@ def happened(action: str) -> str:
 def says(code: str) -> str:
     """What the table says of a code; "" where it's of a former version."""
     return codes.of(code).says if codes.known(code) else ""
+
+
+@register.filter
+def and_more(found: Some[Any]) -> str:
+    """What a list leaves out, said below it."""
+    return f"and {'more than ' if found.uncounted else ''}{found.more:,} more"
 
 
 @register.filter

@@ -75,7 +75,7 @@ def _with(token: WorkerToken, action: str):
     # by who, when and what there is an index; the token tells those of one name apart
     return AuditEvent.objects.filter(
         organization_id=token.organization_id,
-        actor=f"worker {token.name}",
+        actor=token.actor_name,
         action=action,
         at__gte=token.created_at,
         properties__token=token.begins_with,

@@ -1,0 +1,36 @@
+"""What staff see of all organizations at once, and one search over them.
+
+Read-only, as all of the web is for staff; what they change, they change in the admin.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from orgs import access
+from orgs.services.audit import refusals, repeats
+from orgs.services.entries import everywhere
+from orgs.services.entries.searching import LONGEST, Sight, asked, search
+from orgs.web.context import SignedIn
+
+
+@login_required
+def overview(request: SignedIn) -> HttpResponse:
+    sight = access.staff_sight(request.user)
+    typed = asked(request.GET.get("q", ""))
+    context = {"typed": typed, "longest": LONGEST, "sight": sight, "may": request.user.has_perm}
+    context |= {"found": search(typed, sight)} if typed else _sections(sight)
+    return render(request, "staff/overview.html", context)
+
+
+def _sections(sight: Sight) -> dict[str, object]:
+    repeats.before_reading()
+    return {
+        "failing": everywhere.failing(private=sight.keys),
+        "unreadable": everywhere.unreadable(),
+        "refused": refusals.refusals(),
+        "workers": everywhere.worker_tokens_ending(),
+        "tokens": everywhere.api_tokens_ending() if sight.people else None,
+    }
