@@ -382,5 +382,7 @@ ADMIN = (
     _admin("environments", "orgs_environment_changelist"),
     _admin("memberships", "orgs_membership_changelist"),
     _admin("audit", "orgs_auditevent_changelist"),
+    _admin("audit-filtered", "orgs_auditevent_changelist",
+           query="?action=login.refused&organization=acme"),
     _admin("audit-event", "orgs_auditevent_change", chosen={"object_id": "event-id"}),
 )  # fmt: skip
