@@ -1,4 +1,13 @@
+from typing import Any
+
 from django.apps import AppConfig
+
+
+def _support(**given: Any) -> None:
+    """Only where there is migrating: it needs what no start does."""
+    from .services.tenancy.powers import support_make
+
+    support_make(**given)
 
 
 class OrgsConfig(AppConfig):
@@ -7,8 +16,11 @@ class OrgsConfig(AppConfig):
 
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
+        from django.db.models.signals import post_migrate
 
         from . import checks  # noqa: F401  (registers the system checks)
         from .outside import watch
 
         connection_created.connect(watch, dispatch_uid="orgs.outside")
+        # After Django's own, which makes the permissions.
+        post_migrate.connect(_support, sender=self, dispatch_uid="orgs.support")

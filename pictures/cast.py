@@ -16,6 +16,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 
 import requests
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -54,6 +55,7 @@ from orgs.services.tenancy import (
     tallies,
     tokens,
 )
+from orgs.services.tenancy.powers import SUPPORT
 from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
@@ -137,6 +139,7 @@ def fill(aws: AwsControl) -> Cast:
         _happenings(cast, acme)
         _imports(cast, acme)
     cast.named["acme-id"] = acme.pk
+    cast.named["support-id"] = Group.objects.get(name=SUPPORT).pk
     cast.named["event-id"] = AuditEvent.objects.filter(action="entry.created").latest("pk").pk
     return cast
 

@@ -377,6 +377,8 @@ ADMIN = (
     _admin("user-new", "orgs_user_add"),
     _admin("user-link", "orgs_user_change", chosen={"object_id": "bob"},
            do=_press("Make a password link")),
+    _admin("groups", "auth_group_changelist"),
+    _admin("group", "auth_group_change", chosen={"object_id": "support-id"}),
     _admin("projects", "orgs_project_changelist"),
     _admin("project-new", "orgs_project_add"),
     _admin("environments", "orgs_environment_changelist"),

@@ -52,11 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _what_migrating_made_stays() -> Iterator[None]:
-    """Emptying the tables leaves content types and permissions, which never change.
+    """Emptying the tables leaves content types, permissions and groups, which never change.
 
     Made again, as Django does, they took most of the time of a test with transactions.
     """
-    stays = {"django_content_type", "auth_permission"}
+    stays = {
+        *("django_content_type", "auth_permission"),
+        *("auth_group", "auth_group_permissions"),
+    }
 
     def emptying(style: Any, connection: BaseDatabaseWrapper, **rest: bool) -> list[str]:
         names = connection.introspection.django_table_names(only_existing=True, include_views=False)

@@ -5,10 +5,10 @@ Each module registers its models; every write goes through a service, as on the 
 
 from django.contrib import admin
 
-from . import audit, entries, organizations, people
+from . import audit, entries, groups, organizations, people
 from .sign_in import sign_in
 
-__all__ = ["audit", "entries", "organizations", "people"]
+__all__ = ["audit", "entries", "groups", "organizations", "people"]
 
 admin.site.site_header = admin.site.site_title = "Valohai Registries"
 admin.site.index_title = "Staff"

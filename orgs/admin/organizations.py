@@ -19,11 +19,12 @@ from orgs.models import Environment, Membership, Organization, Project, Registry
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries.attention import BROKEN, MOST, Attention, entries_needing_attention
 from orgs.services.tenancy import organizations, projects
+from orgs.services.tenancy.powers import may_change
 from orgs.templatetags import registries as shown
 
 from . import importing
 from .base import FixedOnceMade, ServiceAdmin, staff_actor
-from .people import link_page, may_change
+from .people import link_page
 
 
 class OrganizationForm(forms.ModelForm):

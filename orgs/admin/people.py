@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import password_validation
 from django.contrib.auth.hashers import make_password
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
@@ -26,22 +27,17 @@ from orgs.models import (
     RegistryEntry,
     User,
 )
-from orgs.services.tenancy import people
+from orgs.services.tenancy import mails, people
+from orgs.services.tenancy.powers import may_change, may_send_link
 from orgs.templatetags import registries as shown
 
 from .base import ServiceAdmin, staff_actor
 
 # What the pages here ask permission for.
 _GUARDED = (AuditEvent, Environment, Membership, Organization, Project, RegistryEntry, User)
-_POWERS = ("is_staff", "is_superuser", "user_permissions")
+_POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
-# Roles are memberships and permissions; nothing here asks about groups.
-admin.site.unregister(Group)
-
-
-def may_change(staff: Any, person: User) -> bool:
-    """Only superusers look after staff: a password set for them is their power taken."""
-    return staff.is_superuser or (staff.has_perm("orgs.change_user") and not person.is_staff)
+_HELD = {"groups", "user_permissions"}
 
 
 class Permissions(forms.ModelMultipleChoiceField):
@@ -52,13 +48,15 @@ class Permissions(forms.ModelMultipleChoiceField):
 class PersonForm(forms.ModelForm):
     class Meta:
         model = User
-        fields = ["email", "name", "is_active", "is_staff", "is_superuser", "user_permissions"]
+        fields = ["email", "name", "is_active", *_POWERS]
         help_texts = {
             "email": "Signs in.",
             "name": "As they are greeted.",
             "is_active": "Switched off, they can't sign in, and their API tokens end.",
             "is_staff": "May open this admin, and look at every organization.",
             "is_superuser": "May do everything here.",
+            "groups": "Support: may look at everything, verify, switch and mend entries, and have "
+            "password links sent. They have to be staff, too.",
         }
 
 
@@ -104,11 +102,12 @@ class PersonAdmin(ServiceAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         allowed = super().has_change_permission(request, obj)
-        return allowed and (obj is None or may_change(request.user, obj))
+        return allowed and (obj is None or may_change(request.user, obj))  # type: ignore[arg-type]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         allowed = super().has_delete_permission(request, obj)
-        return allowed and (obj is None or (obj != request.user and may_change(request.user, obj)))
+        may = obj is None or (obj != request.user and may_change(request.user, obj))  # type: ignore[arg-type]
+        return allowed and may
 
     def get_form(self, request: Any, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if not change:
@@ -130,6 +129,8 @@ class PersonAdmin(ServiceAdmin):
         return list(dict.fromkeys(standing))
 
     def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["widget"] = forms.CheckboxSelectMultiple
         if db_field.name != "user_permissions":
             return super().formfield_for_manytomany(db_field, request, **kwargs)
         models = [model._meta.model_name for model in _GUARDED]
@@ -170,10 +171,9 @@ class PersonAdmin(ServiceAdmin):
                 encoded=request.encoded if given["password"] else "",  # type: ignore[attr-defined]
                 actor=actor,
             )
-        values = {name: getattr(obj, name) for name in given if name != "user_permissions"}
-        return people.person_update(
-            person=obj, actor=actor, permissions=given.get("user_permissions"), **values
-        )
+        held = {"permissions": given.get("user_permissions"), "groups": given.get("groups")}
+        values = {name: getattr(obj, name) for name in given if name not in _HELD}
+        return people.person_update(person=obj, actor=actor, **held, **values)
 
     def save_related(self, request: Any, form: Any, formsets: Any, change: bool) -> None:
         """Permissions are written, and told, with the rest."""
@@ -200,13 +200,31 @@ class PersonAdmin(ServiceAdmin):
             return super().response_add(request, obj, post_url_continue)
         return link_page(self, request, obj)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        person = self.get_object(request, object_id)
+        sends = person is not None and _may_send(request, person)
+        context = {"may_send": sends and mails.go_out(), "sends": sends, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
     def link_view(self, request: HttpRequest, person_id: int) -> HttpResponse:
+        """Shown to whoever may change the person; to others who may, sent."""
         person = self.get_object(request, str(person_id))
-        if person is None or not self.has_change_permission(request, person):
+        shown_here = person is not None and self.has_change_permission(request, person)
+        if person is None or not (shown_here or (_may_send(request, person) and mails.go_out())):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        return link_page(self, request, person)
+        if shown_here:
+            return link_page(self, request, person)
+        people.person_link_send(person=person, actor=staff_actor(request))
+        self.message_user(request, f"A link is on its way to {person}.", messages.SUCCESS)
+        return redirect("admin:orgs_user_change", person.pk)
+
+
+def _may_send(request: HttpRequest, person: User) -> bool:
+    return person.is_active and may_send_link(request.user, person)  # type: ignore[arg-type]
 
 
 def link_page(model_admin: ServiceAdmin, request: HttpRequest, person: User) -> HttpResponse:

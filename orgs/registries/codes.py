@@ -337,6 +337,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "no_mail": field("The server sends no mail."),
         "no_personal_projects": field("An organization of theirs wants no personal projects."),
         "mfa_needed": Code("Org admins need two-step sign-in there.", 403, field=True),
+        "superusers_only": field("Only superusers may do this."),
         "not_a_member": field("This person is no member."),
         "last_admin": field("An organization keeps at least one admin."),
         "unknown_person": field("There is nobody with this e-mail."),

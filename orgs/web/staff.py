@@ -20,7 +20,7 @@ from orgs.web.context import SignedIn
 def overview(request: SignedIn) -> HttpResponse:
     sight = access.staff_sight(request.user)
     typed = asked(request.GET.get("q", ""))
-    context = {"typed": typed, "longest": LONGEST, "sight": sight, "may": request.user.has_perm}
+    context = {"typed": typed, "longest": LONGEST, "sight": sight}
     context |= {"found": search(typed, sight)} if typed else _sections(sight)
     return render(request, "staff/overview.html", context)
 

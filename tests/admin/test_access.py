@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
 from orgs.models import AuditEvent, RegistryEntry
@@ -124,6 +125,18 @@ def test_pages_of_the_admin_are_as_strict_as_all(stella, make_entry, acme) -> No
         assert "no-store" in response["Cache-Control"]
 
 
-def test_groups_are_gone(stella) -> None:
-    assert stella.get("/admin/auth/group/").status_code == 404
-    assert stella.get("/admin/auth/").status_code == 404
+def test_groups_are_for_superusers_to_read(see, stella, client, some_staff) -> None:
+    group = Group.objects.get(name="Support")
+    page = see("/admin/auth/group/")
+    assert "Support" in page.links
+    address = f"/admin/auth/group/{group.pk}/change/"
+    assert "Can change registry entry" in see(address).text
+    assert stella.post(address, {"name": "x"}).status_code == 403
+    for closed in ("/admin/auth/group/add/", f"/admin/auth/group/{group.pk}/delete/"):
+        assert stella.get(closed).status_code == 403
+    helga = some_staff()
+    helga.user_permissions.set(Permission.objects.all())
+    client.force_login(helga)
+    for closed in ("/admin/auth/group/", address):
+        assert client.get(closed).status_code == 403
+    assert "Groups" not in client.get("/admin/").content.decode()

@@ -33,6 +33,7 @@ from orgs.registries.private import whole
 from orgs.registries.problems import Failed, Refused
 from orgs.sealed import SealedField
 from orgs.services.audit import events, repeats
+from orgs.services.audit.events import Actor
 from orgs.services.bulk.files import Rows, apart, rows, tables
 from orgs.services.bulk.files.rows import BrokenFile
 from orgs.services.logins import minting
@@ -429,6 +430,12 @@ def _removed(door: Door) -> None:
     organizations.organization_update(organization=door.acme, actor=by, name="x", slug="x")
 
 
+def _raise_oneself(door: Door) -> None:
+    helga = make_user("helga@example.com", "Helga", is_staff=True)
+    by = Actor(helga.email, helga, staff=True)
+    organizations.member_add(organization=door.acme, user=helga, role="admin", actor=by)
+
+
 RAISED: dict[str, Callable[[Door], None]] = {
     "not_sealed": lambda door: SealedField().to_python("plain"),
     "already_a_member": _again,
@@ -438,6 +445,7 @@ RAISED: dict[str, Callable[[Door], None]] = {
     "has_account": _has_account,
     "unverified_email": _unverified,
     "not_an_admin": _removed,
+    "superusers_only": _raise_oneself,
     "last_admin": _last,
     "duplicate_slug": _organization("acme"),
     "invalid_slug": _organization("Ac_me"),

@@ -28,6 +28,7 @@ from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor, record
 
 from . import second_steps
+from .powers import require_another
 from .writing import change, tell, tell_change, tell_end, written
 
 MOST_FORMER = 20  # short names of an organization that nobody else may have
@@ -178,8 +179,9 @@ def organization_delete(*, organization: Organization, actor: Actor) -> None:
 
 def member_add(*, organization: Organization, user: User, role: str, actor: Actor) -> Membership:
     """Make someone a member; raises `Refused` where they are one, or whose their address is
-    isn't known."""
+    isn't known, and for staff who'd add themselves."""
     require_verified(user)
+    require_another(actor, user)
     with written(organization) as standing:
         if standing.memberships.filter(user=user).exists():
             raise Refused(
@@ -205,6 +207,7 @@ def member_set_role(*, membership: Membership, role: str, actor: Actor) -> Membe
         standing = organization.memberships.select_related("user").get(pk=membership.pk)
         if standing.role == role:
             return standing
+        require_another(actor, standing.user)
         _keep_an_admin(standing)
         before, standing.role = standing.role, role
         standing.save()

@@ -5,11 +5,11 @@ Whoever comes in with an organization is made by `organizations.person`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
 from django.db.models import F
@@ -21,7 +21,8 @@ from orgs import stored
 from orgs.models import AuditEvent, Invitation, Organization, User
 from orgs.services.audit.events import Actor, event, insert_all, record
 
-from . import attempts, organizations, sessions
+from . import attempts, mails, organizations, powers, sessions
+from .mails import Mail
 
 
 class LinkTokens(PasswordResetTokenGenerator):
@@ -58,16 +59,23 @@ def person_create(
 
 
 def person_update(
-    *, person: User, actor: Actor, permissions: Iterable[Permission] | None = None, **values: Any
+    *,
+    person: User,
+    actor: Actor,
+    permissions: Iterable[Permission] | None = None,
+    groups: Iterable[Group] | None = None,
+    **values: Any,
 ) -> User:
-    """Change name, e-mail or what they may do; `permissions` None leaves those as they are.
+    """Change name, e-mail or what they may do; `permissions` and `groups` None leave those as
+    they are.
 
-    Raises `Refused` for what can't be stored.
+    Raises `Refused` for what can't be stored, and for whom the actor may not change.
     """
     texts = {name: text for name, text in values.items() if isinstance(text, str)}
     stored.require(User, **texts)
     with transaction.atomic():
-        standing = User.objects.select_for_update(no_key=True).get(pk=person.pk)
+        standing = _locked(person)
+        powers.require_may_change(actor, standing)
         changes = {
             name: [getattr(standing, name), value]
             for name, value in values.items()
@@ -80,12 +88,12 @@ def person_update(
         if "is_active" in changes and not standing.is_active:
             # Whoever is let in no more lets nobody in.
             Invitation.objects.filter(invited_by=standing).delete()
-        if permissions is not None:
-            before = _codenames(standing.user_permissions.all())
-            standing.user_permissions.set(permissions)
-            after = _codenames(permissions)
-            if before != after:
-                changes["permissions"] = [before, after]
+        for name, held, given, called in (
+            ("permissions", standing.user_permissions, permissions, "codename"),
+            ("groups", standing.groups, groups, "name"),
+        ):
+            if given is not None and (changed := _set(held, given, called)):
+                changes[name] = changed
         if changes:
             _record("user.updated", standing, actor, {"changes": changes})
     return standing
@@ -95,9 +103,27 @@ def person_link(*, person: User, actor: Actor) -> str:
     """A one-time address where they set a password; it is neither stored nor told.
 
     It ends those made for them before and their pause after too many failed sign-ins,
-    and stands in the logs of their organizations.
+    and stands in the logs of their organizations. Raises `Refused` for whom the actor may
+    not change.
     """
+    return _link(person, actor, powers.require_may_change)
+
+
+def person_link_send(*, person: User, actor: Actor) -> None:
+    """As `person_link`, sent to the person's address and shown to nobody."""
+    link = _link(person, actor, powers.require_may_send)
+    sentences = [
+        f"{actor.name} of the staff of Valohai Registries sends you this link to set a password.",
+        "It works once, within three days. If you didn't ask for it, do nothing.",
+    ]
+    subject = "Set your password for Valohai Registries"
+    about = f"password link of {person.pk}"
+    mails.send(Mail(subject, sentences, link, [person.email], about))
+
+
+def _link(person: User, actor: Actor, require: Callable[[Actor, User], None]) -> str:
     with transaction.atomic():
+        require(actor, _locked(person))
         User.objects.filter(pk=person.pk).update(link_generation=F("link_generation") + 1)
         person.refresh_from_db(fields=["link_generation"])
         attempts.pause_end(person)
@@ -133,9 +159,11 @@ def sessions_end(*, person: User, actor: Actor, this: str | None, key: int | Non
 def person_delete(*, person: User, actor: Actor) -> None:
     """Erase someone with their memberships, tokens and personal projects.
 
-    Raises `Refused` where they are an organization's only admin.
+    Raises `Refused` where they are an organization's only admin, and for whom the actor may
+    not change.
     """
     with transaction.atomic():
+        powers.require_may_change(actor, _locked(person))
         for membership in person.memberships.select_related("organization", "user"):
             organizations.member_remove(membership=membership, actor=actor)
         _record("user.deleted", person, actor, {})
@@ -182,8 +210,15 @@ def tell(
     insert_all(events(action, person, actor, code, properties))
 
 
-def _codenames(permissions: Iterable[Permission]) -> list[str]:
-    return sorted(permission.codename for permission in permissions)
+def _locked(person: User) -> User:
+    return User.objects.select_for_update(no_key=True).get(pk=person.pk)
+
+
+def _set(held: Any, given: Iterable[Any], called: str) -> list[list[str]]:
+    """Have them hold what is given; [before, after] where that differs, by what it's called."""
+    before, after = (sorted(getattr(one, called) for one in those) for those in (held.all(), given))
+    held.set(given)
+    return [before, after] if before != after else []
 
 
 def _record(action: str, person: User, actor: Actor, properties: dict[str, Any]) -> None:
