@@ -37,7 +37,7 @@ class BoundedPaginator(Paginator):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(BoundedList):
-    list_display = ["time", "who", "what", "about", "whose", "project", "result"]
+    list_display = ["time", "what", "about", "result", "who", "whose", "project"]
     list_filter = [Asked]
     search_fields = ["actor"]
     ordering = ["-at", "-id"]

@@ -25,11 +25,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from orgs.forms.entry import EntryForm, requested_form
-from orgs.forms.verifying import VerifyForm, verify_many
+from orgs.forms.verifying import AfterForm, VerifyForm, awaited_image, verify_many
 from orgs.models import Organization, RegistryEntry
+from orgs.models.entries import FAILING_FIRST
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.registries.problems import Refused
 from orgs.services.bulk.exporting import Held, export
@@ -56,6 +58,7 @@ USAGE_DAYS = 7
 # Each is written, and told, by itself; and a form has at most a thousand fields.
 MOST_AT_ONCE = 500
 _LISTED = 20
+_SHORT = 140  # characters
 
 
 class ChooseOrganization(forms.Form):
@@ -68,7 +71,7 @@ class ChooseOrganization(forms.Form):
 
 @admin.register(RegistryEntry)
 class EntryAdmin(ServiceAdmin):
-    list_display = ["pattern", "organization", "kind", "state", "enabled", "used", "key_age"]
+    list_display = ["pattern", "organization", "kind", "state", "reason", "used", "key_age"]
     list_select_related = ["organization"]
     list_filter = [
         OrganizationFilter,
@@ -107,9 +110,15 @@ class EntryAdmin(ServiceAdmin):
     def kind(self, entry: RegistryEntry) -> str:
         return shown.type_label(entry.registry_type)
 
-    @admin.display(description="Status", ordering="status")
+    @admin.display(description="Status", ordering=FAILING_FIRST)
     def state(self, entry: RegistryEntry) -> SafeString:
         return shown.state(entry)
+
+    @admin.display(description="Reason")
+    def reason(self, entry: RegistryEntry) -> str:
+        """What happened; what to do about it is on the entry's page."""
+        told = broken_sentence(entry, private=True) if entry.enabled else ""
+        return Truncator(told.partition(". ")[0]).chars(_SHORT) or "–"
 
     @admin.display(description="Last used", ordering="last_used_at")
     def used(self, entry: RegistryEntry) -> SafeString:
@@ -270,6 +279,7 @@ class EntryAdmin(ServiceAdmin):
             return HttpResponseNotAllowed(["POST"])
         form = VerifyForm(request.POST, entry=entry)
         if form.verify(staff_actor(request)):
+            self.log_change(request, entry, _checked(entry))
             self.message_user(request, f"{entry} was checked.", messages.SUCCESS)
         for errors in form.errors.values():
             self.message_user(request, " ".join(map(str, errors)), messages.ERROR)
@@ -317,6 +327,8 @@ class EntryAdmin(ServiceAdmin):
         except RegistryEntry.DoesNotExist:
             return self._gone(request)
         if saved is not None:
+            # Its page verifies it, in a request of its own: what was saved is committed.
+            AfterForm(request.POST).remember(request, saved)
             self.message_user(request, f"{saved} is saved.", messages.SUCCESS)
             return redirect("admin:orgs_registryentry_change", saved.pk)
         if request.method == "GET" and "fields" in request.GET:
@@ -365,20 +377,27 @@ class EntryAdmin(ServiceAdmin):
             "organization": organization,
             "all": _list_of(organization),
             "types": TYPES,
+            "afterwards": AfterForm.of(request),
         }
         if entry is not None:
             kind = BY_SLUG.get(entry.registry_type)
             report, image = verifying.newest(entry, private=True)
+            awaited = awaited_image(request, entry) if form else None
             context |= {
+                "starts": awaited is not None,
                 "broken": broken_sentence(entry, private=True),
                 "told_today": told_today(entry),
                 "report": report,
-                "verify": VerifyForm(entry=entry, initial={"image": image}, auto_id="verify_%s"),
+                "verify": VerifyForm(
+                    entry=entry,
+                    initial={"image": image if awaited is None else awaited},
+                    auto_id="verify_%s",
+                ),
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,
                 "policy": policy_of(entry, private=True),
                 "usage": entry_usage(entry, USAGE_DAYS),
                 "days": USAGE_DAYS,
-                "history": history_of(entry),
+                "history": history_of(entry, checks=True),
                 "details": [(f.label, entry.config.get(f.name, "")) for f in kind.config_fields]
                 if kind
                 else [],
@@ -409,6 +428,13 @@ class EntryAdmin(ServiceAdmin):
         if obj.secrets_changed_at:
             found.append("The secret is erased; this can't be undone")
         return found
+
+
+def _checked(entry: RegistryEntry) -> str:
+    """What the admin's own log says of a verification, as the audit log does: by its code."""
+    report, _ = verifying.newest(entry, private=False)
+    failed = report.failed if report else None
+    return f"Checked: {failed.code}" if failed else "Checked: it works."
 
 
 def _switch(enabled: bool) -> Callable[..., Any]:

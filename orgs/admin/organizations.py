@@ -94,7 +94,7 @@ class OrganizationAdmin(ServiceAdmin):
     def registries(self, organization: Any) -> int:
         return organization.registries_count
 
-    @admin.display(ordering="failing_count")
+    @admin.display(ordering="-failing_count")
     def failing(self, organization: Any) -> SafeString | str:
         if not organization.failing_count:
             return "–"

@@ -1,4 +1,4 @@
-"""Verify on an entry's page, on the web and in the admin: the image to check, if any."""
+"""Verify an entry, on the web and in the admin: by button, and by itself after saving."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.http import HttpRequest
 
 from orgs.models import RegistryEntry
 from orgs.registries.problems import Failed, Refused
@@ -17,6 +18,9 @@ from orgs.services.verification import verifying
 WITHIN = 25.0
 # For what is typed as it stands, such as an image.
 PLAIN = {"class": "code", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+
+# In the session: what is to be verified once its page is open.
+_AWAITED = "to_verify"
 
 
 class VerifyForm(forms.Form):
@@ -54,6 +58,45 @@ class VerifyForm(forms.Form):
         except Refused as refused:
             self.add_error(None, str(refused.problem))
         return not self.errors
+
+
+class AfterForm(forms.Form):
+    """Beside the entry's form: whether to verify once it's saved, and with which image.
+
+    Nothing here stops an entry from being saved.
+    """
+
+    verify = forms.BooleanField(label="Verify after saving", required=False, initial=True)
+    image = forms.CharField(
+        label="Image to check",
+        required=False,
+        max_length=700,
+        widget=forms.TextInput(attrs=PLAIN),
+        help_text="Optional: one that the pattern covers. It's looked for, not pulled.",
+    )
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> AfterForm:
+        """As it was sent, unjudged; at first, with its proposal."""
+        typed = request.POST
+        kept = {"verify": "verify" in typed, "image": typed.get("image", "")}
+        return cls(initial=kept if typed else None)
+
+    def remember(self, request: HttpRequest, saved: RegistryEntry) -> None:
+        """Have the entry's page verify it, where that is wanted."""
+        if self.is_valid() and self.cleaned_data["verify"]:
+            image = self.cleaned_data["image"]
+            request.session[_AWAITED] = {"entry": str(saved.pk), "image": image}
+
+
+def awaited_image(request: HttpRequest, entry: RegistryEntry) -> str | None:
+    """The image to verify with after saving, "" for none; once, and None where nothing is
+    awaited."""
+    awaited = request.session.get(_AWAITED)
+    if not awaited or awaited["entry"] != str(entry.pk):
+        return None
+    del request.session[_AWAITED]
+    return str(awaited["image"])
 
 
 def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[int, str, list[str]]:

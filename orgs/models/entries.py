@@ -23,6 +23,14 @@ from .people import Environment, Organization, User
 KEY_ID = Cast(KeyTextTransform("access_key_id", "config"), models.TextField())
 
 
+# An entry that is disabled is in nobody's way.
+FAILING_FIRST = models.Case(
+    models.When(status__in=["failing", "unreadable"], enabled=True, then=0),
+    models.When(status="unreachable", enabled=True, then=1),
+    default=2,
+)
+
+
 class RegistryEntryQuerySet(models.QuerySet["RegistryEntry"]):
     def of(self, organization: Organization) -> RegistryEntryQuerySet:
         """The organization's entries with their patterns, failing first."""
@@ -31,18 +39,7 @@ class RegistryEntryQuerySet(models.QuerySet["RegistryEntry"]):
             .defer("secrets")
             .prefetch_related("patterns__environment")
             .order_by(
-                models.Case(
-                    models.When(
-                        status__in=[
-                            RegistryEntry.Status.FAILING,
-                            RegistryEntry.Status.UNREADABLE,
-                        ],
-                        enabled=True,
-                        then=0,
-                    ),
-                    models.When(status=RegistryEntry.Status.UNREACHABLE, enabled=True, then=1),
-                    default=2,
-                ),
+                FAILING_FIRST,
                 "-created_at",
                 "id",
             )

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from orgs.admin import entries as admin_entries
 from orgs.models import AuditEvent, RegistryEntry
+from orgs.registries import private
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST
@@ -211,3 +212,32 @@ def test_export_has_no_secret(stella, several) -> None:
     assert [row["type"] for row in rows] == ["aws-ecr", "aws-ecr-role", "docker"]
     assert rows[0]["access_key_id"] == "AKIAIOSFODNN7EXAMPLE" and rows[2]["username"] == "puller"
     assert not any(row["secret_access_key"] or row["password"] for row in rows)
+
+
+def test_reasons_and_failing_first_at_the_first_click(see, several, make_entry) -> None:
+    for name, status, detail in (
+        ("speech", "failing", "AWS doesn't know the key. Check it under the user's credentials."),
+        ("umbrella", "failing", "It is disabled. So nothing is told."),
+    ):
+        told = {"status": status, "status_detail": private.marked(detail)}
+        RegistryEntry.objects.filter(pk=several[name].pk).update(**told)
+    long = make_entry(f"{HOST}/away/*")
+    told = {"status": "unreachable", "status_detail": private.marked("It " + "never " * 99)}
+    RegistryEntry.objects.filter(pk=long.pk).update(**told)
+    page = see(LIST)
+    assert "AWS doesn't know the key" in page.text and "Check it under" not in page.text
+    assert "nothing is told" not in page.text and "It is disabled" not in page.text
+    assert "never…" in page.text or ("…" in page.text and "never " * 40 not in page.text)
+    first_click = see(LIST + page.links["Status"])
+    rows = [text for text in first_click.texts["th"] if "/" in text]
+    assert [row.partition("/")[2][:6] for row in rows][:2] == ["speech", "away/*"]
+
+
+def test_organizations_with_failing_ones_first(see, several) -> None:
+    RegistryEntry.objects.filter(pk=several["speech"].pk).update(status="failing")
+    page = see(at("organization_changelist"))
+    page = see(at("organization_changelist") + page.links["Failing"])
+    rows = [text for text in page.texts["th"] if text in {"Acme", "Umbrella"}]
+    assert rows == ["Acme", "Umbrella"] and "▲ 1" in page.text
+    page = see(at("organization_changelist") + page.links["Failing"])
+    assert [text for text in page.texts["th"] if text in {"Acme", "Umbrella"}] == rows[::-1]

@@ -8,7 +8,7 @@ from django.urls import reverse
 from orgs.models import AuditEvent
 from orgs.services.upstream import calls
 from tests.conftest import HOST
-from tests.web.conftest import Page
+from tests.web.conftest import TYPED, Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,6 +51,50 @@ def test_a_wrong_image_and_what_cannot_be_checked(client, staff, aws, entry, mak
     assert "an instance role only on a worker" in page.by_id["verification"]
     entry.delete()
     assert client.post(address).status_code == 302
+
+
+def test_after_saving_once_and_not_in_the_same_request(client, staff, acme, aws) -> None:
+    client.force_login(staff)
+    add = reverse("admin:orgs_registryentry_add")
+    page = Page(client.get(add, {"organization": acme.pk}))
+    assert "checked" in page.fields["verify"] and "Verify after saving" in page.texts["label"]
+    typed = TYPED | {"organization": acme.pk, "verify": "on", "image": f"{HOST}/my-repo:v1"}
+    saved = client.post(add, typed)
+    assert not aws.calls
+    first = Page(client.get(saved["Location"]))
+    assert "data-starts" in first.attributes["verify-form"]
+    assert first.attributes["verify_image"]["value"] == f"{HOST}/my-repo:v1"
+    assert "Press Verify to see that it works." in first.by_id["verification"]
+    assert "data-starts" not in Page(client.get(saved["Location"])).html
+    # A change by the same form, and one that asks for nothing.
+    for verify in ({"verify": "on"}, {}):
+        change = {"patterns": f"{HOST}/my-repo/*", "registry_type": "aws-ecr", "enabled": "on"}
+        change |= {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "note": f"{verify}"}
+        client.post(saved["Location"], change | verify)
+        assert ("data-starts" in Page(client.get(saved["Location"])).html) is bool(verify)
+    assert not aws.calls
+
+
+def test_after_saving_what_only_workers_check(client, staff, acme) -> None:
+    client.force_login(staff)
+    role = {"patterns": f"{HOST}/role/*", "registry_type": "aws-ecr-role", "role_name": "Worker"}
+    add = reverse("admin:orgs_registryentry_add")
+    saved = client.post(add, role | {"organization": acme.pk, "enabled": "on", "verify": "on"})
+    assert "data-starts" not in Page(client.get(saved["Location"])).html
+    page = Page(client.get(add, {"organization": acme.pk, "type": "aws-ecr-role"}))
+    assert "hidden" in page.attributes["verify-after"]
+
+
+def test_it_stands_in_the_entrys_history(client, staff, aws, entry) -> None:
+    client.force_login(staff)
+    address = reverse("admin:orgs_registryentry_verify", args=[entry.pk])
+    aws.remove_policy("valohai")
+    page = Page(client.post(address, follow=True))
+    assert "staff@example.com (staff) Checked: " in page.by_id["history"]
+    code = AuditEvent.objects.get(action="entry.verified").code
+    assert code != "ok" and f"Checked: {code}." in page.by_id["history"]
+    history = Page(client.get(reverse("admin:orgs_registryentry_history", args=[entry.pk])))
+    assert f"Checked: {code}" in history.text
 
 
 def test_who_may(client, staff, alice, entry) -> None:

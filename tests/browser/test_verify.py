@@ -76,3 +76,26 @@ def test_without_scripts(visit, alice, aws, ecr) -> None:
     page.get_by_role("button", name="Verify").click()
     expect(page.get_by_text(f"{IMAGE} can be pulled.")).to_be_visible()
     expect(page.locator("#state")).to_contain_text("Verified")
+
+
+def test_staff_in_the_admin(visit, staff, acme, aws, ecr) -> None:
+    """The same form, saved in the admin; and what is said beside the steps is said too."""
+    key_id, secret = aws.create_user("valohai", aws.policy())
+    staffs = visit()
+    page = staffs.sign_in("staff@example.com")
+    staffs.go(f"/admin/orgs/registryentry/add/?organization={acme.pk}")
+    expect(page.get_by_label("Verify after saving")).to_be_checked()
+    page.get_by_label("Match pattern").fill(f"{HOST}/*")
+    page.get_by_label("Access Key ID").fill(key_id)
+    page.get_by_label("Secret Access Key").fill(secret)
+    page.get_by_label("Image to check").fill(IMAGE)
+    page.get_by_role("button", name="Save").last.click()
+    expect(page.locator("#state")).to_contain_text("Verified")
+    expect(page.get_by_text(f"{IMAGE} can be pulled.")).to_be_visible()
+    expect(page.locator("#history")).to_contain_text("Checked: it works.")
+    assert [r.method for r in staffs.requests if "/verify/" in r.url] == ["POST"]
+    page.locator("#verification").get_by_label("Image to check").fill("python:3")
+    page.get_by_role("button", name="Verify").click()
+    expect(page.get_by_text("isn't among the images that this entry serves.")).to_be_visible()
+    (saved,) = staffs.carrying(secret[:20])
+    assert "/add/" in saved.url

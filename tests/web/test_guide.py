@@ -13,13 +13,13 @@ from django.core.management import get_commands, load_command_class
 from django.urls import reverse
 
 from orgs.forms.entry import FROM_PATTERN, entry_form
+from orgs.forms.verifying import AfterForm
 from orgs.models import RegistryEntry
 from orgs.registries import aws_denials, codes, ecr_policy
 from orgs.registries.catalogue import TYPES
 from orgs.services.verification.verifying import Result, Step
 from orgs.templatetags import registries as tags
 from orgs.web import guide
-from orgs.web.registries.entry import AfterForm
 from tests.conftest import CANARY
 
 from .conftest import NEW, Page

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgs.models import AuditEvent, RegistryEntry
+from orgs.registries import codes
 from orgs.registries.catalogue import BY_SLUG, fields_named
 
 NEWEST = 20
@@ -16,6 +17,7 @@ _DONE = {
     "entry.enabled": "Enabled",
     "entry.disabled": "Disabled",
 }
+_CHECK = "entry.verified"
 _LABELS = {
     "type": "Registry type",
     "patterns": "Match pattern",
@@ -39,21 +41,31 @@ class Happening:
     changes: list[Change]
 
 
-def history_of(entry: RegistryEntry) -> list[Happening]:
-    """The newest changes of the entry itself; logins and verifications aren't among them."""
+def history_of(entry: RegistryEntry, *, checks: bool = False) -> list[Happening]:
+    """The newest changes of the entry itself, with `checks` also its verifications; logins
+    aren't among them."""
+    actions = {**_DONE, _CHECK: ""} if checks else _DONE
     events = AuditEvent.objects.filter(
         organization_id=entry.organization_id,
         subject_id=str(entry.pk),
-        action__in=_DONE,
+        action__in=actions,
     ).order_by("-at", "-pk")[:NEWEST]
     return [
         Happening(
             event,
-            _DONE.get(event.action, event.action),
+            _checked(event) if event.action == _CHECK else _DONE[event.action],
             list(changes_of(event, entry.registry_type)),
         )
         for event in events
     ]
+
+
+def _checked(event: AuditEvent) -> str:
+    """By its result, which is a code of the table or of a former version's."""
+    if event.code == "ok":
+        return "Checked: it works."
+    says = codes.of(event.code).says if codes.known(event.code) else ""
+    return f"Checked: {event.code}. {says}".strip()
 
 
 def changes_of(event: AuditEvent, slug: str = "") -> Iterator[Change]:

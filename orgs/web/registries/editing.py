@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.forms.entry import EntryForm, requested_form
+from orgs.forms.verifying import AfterForm
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.registries.problems import Refused
@@ -25,7 +26,6 @@ from orgs.services.entries import door
 from orgs.services.entries.usage import entry_usage
 from orgs.web.context import SignedIn, acting, inside
 
-from .entry import AfterForm
 from .help import help_beside
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django import forms
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -13,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from orgs import access
-from orgs.forms.verifying import PLAIN, VerifyForm
+from orgs.forms.verifying import VerifyForm, awaited_image
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
 from orgs.services.entries.attention import broken_sentence
@@ -23,37 +22,6 @@ from orgs.services.entries.usage import usage_of
 from orgs.services.entries.validating import told_today
 from orgs.services.verification import verifying
 from orgs.web.context import SignedIn, acting, inside
-
-_AWAITED = "to_verify"
-
-
-class AfterForm(forms.Form):
-    """Beside the entry's form: whether to verify once it's saved, and with which image.
-
-    Nothing here stops an entry from being saved.
-    """
-
-    verify = forms.BooleanField(label="Verify after saving", required=False, initial=True)
-    image = forms.CharField(
-        label="Image to check",
-        required=False,
-        max_length=700,
-        widget=forms.TextInput(attrs=PLAIN),
-        help_text="Optional: one that the pattern covers. It's looked for, not pulled.",
-    )
-
-    @classmethod
-    def of(cls, request: SignedIn) -> AfterForm:
-        """As it was sent, unjudged; at first, with its proposal."""
-        typed = request.POST
-        kept = {"verify": "verify" in typed, "image": typed.get("image", "")}
-        return cls(initial=kept if typed else None)
-
-    def remember(self, request: SignedIn, saved: RegistryEntry) -> None:
-        """Have the entry's page verify it, where that is wanted."""
-        if self.is_valid() and self.cleaned_data["verify"]:
-            image = self.cleaned_data["image"]
-            request.session[_AWAITED] = {"entry": str(saved.pk), "image": image}
 
 
 @login_required
@@ -93,22 +61,12 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         "history": history_of(found) if is_admin else [],
     }
     if is_admin:
-        awaited = _awaited(request, found) if form is None else None
+        awaited = awaited_image(request, found) if form is None else None
         named = image if awaited is None else awaited
         context["starts"] = awaited is not None
         context["told_today"] = told_today(found)
         context["form"] = form or VerifyForm(entry=found, initial={"image": named})
     return render(request, "registries/entry.html", context)
-
-
-def _awaited(request: SignedIn, found: RegistryEntry) -> str | None:
-    """The image to verify with after saving, "" for none; once, and None where nothing is
-    awaited."""
-    awaited = request.session.get(_AWAITED)
-    if not awaited or awaited["entry"] != str(found.pk):
-        return None
-    del request.session[_AWAITED]
-    return awaited["image"]
 
 
 def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
