@@ -36,7 +36,7 @@ PICTURES = "pictures"
 # Of registries, but of no single type.
 OF_REGISTRIES = ("passwords",)
 # Where people begin, after those; files not named here come last.
-ORDER = ("people", "valohai-yaml", "workers", "import", "scripts", "operations")
+ORDER = ("people", "valohai-yaml", "workers", "import", "scripts", "staff", "operations")
 
 _PAGE_LINK = re.compile(r"([a-z0-9-]+)\.md(#[a-z0-9-]+)?")
 _PICTURE = re.compile(r"pictures/([a-z0-9-]+)\.png")
