@@ -24,6 +24,7 @@ from orgs.models import (
     WorkerToken,
 )
 from orgs.registries.private import private
+from orgs.services.audit import refusals
 from orgs.services.audit.events import Actor, event
 from orgs.services.tenancy import organizations, tokens
 from tests.conftest import HOST, make_user
@@ -149,6 +150,15 @@ def test_refused_logins(look, staff, acme, umbrella) -> None:
     assert page.links["Acme"] == reverse("audit", args=["acme"]) + query
     log = look(staff, page.links["Umbrella"])
     assert "access_denied" in log.text and "as staff" in log.text
+
+
+def test_more_refusals_than_are_looked_at(look, staff, acme, monkeypatch) -> None:
+    monkeypatch.setattr(refusals, "LOOKED_AT", 2)
+    for minutes in range(4):
+        refuse(acme, f"code{minutes}", ago=timedelta(minutes=minutes + 1))
+    page = look(staff, STAFF)
+    assert "There were more than can be counted here" in page.text
+    assert "code0" in page.links and "code3" not in page.links
 
 
 def test_an_organization_that_is_gone_is_counted_by_code(look, staff, umbrella, actor) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from django.db.models import QuerySet
 
+from orgs.models import AuditEvent
+
 Row = TypeVar("Row")
 MOST = 10
 COUNTED = 1000
@@ -35,3 +37,16 @@ def some(found: QuerySet[Any], most: int = MOST) -> Some[Any]:
     rows = list(found[:most])
     beyond = found.order_by()[: most + COUNTED].count() - len(rows)
     return Some(rows, max(0, beyond), beyond >= COUNTED)
+
+
+def newest(found: QuerySet[AuditEvent], most: int) -> tuple[QuerySet[AuditEvent], bool]:
+    """The newest events of these, about so many that each may be looked at; and whether there
+    are more. One query, which walks an index.
+
+    By the time of the last of them: PostgreSQL joins with a limited subquery by reading the
+    whole table.
+    """
+    found = found.order_by("-at", "-id")
+    last = found.values_list("at", flat=True)[most : most + 1]
+    begins = next(iter(last), None)
+    return (found, False) if begins is None else (found.filter(at__gte=begins), True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, IntegerField, Max, QuerySet, Sum, Value
+from django.db.models import IntegerField, Max, QuerySet, Sum, Value
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
@@ -14,7 +14,7 @@ from django.utils import timezone
 from orgs.models import AuditEvent, Organization
 from orgs.models.audit import RARE_ACTION
 
-from .bounded import MOST
+from .bounded import MOST, newest
 
 WITHIN = timedelta(days=1)
 # Events looked at, the newest: what repeats is one event a minute, so it takes much for more.
@@ -52,8 +52,7 @@ def refusals(now: datetime | None = None) -> Refusals:
     """What was refused in the last 24 hours."""
     since = (now or timezone.now()) - WITHIN
     refused = AuditEvent.objects.filter(RARE_ACTION, action="login.refused", at__gte=since)
-    newest = refused.order_by("-at", "-id").values("pk")[:LOOKED_AT]
-    looked_at = AuditEvent.objects.filter(pk__in=newest)
+    looked_at, partly = newest(refused, LOOKED_AT)
     codes = _most(looked_at, "code")
     organizations = _most(looked_at.exclude(organization_id=None), "organization_id")
     found = Organization.objects.in_bulk([row["organization_id"] for row in organizations[0]])
@@ -67,15 +66,13 @@ def refusals(now: datetime | None = None) -> Refusals:
             if row["organization_id"] in found
         ],
         organizations[1],
-        sum(row["events"] for row in codes[2]) >= LOOKED_AT,
+        partly,
     )
 
 
-def _most(
-    events: QuerySet[AuditEvent], by: str
-) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
-    """Those with most, how many others there are, and all of them."""
+def _most(events: QuerySet[AuditEvent], by: str) -> tuple[list[dict[str, Any]], int]:
+    """Those with most, and how many others there are, counted up to 500."""
     grouped = events.order_by().values(by)
-    counted = grouped.annotate(times=Sum(_TIMES), last=Max("at"), events=Count("pk"))
+    counted = grouped.annotate(times=Sum(_TIMES), last=Max("at"))
     rows = list(counted.order_by("-times", by)[:500])
-    return rows[:MOST], len(rows[MOST:]), rows
+    return rows[:MOST], len(rows[MOST:])
