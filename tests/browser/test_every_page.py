@@ -46,7 +46,9 @@ FOCUSED = """() => {
     body: node === document.body,
     seen: parseFloat(style.outlineWidth) >= 2 && style.outlineStyle !== "none",
     top: box.top + scrollY, left: box.left, bottom: box.bottom + scrollY,
-    column: node.closest(".form-help, .guides, .on-page, .text, .form-fields")?.className || "",
+    column: node.closest(
+      ".form-help, .guides, .on-page, .text, .form-fields, .by-code, .by-organization"
+    )?.className || "",
   };
 }"""
 
