@@ -313,7 +313,7 @@ WEB = (
     Stop("guide-passwords", "guide", "", chosen={"page": "passwords"}),
     Stop("guide-workers", "guide", "", chosen={"page": "workers"}),
     Stop("guide-scripts", "guide", "", chosen={"page": "scripts"}),
-    Stop("guide-staff", "guide", "", chosen={"page": "staff"}),
+    Stop("guide-staff", "/guide/staff/", ""),
     Stop("guide-operations", "guide", "", chosen={"page": "operations"}),
     Stop("forbidden", "entry_new", "bob", status=403),
     Stop("missing", "/nothing/", status=404),

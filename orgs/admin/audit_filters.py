@@ -100,9 +100,8 @@ class Asked(admin.ListFilter):
         for label, first, last in days:
             since = (today - timedelta(days=first)).isoformat()
             until = (today - timedelta(days=last)).isoformat() if last else ""
-            address = changelist.get_query_string(
-                {"since": since, "until": until} if until else {"since": since}, ["until", "p"]
-            )
+            days_asked = {"since": since, "until": until or None}
+            address = changelist.get_query_string(days_asked)
             now = (self.filters.since, self.filters.until) == (since, until)
             told.append(Preset(label, address, now))
         return told
