@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orgs", "0012_people"),
+        ("orgs", "0014_policies"),
     ]
 
     operations = [
