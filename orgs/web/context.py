@@ -49,6 +49,11 @@ def acting(request: HttpRequest, organization: Organization | None = None) -> Ac
     return Actor.person(request.user, organization, source_address(request))  # type: ignore[arg-type]
 
 
+def oneself(request: HttpRequest) -> Actor:
+    """The person about their own account, which staff don't act in as staff."""
+    return Actor(request.user.email, request.user, source_address=source_address(request))  # type: ignore[union-attr, arg-type]
+
+
 def posted(request: HttpRequest) -> QueryDict | None:
     """What binds a form: what was sent, also if that is nothing."""
     return request.POST if request.method == "POST" else None

@@ -24,7 +24,7 @@ from orgs.registries.places import Full
 from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in
-from orgs.web.context import SignedIn, acting
+from orgs.web.context import SignedIn, oneself
 
 from .sign_in import PasswordTwice
 
@@ -144,7 +144,7 @@ def account(request: SignedIn) -> HttpResponse:
 @_section
 def name(request: SignedIn) -> HttpResponse:
     form = NameForm(request.POST)
-    if form.write(request.user, acting(request)):
+    if form.write(request.user, oneself(request)):
         return _saved(request, "Your name is saved.", "name")
     return _page(request, name=form)
 
@@ -152,7 +152,7 @@ def name(request: SignedIn) -> HttpResponse:
 @sensitive_post_parameters()
 @_section
 def email(request: SignedIn) -> HttpResponse:
-    form = EmailForm(request.POST, person=request.user, actor=acting(request))
+    form = EmailForm(request.POST, person=request.user, actor=oneself(request))
     if sent := form.send():
         told = f"A link is on its way to {sent}. Open it there, within a day, to sign in by it."
         return _saved(request, told, "email")
@@ -165,7 +165,7 @@ def email_confirm(request: SignedIn, token: str) -> HttpResponse:
     context: dict[str, Any] = {"wanted": links.email_wanted(request.user, token)}
     if request.method == "POST":
         try:
-            changed = links.email_change(person=request.user, token=token, actor=acting(request))
+            changed = links.email_change(person=request.user, token=token, actor=oneself(request))
         except Refused as refused:
             context |= {"wanted": None, "refused": refused}
         else:
@@ -176,7 +176,7 @@ def email_confirm(request: SignedIn, token: str) -> HttpResponse:
 @sensitive_post_parameters()
 @_section
 def password(request: SignedIn) -> HttpResponse:
-    form = PasswordForm(request.POST, person=request.user, actor=acting(request))
+    form = PasswordForm(request.POST, person=request.user, actor=oneself(request))
     this = request.session.session_key
     if form.write(this):
         update_session_auth_hash(request, form.person)
@@ -189,7 +189,7 @@ def password(request: SignedIn) -> HttpResponse:
 @_section
 def sessions_end(request: SignedIn, key: int | None = None) -> HttpResponse:
     this = request.session.session_key
-    count = people.sessions_end(person=request.user, actor=acting(request), this=this, key=key)
+    count = people.sessions_end(person=request.user, actor=oneself(request), this=this, key=key)
     told = f"{count} session{'s' if count != 1 else ''} ended." if count else "Nothing to end."
     return _saved(request, told, "sessions")
 
@@ -198,7 +198,7 @@ def _page(request: SignedIn, **forms: Any) -> HttpResponse:
     """The page; `forms` are those with errors, by their section."""
     # What a form refused mustn't show as if it stood.
     person = User.objects.get(pk=request.user.pk)
-    by: Any = {"person": person, "actor": acting(request)}
+    by: Any = {"person": person, "actor": oneself(request)}
     steps = list(Authenticator.objects.filter(user=person).order_by("created_at", "pk"))
     context = {
         "person": person,

@@ -37,7 +37,7 @@ from orgs.proxies import source_address
 from orgs.registries.problems import Failed, text_problem
 from orgs.sealed import Unreadable
 from orgs.services.tenancy import second_steps, signing_in
-from orgs.web.context import acting
+from orgs.web.context import oneself
 
 MOST_PASSKEYS = 20
 _WRONG = "This passkey isn't one of this account's, or it took too long. Try again."
@@ -260,7 +260,7 @@ class _Told:
         with transaction.atomic():
             answer = super().form_valid(form)  # type: ignore[misc]
             person = self.request.user
-            second_steps.tell(self.action, person, self.what, acting(self.request))
+            second_steps.tell(self.action, person, self.what, oneself(self.request))
         messages.success(self.request, f"{self.what} {second_steps.TOLD[self.action]}.")
         return answer
 
