@@ -15,6 +15,8 @@ class OrgsConfig(AppConfig):
     verbose_name = "Organizations and registries"
 
     def ready(self) -> None:
+        from allauth.account.signals import user_logged_in
+        from allauth.usersessions.signals import on_user_logged_in
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate
 
@@ -22,5 +24,7 @@ class OrgsConfig(AppConfig):
         from .outside import watch
 
         connection_created.connect(watch, dispatch_uid="orgs.outside")
+        # It asks for each session by itself, at each sign-in; services.tenancy.sessions doesn't.
+        user_logged_in.disconnect(on_user_logged_in)
         # After Django's own, which makes the permissions.
         post_migrate.connect(_support, sender=self, dispatch_uid="orgs.support")

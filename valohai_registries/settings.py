@@ -174,15 +174,16 @@ MFA_TOTP_TOLERANCE = 1  # a phone's clock may be 30 s off
 MFA_TOTP_ISSUER = "Valohai Registries"
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 _steps = "orgs.web.accounts.second_steps"
+_keys = "orgs.web.accounts.passkeys"
 MFA_FORMS = {
     "authenticate": f"{_steps}.CodeForm",
     "reauthenticate": f"{_steps}.CodeAgainForm",
     "activate_totp": f"{_steps}.AppForm",
-    "authenticate_webauthn": f"{_steps}.PasskeyForm",
-    "reauthenticate_webauthn": f"{_steps}.PasskeyAgainForm",
-    "login_webauthn": f"{_steps}.PasskeyAloneForm",
-    "add_webauthn": f"{_steps}.NewPasskeyForm",
-    "edit_webauthn": f"{_steps}.PasskeyNameForm",
+    "authenticate_webauthn": f"{_keys}.PasskeyForm",
+    "reauthenticate_webauthn": f"{_keys}.PasskeyAgainForm",
+    "login_webauthn": f"{_keys}.PasskeyAloneForm",
+    "add_webauthn": f"{_keys}.NewPasskeyForm",
+    "edit_webauthn": f"{_keys}.PasskeyNameForm",
 }
 
 LANGUAGE_CODE = "en"

@@ -22,3 +22,8 @@ def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -
     if not request.user.is_staff:
         raise PermissionDenied("Only staff may open the admin.")
     return redirect(index)
+
+
+def to_account(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    """In place of what Django has for one's own password."""
+    return redirect("account")

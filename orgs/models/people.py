@@ -42,6 +42,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     # Rises with each password link, so that a new one ends those before.
     link_generation = models.PositiveIntegerField(default=0, editable=False)
 
+    # Rises where all their sessions end at once; those of another generation are over.
+    session_generation = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+
     objects: ClassVar[UserManager] = UserManager()
 
     USERNAME_FIELD = "email"
@@ -54,6 +57,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """Django's, and the generation; sessions from before there were any live on."""
+        found = super()._get_session_auth_hash(secret)  # type: ignore[misc]
+        return f"{found}:{self.session_generation}" if self.session_generation else found
 
     def clean(self) -> None:
         super().clean()

@@ -331,6 +331,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "already_invited": field("This address is invited already."),
         "invited_another": field("The invitation is for another address."),
         "invitation_over": field("The invitation is over."),
+        "link_over": field("The link was used a moment ago."),
         "has_account": field("The address has an account."),
         "unverified_email": field("Nobody showed that the address is theirs."),
         "not_an_admin": field("You're no org admin any more."),

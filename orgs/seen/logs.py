@@ -116,6 +116,8 @@ CONFIG: dict[str, Any] = {
         "botocore": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
         "environ": {"level": "WARNING"},
+        # Names the passkeys.
+        "fido2": {"level": "WARNING"},
         # Each request has its line, refused ones too.
         "django.request": {"level": "ERROR"},
         "django.security.csrf": {"level": "ERROR"},

@@ -301,7 +301,10 @@ def _of(form: forms.BaseForm, name: str) -> Iterator[Mistake]:
 
 
 def _target(form: forms.BaseForm, name: str) -> str:
-    """The id of the field, or of the first one for what concerns the whole form."""
+    """The id of the field, or of the first one for what concerns the whole form, or of the
+    page's content where it has none."""
+    if not form.fields:
+        return "content"
     field = form[name] if name in form.fields else form[next(iter(form.fields))]
     return field.id_for_label or f"{field.auto_id}_0"
 

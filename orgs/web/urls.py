@@ -5,7 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from . import guide, probes, staff, views
-from .accounts import account, forgotten, invitations, second_steps, sign_in, tokens
+from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, tokens
 from .organizations import audit, environments, members, overview, projects, settings, workers
 from .registries import check, editing, entry, help, images, importing, listing
 
@@ -78,11 +78,11 @@ _two_step: list[URLPattern | URLResolver] = [
 ]
 _passkeys: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="account"), name="mfa_list_webauthn"),
-    path("sign-in/", second_steps.PasskeyAlone.as_view(), name="mfa_login_webauthn"),
-    path("again/", second_steps.PasskeyAgain.as_view(), name="mfa_reauthenticate_webauthn"),
-    path("new/", second_steps.AddPasskey.as_view(), name="mfa_add_webauthn"),
-    path("<int:pk>/rename/", second_steps.RenamePasskey.as_view(), name="mfa_edit_webauthn"),
-    path("<int:pk>/remove/", second_steps.RemovePasskey.as_view(), name="mfa_remove_webauthn"),
+    path("sign-in/", passkeys.PasskeyAlone.as_view(), name="mfa_login_webauthn"),
+    path("again/", passkeys.PasskeyAgain.as_view(), name="mfa_reauthenticate_webauthn"),
+    path("new/", passkeys.AddPasskey.as_view(), name="mfa_add_webauthn"),
+    path("<int:pk>/rename/", passkeys.RenamePasskey.as_view(), name="mfa_edit_webauthn"),
+    path("<int:pk>/remove/", passkeys.RemovePasskey.as_view(), name="mfa_remove_webauthn"),
 ]
 _account: list[URLPattern | URLResolver] = [
     path("", account.account, name="account"),

@@ -17,6 +17,9 @@ PAUSES = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1))
 ACCOUNT = Limit("account", 10, WINDOW, PAUSES)
 ADDRESS = Limit("address", 50, WINDOW, PAUSES)
 PASSKEYS = Limit("passkeys", 60, WINDOW, PAUSES)
+# Six digits, three of which are good at any moment: 10 tries and then a pause that grows
+# leave somebody who has the password one chance in a thousand a day.
+CODES = Limit("codes", 10, WINDOW, PAUSES)
 # Of an IPv6 network, everyone has as many addresses as they like.
 IPV6_PREFIX = 64
 
@@ -24,6 +27,7 @@ IPV6_PREFIX = 64
 def pause_end(person: User) -> None:
     """Let somebody in again who is paused: they have a new password, or a link to set one."""
     tallies.clear(ACCOUNT, account_of(person.email))
+    tallies.clear(CODES, str(person.pk))
 
 
 def source_of(address: str | None) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.core.mail import EmailMessage
 
+from orgs.registries.turns import turns
+
 # Seconds: a mail server that answers has taken it by then; a slow one is left to itself.
 PATIENCE = 1.0
 LATER = 0.5  # seconds
@@ -45,12 +47,20 @@ def send(*mails: Mail) -> None:
     for one in sending:
         _sending.add(one)
         one.add_done_callback(_sending.discard)
-    wait(sending, timeout=PATIENCE)
+    with turns.given_up():  # others compute meanwhile
+        wait(sending, timeout=PATIENCE)
 
 
 def send_later(mail: Mail) -> None:
     """Have it sent once the answer has left, so that the answer tells nothing of it."""
-    timer = threading.Timer(LATER, send, [mail])
+
+    def leave() -> None:
+        try:
+            send(mail)
+        finally:
+            _late.discard(timer)  # with the mail, which may hold a link
+
+    timer = threading.Timer(LATER, leave)
     timer.daemon = True
     _late.add(timer)
     timer.start()
@@ -58,8 +68,7 @@ def send_later(mail: Mail) -> None:
 
 def drain() -> None:
     """Wait until nothing is being sent (tests, shutdown)."""
-    while _late:
-        timer = _late.pop()
+    for timer in list(_late):
         timer.join()
     wait(list(_sending))
 

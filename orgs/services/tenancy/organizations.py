@@ -71,6 +71,9 @@ def require_admin(organization: Organization, actor: Actor) -> None:
     if not own.filter(role=Membership.Role.ADMIN).exists():
         what = f"You're no org admin of {organization} any more."
         raise Refused(Problem("not_an_admin", what, "Ask one of its org admins."))
+    if organization.admins_need_mfa and not second_steps.has_one(actor.user):
+        what = f"Org admins of {organization} need two-step sign-in."
+        raise Refused(Problem("mfa_needed", what, "Set it up on your account page."))
 
 
 def organization_create(

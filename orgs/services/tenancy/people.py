@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import transaction
@@ -18,11 +19,13 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from orgs import stored
-from orgs.models import AuditEvent, Invitation, Organization, User
-from orgs.services.audit.events import Actor, event, insert_all, record
+from orgs.models import Invitation, User
+from orgs.registries.problems import Problem, Refused
+from orgs.services.audit.events import Actor, record
 
-from . import attempts, mails, organizations, powers, sessions
+from . import attempts, mails, organizations, powers, second_steps, sessions, tokens
 from .mails import Mail
+from .told import tell
 
 
 class LinkTokens(PasswordResetTokenGenerator):
@@ -88,6 +91,8 @@ def person_update(
         if "is_active" in changes and not standing.is_active:
             # Whoever is let in no more lets nobody in.
             Invitation.objects.filter(invited_by=standing).delete()
+            sessions.end(standing, None)
+            sessions.end_unlisted(standing)
         for name, held, given, called in (
             ("permissions", standing.user_permissions, permissions, "codename"),
             ("groups", standing.groups, groups, "name"),
@@ -134,23 +139,47 @@ def _link(person: User, actor: Actor, require: Callable[[Actor, User], None]) ->
 
 
 def password_set(
-    *, person: User, password: str, actor: Actor, by_link: bool = True, this: str | None = None
+    *,
+    person: User,
+    password: str,
+    actor: Actor,
+    token: str | None = None,
+    by_link: bool = True,
+    this: str | None = None,
 ) -> None:
-    """A new password, which ends links and all sessions but `this`; raises `places.Full`."""
-    person.set_password(password)
-    # A link was sent to this address, by this server or by who runs it.
-    person.email_verified = person.email_verified or by_link
+    """A new password, which ends links and all sessions but `this`; raises `places.Full`, and
+    `Refused` where the link's `token` was used a moment ago."""
+    encoded = make_password(password)  # takes long, so before the transaction
     with transaction.atomic():
-        person.save(update_fields=["password", "email_verified"])
-        attempts.pause_end(person)
-        sessions.end(person, this)
-        tell("user.password_changed", person, actor)
+        standing = _locked(person)
+        if token is not None and not link_tokens.check_token(standing, token):
+            what = "This link was used a moment ago."
+            raise Refused(Problem("link_over", what, "Sign in with the password that was set."))
+        standing.password = encoded
+        if by_link and not standing.email_verified:
+            _verified(standing, actor)
+        standing.save(update_fields=["password", "email_verified"])
+        attempts.pause_end(standing)
+        sessions.end(standing, this)
+        tell("user.password_changed", standing, actor)
+    person.refresh_from_db()
+
+
+def _verified(person: User, actor: Actor) -> None:
+    """A link was sent to the address, by this server or by who runs it: it's theirs now, and
+    what somebody else made of the account before isn't."""
+    person.email_verified = True
+    for token in person.api_tokens.filter(revoked_at=None):
+        tokens.token_revoke(token=token, actor=actor)
+    second_steps.take_off(person=person, actor=actor)
 
 
 def sessions_end(*, person: User, actor: Actor, this: str | None, key: int | None = None) -> int:
     """Sign somebody out elsewhere: of one session, or of all but `this`; how many ended."""
     with transaction.atomic():
         count = sessions.end(person, this, key)
+        if key is None:
+            sessions.end_unlisted(person)
         if count:
             tell("user.sessions_ended", person, actor, properties={"count": count})
     return count
@@ -168,46 +197,6 @@ def person_delete(*, person: User, actor: Actor) -> None:
             organizations.member_remove(membership=membership, actor=actor)
         _record("user.deleted", person, actor, {})
         person.delete()
-
-
-# --- telling ------------------------------------------------------------------
-
-
-def events(
-    action: str,
-    person: User | None,
-    actor: Actor,
-    code: str = "",
-    properties: dict[str, Any] | None = None,
-) -> list[AuditEvent]:
-    """About someone's way in: an event for each of their organizations, or one for none.
-
-    `person` None is someone unknown; it takes as many queries.
-    """
-    member_of = Organization.objects.filter(memberships__user_id=person.pk if person else 0)
-    return [
-        event(
-            actor=actor,
-            action=action,
-            organization=organization,
-            subject_id=person.pk if person else "",
-            subject=person.email if person else "",
-            code=code,
-            properties=properties,
-        )
-        for organization in list[Organization | None](member_of) or [None]
-    ]
-
-
-def tell(
-    action: str,
-    person: User,
-    actor: Actor,
-    code: str = "",
-    properties: dict[str, Any] | None = None,
-) -> None:
-    """Write `events`."""
-    insert_all(events(action, person, actor, code, properties))
 
 
 def _locked(person: User) -> User:

@@ -47,7 +47,7 @@ def project_update(
     """Rename a project, or give it to another owner: exactly one; for staff.
 
     Both organizations are told where it moves from one to another. Raises `Refused` for
-    what can't be a name.
+    what can't be a name, and where it may not be the user's.
     """
     stored.require(Project, name=name)
     with written(project) as standing:
@@ -72,7 +72,6 @@ def project_move(
 ) -> Project:
     """Give it to another owner: exactly one. Raises `Refused` where the actor is no admin of
     either end any more, or it may not be the user's."""
-    _may_be_personal(user)
     with _owned(project, actor, organization) as standing:
         _give(standing, actor, standing.name, organization, user)
     return standing
@@ -85,6 +84,8 @@ def _give(
     organization: Organization | None,
     user: User | None,
 ) -> None:
+    if user is not None and user.pk != standing.user_id:
+        _may_be_personal(user)
     before, owner = standing.organization, _owner(standing)
     changed = change(standing, name=name, organization=organization, user=user)
     told = {"name": changed["name"]} if "name" in changed else {}

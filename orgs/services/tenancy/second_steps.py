@@ -27,15 +27,14 @@ from orgs.registries.problems import Failed
 from orgs.sealed import Sealed, seal
 from orgs.services.audit.events import Actor
 
-from . import attempts, mails, people, tallies
+from . import attempts, mails, sessions, tallies
 from .mails import Mail
-from .tallies import Limit
+from .told import tell as tell_all
 
-# Six digits, three of which are good at any moment: 10 tries and then a pause that grows
-# leave somebody who has the password one chance in a thousand a day.
-CODES = Limit("codes", 10, attempts.WINDOW, attempts.PAUSES)
+CODES = attempts.CODES
 # An app's code is good for 30 s, and for those before and after; a little more is kept.
 USED = timedelta(minutes=3)
+CHANGES = 30  # an hour
 KINDS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 TOLD = {
@@ -156,7 +155,7 @@ def unreadable() -> Failed:
 
 def tell(action: str, person: User, what: str, actor: Actor) -> None:
     """In the logs of their organizations, and by mail to them."""
-    people.tell(action, person, actor, properties={"what": what})
+    tell_all(action, person, actor, properties={"what": what})
     mail = Mail(
         f"{what} {TOLD[action]}",
         [
@@ -167,7 +166,24 @@ def tell(action: str, person: User, what: str, actor: Actor) -> None:
         [person.email],
         f"the second step of user {person.pk}",
     )
-    transaction.on_commit(lambda: mails.send(mail) if mails.go_out() else None)
+    transaction.on_commit(lambda: mails.send_later(mail) if mails.go_out() else None)
+
+
+def may_change(person: User) -> bool:
+    """Count one more change of their steps; whether it isn't too many: each sends a mail."""
+    return tallies.count(f"steps:{person.pk}", timedelta(hours=1)) <= CHANGES
+
+
+def rename(*, person: User, key: int, name: str) -> bool:
+    """Give a passkey another name; False where it is gone: it doesn't come back by that."""
+    with transaction.atomic():
+        rows = Authenticator.objects.select_for_update()
+        found = rows.filter(user=person, pk=key, type=Authenticator.Type.WEBAUTHN).first()
+        if found is None:
+            return False
+        found.data["name"] = name
+        found.save(update_fields=["data"])
+    return True
 
 
 def take_off(*, person: User, actor: Actor) -> int:
@@ -178,6 +194,8 @@ def take_off(*, person: User, actor: Actor) -> int:
         count = sum(deleted.values())
         tallies.clear(CODES, str(standing.pk))
         if count:
+            sessions.end(standing, None)
+            sessions.end_unlisted(standing)
             tell("user.second_step_removed", standing, "Two-step sign-in", actor)
     return count
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from orgs.models import User
 
 SHOWN = 50  # at most, the newest first
+DROPPED = 100  # at most, with each new one
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR", "Opera"),
@@ -42,17 +45,20 @@ class Place:
     is_this: bool
 
 
-def of(person: User, this: str | None) -> list[Place]:
-    """Those that live, the newest first; `this` is the session that asks."""
-    rows = list(UserSession.objects.filter(user=person).order_by("-created_at", "-pk")[:SHOWN])
-    keys = [row.session_key for row in rows]
-    alive = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
-    living = set(alive.values_list("session_key", flat=True))
-    return [
+def of(person: User, this: str | None) -> tuple[list[Place], int]:
+    """Those that live, the newest first, and how many more there are; `this` is the session
+    that asks."""
+    rows = UserSession.objects.filter(user=person, session_key__in=_alive())
+    rows = rows.order_by("-created_at", "-pk")
+    places = [
         Place(row.pk, browser(row.user_agent), row.ip, row.created_at, row.session_key == this)
-        for row in rows
-        if row.session_key in living
+        for row in rows[:SHOWN]
     ]
+    return places, max(0, rows.count() - len(places)) if len(places) == SHOWN else 0
+
+
+def _alive() -> QuerySet[Any]:
+    return Session.objects.filter(expire_date__gt=timezone.now()).values("session_key")
 
 
 def browser(agent: str) -> str:
@@ -77,3 +83,21 @@ def end(person: User, this: str | None, key: int | None = None) -> int:
 def moved(before: str | None, after: str | None) -> None:
     """The same session has another key now."""
     UserSession.objects.filter(session_key=before or "").update(session_key=after)
+
+
+def end_unlisted(person: User) -> None:
+    """End every session of theirs, also those that no list has, but for who is told of the
+    new generation (`update_session_auth_hash`)."""
+    User.objects.filter(pk=person.pk).update(session_generation=F("session_generation") + 1)
+    person.refresh_from_db(fields=["session_generation"])
+
+
+def begin(request: Any) -> None:
+    """Have somebody's new session on the list, and drop some that are over."""
+    UserSession.objects.create_from_request(request)
+    over = Session.objects.filter(expire_date__lte=timezone.now()).values_list("pk", flat=True)
+    keys = list(over[:DROPPED])
+    Session.objects.filter(pk__in=keys).delete()
+    listed = UserSession.objects.filter(user=request.user)
+    gone = listed.exclude(session_key__in=_alive()).values_list("pk", flat=True)
+    UserSession.objects.filter(pk__in=list(gone[:DROPPED])).delete()

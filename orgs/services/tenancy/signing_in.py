@@ -20,9 +20,10 @@ from orgs.seen import metrics
 from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
 
-from . import passwords, people, tallies
+from . import passwords, tallies
 from .attempts import ACCOUNT, ADDRESS, PASSKEYS, account_of, source_of
 from .tallies import Pause
+from .told import events, tell
 
 
 class SignInRefused(Failed):
@@ -41,7 +42,10 @@ def sign_in(*, email: str, password: str, address: str | None) -> User:
             _count(account, source)
             user = _authenticated(email, password)
         except SignInRefused as refused:
-            tell_refused(person, account, address, refused.code)
+            if refused.code == "address_paused":  # whatever it types
+                tell_refused(None, source, address, refused.code)
+            else:
+                tell_refused(person, account, address, refused.code)
             raise
         tallies.clear(ACCOUNT, account)
         tallies.give_back(ADDRESS, source)
@@ -51,7 +55,7 @@ def sign_in(*, email: str, password: str, address: str | None) -> User:
 def signed_in(*, person: User, by: Sequence[str], address: str | None) -> None:
     """Tell that somebody is in, once all steps are behind them; `by` what they showed."""
     actor = Actor(person.email, person, source_address=address)
-    people.tell("user.signed_in", person, actor, code="ok", properties={"by": list(by)})
+    tell("user.signed_in", person, actor, code="ok", properties={"by": list(by)})
 
 
 def _count(account: str, source: str) -> None:
@@ -95,20 +99,26 @@ def _authenticated(email: str, password: str) -> User:
 
 
 def tell_refused(person: User | None, account: str, address: str | None, code: str) -> None:
-    """One event a minute for an account, whether there is one or not.
+    """One event a minute for an account, whether there is one or not; for an address that is
+    paused, one in all.
 
     What a stranger typed stands nowhere: it may be a password in the wrong field.
     """
     metrics.refused_attempts.labels(code).inc()
     actor = Actor("not signed in", source_address=address)
-    events = people.events("user.sign_in_refused", person, actor, code=code)
-    repeats.record(("sign_in", account, code), events, settings.SQLITE_TIMEOUT / 1000)
+    found = events("user.sign_in_refused", person, actor, code=code)
+    repeats.record(("sign_in", account, code), found, settings.SQLITE_TIMEOUT / 1000)
 
 
 def step_refused(person: User | None, address: str | None, code: str) -> None:
     """Tell of a second step, or a passkey, that wasn't right; `person` None for nobody known."""
     account = account_of(person.email) if person else source_of(address)
     tell_refused(person, account, address, code)
+
+
+def passkey_was_good(address: str | None) -> None:
+    """Uncount an ask that ended well."""
+    tallies.give_back(PASSKEYS, source_of(address))
 
 
 def passkey_pause(address: str | None) -> SignInRefused | None:

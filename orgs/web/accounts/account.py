@@ -190,6 +190,9 @@ def password(request: SignedIn) -> HttpResponse:
 def sessions_end(request: SignedIn, key: int | None = None) -> HttpResponse:
     this = request.session.session_key
     count = people.sessions_end(person=request.user, actor=oneself(request), this=this, key=key)
+    if key is None:
+        update_session_auth_hash(request, request.user)
+        sessions.moved(this, request.session.session_key)
     told = f"{count} session{'s' if count != 1 else ''} ended." if count else "Nothing to end."
     return _saved(request, told, "sessions")
 
@@ -200,6 +203,7 @@ def _page(request: SignedIn, **forms: Any) -> HttpResponse:
     person = User.objects.get(pk=request.user.pk)
     by: Any = {"person": person, "actor": oneself(request)}
     steps = list(Authenticator.objects.filter(user=person).order_by("created_at", "pk"))
+    places, more = sessions.of(person, request.session.session_key)
     context = {
         "person": person,
         "name_form": forms.get("name") or NameForm(initial={"name": person.name}),
@@ -212,7 +216,8 @@ def _page(request: SignedIn, **forms: Any) -> HttpResponse:
         "codes": _of(steps, "recovery_codes"),
         "passkeys": [step for step in steps if step.type == "webauthn"],
         "passkeys_work": second_steps.passkeys_work(),
-        "sessions": sessions.of(person, request.session.session_key),
+        "sessions": places,
+        "more_sessions": more,
         "tokens": person.api_tokens.filter(revoked_at=None).count(),
     }
     return render(request, "accounts/account.html", context)

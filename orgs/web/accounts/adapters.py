@@ -10,6 +10,8 @@ from allauth.account.internal.flows.login import get_authentication_records
 from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
+from allauth.mfa.webauthn.internal.auth import STATE_SESSION_KEY
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -20,8 +22,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from orgs.models import User
 from orgs.proxies import source_address
 from orgs.registries.places import Full
-from orgs.services.tenancy import second_steps, signing_in
+from orgs.services.tenancy import second_steps, sessions, signing_in
 
+# Whose sign-in is half done: their session's hash.
+PENDING = "sign_in_pending"
+# What allauth keeps in a session of things begun: an app's key, a passkey's challenge.
+LEFT = (PENDING, SECRET_SESSION_KEY, STATE_SESSION_KEY, "account_reauthentication_state")
 # An entry of allauth's record of how somebody came in, in the audit log's words.
 _BY = {"totp": "app code", "webauthn": "passkey", "recovery_codes": "recovery code"}
 
@@ -33,12 +39,21 @@ class Account(DefaultAccountAdapter):
         """People come by an invitation, or by who runs this server."""
         return False
 
+    def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse | None:
+        """Note what a new password would end, so that it ends a sign-in that is half done."""
+        request.session[PENDING] = user.get_session_auth_hash()
+        return super().pre_login(request, user, **kwargs)
+
     def login(self, request: HttpRequest, user: Any) -> None:
-        """Sign somebody in, all steps being done."""
+        """Sign somebody in, all steps being done. Nothing that was begun in this browser
+        before, by whoever, goes on in their name."""
+        for left in LEFT:
+            request.session.pop(left, None)
         records = get_authentication_records(request, user)
         by = [_BY.get(record.get("type", ""), record["method"]) for record in records]
         signing_in.signed_in(person=user, by=by, address=source_address(request))
         super().login(request, user)
+        sessions.begin(request)
 
     def reauthenticate(self, user: Any, password: str) -> bool:
         """Whether it is their password; a try counts as one to sign in."""

@@ -19,7 +19,7 @@ from orgs.models import User
 from orgs.proxies import source_address
 from orgs.registries import codes
 from orgs.registries.places import Full
-from orgs.registries.problems import Failed
+from orgs.registries.problems import Failed, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import mails, people, second_steps, signing_in
 
@@ -75,14 +75,19 @@ class PasswordTwice(SetPasswordForm):
 
 
 class NewPasswordForm(PasswordTwice):
-    def __init__(self, *args: Any, address: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, address: str | None = None, token: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.address = address
+        self.address, self.token = address, token
 
     def save(self, commit: bool = True) -> User:
         actor = Actor(self.user.email, self.user, source_address=self.address)
         people.password_set(
-            person=self.user, password=self.cleaned_data["new_password1"], actor=actor
+            person=self.user,
+            password=self.cleaned_data["new_password1"],
+            actor=actor,
+            token=self.token,
         )
         return self.user
 
@@ -117,11 +122,25 @@ class SetPassword(auth.PasswordResetConfirmView):
     token_generator = people.link_tokens
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        return super().get_form_kwargs() | {"address": source_address(self.request)}
+        token = self.request.session.get(auth.INTERNAL_RESET_SESSION_TOKEN, "")
+        return super().get_form_kwargs() | {
+            "address": source_address(self.request),
+            "token": token,
+        }
+
+    def get_user(self, uidb64: str) -> User | None:
+        """Whose link it is; nobody's where they're switched off."""
+        found = super().get_user(uidb64)
+        return found if isinstance(found, User) and found.is_active else None
 
     def form_valid(self, form: Any) -> HttpResponse:
-        person = form.save()
-        del self.request.session[auth.INTERNAL_RESET_SESSION_TOKEN]
+        try:
+            person = form.save()
+        except Refused:  # used a moment ago
+            self.validlink = False
+            return self.render_to_response(self.get_context_data(form=None))
+        # Whoever was signed in here isn't any more, and their session may be over.
+        self.request.session.flush()
         return enter(self.request, person, "link", str(self.success_url))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -4,7 +4,11 @@ organization by the short name that it had before."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
+from allauth.account.adapter import get_adapter
+from allauth.core.exceptions import ReauthenticationRequired
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,7 +27,7 @@ _GONE = tuple(
 class Trouble:
     """Middleware: 404, as a moment later, where what it's about is gone when its row is locked;
     503 and when to try again where no place is free; on to where an organization's addresses
-    are now."""
+    are now, or where somebody shows once more who they are."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -38,6 +42,8 @@ class Trouble:
             return busy(request, exception)
         if isinstance(exception, Renamed):
             return _led_on(request, exception)
+        if isinstance(exception, ReauthenticationRequired):
+            return _shown_again(request)
         return None
 
 
@@ -56,6 +62,15 @@ def _led_on(request: HttpRequest, renamed: Renamed) -> HttpResponse:
     path = reverse(match.view_name, kwargs={**match.kwargs, "slug": renamed.slug})
     query = request.META.get("QUERY_STRING", "")
     return HttpResponseRedirect(f"{path}?{query}" if query else path, preserve_request=True)
+
+
+def _shown_again(request: HttpRequest) -> HttpResponse:
+    """To show who one is, and back to the page; nothing that was sent is kept for later, since
+    who sent it may be somebody else."""
+    ways = get_adapter().get_reauthentication_methods(request.user)
+    if not request.user.is_authenticated or not ways:
+        return redirect_to_login(request.path)
+    return HttpResponseRedirect(f"{ways[0]['url']}?{urlencode({'next': request.path})}")
 
 
 def unlogged(answer: HttpResponse) -> HttpResponse:
