@@ -59,6 +59,7 @@ pictures: .venv/dev
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --annotation-style line
 lock:
 	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-saml.in -o requirements-saml.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
 clean:

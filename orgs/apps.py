@@ -20,7 +20,7 @@ class OrgsConfig(AppConfig):
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate
 
-        from . import checks  # noqa: F401  (registers the system checks)
+        from . import checks, company  # noqa: F401  (register the system checks)
         from .outside import watch
 
         connection_created.connect(watch, dispatch_uid="orgs.outside")

@@ -186,6 +186,30 @@ MFA_FORMS = {
     "edit_webauthn": f"{_keys}.PasskeyNameForm",
 }
 
+# Sign-in with a company's own, by OpenID Connect, SAML or both; `orgs/company.py` reads and
+# checks these (docs/decisions/0025-single-sign-on.md). Nothing set: there is none.
+SSO_OIDC_ISSUER = text("SSO_OIDC_ISSUER")
+SSO_OIDC_CLIENT_ID = text("SSO_OIDC_CLIENT_ID")
+SSO_OIDC_CLIENT_SECRET = text("SSO_OIDC_CLIENT_SECRET")
+SSO_OIDC_NAME = text("SSO_OIDC_NAME", "your company")
+SSO_OIDC_SCOPES = words("SSO_OIDC_SCOPES", "openid,profile,email")
+SSO_OIDC_GROUPS_CLAIM = text("SSO_OIDC_GROUPS_CLAIM", "groups")
+SSO_SAML_METADATA = text("SSO_SAML_METADATA")
+SSO_SAML_ENTITY_ID = text("SSO_SAML_ENTITY_ID")
+SSO_SAML_URL = text("SSO_SAML_URL")
+SSO_SAML_CERTIFICATE = text("SSO_SAML_CERTIFICATE")
+SSO_SAML_NAME = text("SSO_SAML_NAME", "your company")
+SSO_SAML_SUBJECT_ATTRIBUTE = text("SSO_SAML_SUBJECT_ATTRIBUTE")
+SSO_SAML_EMAIL_ATTRIBUTE = text("SSO_SAML_EMAIL_ATTRIBUTE")
+SSO_SAML_NAME_ATTRIBUTE = text("SSO_SAML_NAME_ATTRIBUTE")
+SSO_SAML_GROUPS_ATTRIBUTE = text("SSO_SAML_GROUPS_ATTRIBUTE", "groups")
+SSO_VERIFIED_DOMAINS = [domain.lower() for domain in words("SSO_VERIFIED_DOMAINS")]
+SSO_ORGANIZATIONS = words("SSO_ORGANIZATIONS")
+SOCIALACCOUNT_ADAPTER = "orgs.web.accounts.sso.Companies"
+# Who somebody is, is asked once; nothing is done at the provider in their name.
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False

@@ -339,6 +339,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "no_personal_projects": field("An organization of theirs wants no personal projects."),
         "mfa_needed": Code("Org admins need two-step sign-in there.", 403, field=True),
         "superusers_only": field("Only superusers may do this."),
+        "only_way_in": field("There is no other way in."),
         "not_a_member": field("This person is no member."),
         "last_admin": field("An organization keeps at least one admin."),
         "unknown_person": field("There is nobody with this e-mail."),
@@ -357,6 +358,14 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "wrong_passkey": signing_in("The passkey isn't one of this account.", 200),
         "second_step_unreadable": signing_in("The server's keys don't open the second step.", 200),
         "address_paused": signing_in("Too many wrong passwords from this address.", 429),
+        "company_cancelled": signing_in("The sign-in at the company was broken off.", 200),
+        "company_away": signing_in("The company's sign-in doesn't answer.", 503),
+        "company_wrong_answer": signing_in("What came from the company can't be believed.", 403),
+        "company_no_email": signing_in("The company names no e-mail that can be used.", 403),
+        "company_unverified": signing_in("The company doesn't say that it's verified.", 403),
+        "company_account_unverified": signing_in("Nobody showed that the address is theirs.", 403),
+        "company_other_account": signing_in("The account is connected to another one.", 403),
+        "company_not_invited": signing_in("Nobody here has invited this address.", 403),
     }
 )
 

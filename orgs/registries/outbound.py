@@ -102,9 +102,14 @@ def request(
 
 
 def ask_provider(
-    url: str, content: bytes, headers: Mapping[str, str], deadline: float, most: int
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    deadline: float,
+    most: int,
+    method: str = "POST",
 ) -> Answer:
-    """POST to a cloud provider's own service, or to what stands in for it, over http or https.
+    """Ask a cloud provider's own service, or what stands in for it, over http or https.
 
     `most` is how much of the answer is read, in bytes. https goes through HTTPS_PROXY
     unless NO_PROXY names the host. Deadline and errors as in `request`.
@@ -116,9 +121,9 @@ def ask_provider(
     near = (proxy.host, proxy.port) if proxy else (host, port)
     left = min(LOOKUP_SECONDS, deadline - time.monotonic())
     to = _look_up(*near, "provider", left)
-    target = parts.path or "/"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     with closing(_Connection(host, port, to, deadline, tls=tls, proxy=proxy)) as connection:
-        return _exchanged(connection, "POST", target, headers, content, most)
+        return _exchanged(connection, method, target, headers, content, most)
 
 
 def shown(host: str) -> str:

@@ -5,7 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from . import guide, probes, staff, views
-from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, tokens
+from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, sso, tokens
 from .organizations import audit, environments, members, overview, projects, settings, workers
 from .registries import check, editing, entry, help, images, importing, listing
 
@@ -84,6 +84,14 @@ _passkeys: list[URLPattern | URLResolver] = [
     path("<int:pk>/rename/", passkeys.RenamePasskey.as_view(), name="mfa_edit_webauthn"),
     path("<int:pk>/remove/", passkeys.RemovePasskey.as_view(), name="mfa_remove_webauthn"),
 ]
+_company: list[URLPattern | URLResolver] = [
+    path("oidc/callback/", sso.callback, name="company_callback"),
+    path("saml/acs/", sso.acs, name="company_acs"),
+    path("saml/finish/", sso.finish, name="company_finish"),
+    path("saml/metadata/", sso.saml_metadata, name="company_metadata"),
+    path("<slug:kind>/", sso.start, name="company_start"),
+    path("<int:pk>/disconnect/", sso.disconnect, name="company_disconnect"),
+]
 _account: list[URLPattern | URLResolver] = [
     path("", account.account, name="account"),
     path("login/", sign_in.SignIn.as_view(), name="account_login"),
@@ -99,6 +107,7 @@ _account: list[URLPattern | URLResolver] = [
     path("sessions/<int:key>/end/", account.sessions_end, name="session_end"),
     path("two-step/", include(_two_step)),
     path("passkeys/", include(_passkeys)),
+    path("company/", include(_company)),
     path("projects/<uuid:project_id>/move/", projects.move_own, name="own_project_move"),
     path("tokens/", tokens.api_tokens, name="api_tokens"),
     path("tokens/<int:api_token_id>/revoke/", tokens.revoke, name="api_token_revoke"),

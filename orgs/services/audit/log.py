@@ -72,6 +72,8 @@ ACTIONS = {
     "user.second_step_removed": "Second step removed",
     "user.recovery_codes_made": "Recovery codes made",
     "user.sessions_ended": "Sessions ended",
+    "user.company_connected": "Company sign-in connected",
+    "user.company_disconnected": "Company sign-in ended",
     "user.deleted": "Person deleted",
     "secrets.rotated": "Secrets re-sealed",
 }

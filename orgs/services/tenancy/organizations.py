@@ -180,9 +180,12 @@ def organization_delete(*, organization: Organization, actor: Actor) -> None:
 # --- members ------------------------------------------------------------------
 
 
-def member_add(*, organization: Organization, user: User, role: str, actor: Actor) -> Membership:
+def member_add(
+    *, organization: Organization, user: User, role: str, actor: Actor, by: str = ""
+) -> Membership:
     """Make someone a member; raises `Refused` where they are one, or whose their address is
-    isn't known, and for staff who'd add themselves."""
+    isn't known, and for staff who'd add themselves. `by` is what for, where nobody did it by
+    hand."""
     require_verified(user)
     require_another(actor, user)
     with written(organization) as standing:
@@ -198,7 +201,8 @@ def member_add(*, organization: Organization, user: User, role: str, actor: Acto
         membership = Membership.objects.create(organization=standing, user=user, role=role)
         # Who comes in as one thing isn't to be another by a link from before.
         standing.invitations.filter(email=user.email).delete()
-        tell("member.added", actor, standing, user, {"role": role})
+        told = {"role": role, "by": by} if by else {"role": role}
+        tell("member.added", actor, standing, user, told)
     return membership
 
 

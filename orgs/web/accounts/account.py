@@ -23,7 +23,7 @@ from orgs.models import User
 from orgs.registries.places import Full
 from orgs.registries.problems import Refused
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in
+from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in, sso
 from orgs.web.context import SignedIn, oneself
 
 from .sign_in import PasswordTwice
@@ -218,6 +218,8 @@ def _page(request: SignedIn, **forms: Any) -> HttpResponse:
         "passkeys_work": second_steps.passkeys_work(),
         "sessions": places,
         "more_sessions": more,
+        "companies": (companies := sso.connections(person)),
+        "other_way_in": bool(companies) and sso.has_other_way(person),
         "tokens": person.api_tokens.filter(revoked_at=None).count(),
     }
     return render(request, "accounts/account.html", context)

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 
+from orgs import company
 from orgs.models import User
 from orgs.proxies import source_address
 from orgs.registries import codes
@@ -101,7 +102,11 @@ class SignIn(auth.LoginView):
         return enter(self.request, form.get_user(), "password", self.get_success_url())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        further = {"passkeys_work": second_steps.passkeys_work(), "mails": mails.go_out()}
+        further = {
+            "passkeys_work": second_steps.passkeys_work(),
+            "mails": mails.go_out(),
+            "companies": company.providers(),
+        }
         return {**super().get_context_data(**kwargs), **further}
 
     def form_invalid(self, form: Any) -> HttpResponse:
