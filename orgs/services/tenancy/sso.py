@@ -72,16 +72,18 @@ def enter(*, said: Said, address: str | None) -> User:
     return person
 
 
-def refuse(said_by: company.Provider, refused: CompanyRefused, address: str | None) -> None:
-    """Tell that nobody came in, of whom it isn't known who they are."""
+def refuse(
+    provider: company.Provider, refused: CompanyRefused, address: str | None, why: str
+) -> None:
+    """Tell that nobody came in, of whom it isn't known who they are; `why` in our words."""
     events = people.events(
         "user.sign_in_refused",
         None,
         Actor("not signed in", source_address=address),
         code=refused.code,
-        properties={"by": _by(said_by)},
+        properties={"by": _by(provider), "why": why},
     )
-    what = ("company", said_by.kind, refused.code)
+    what = ("company", provider.kind, refused.code, why)
     repeats.record(what, events, settings.SQLITE_TIMEOUT / 1000)
 
 

@@ -47,7 +47,12 @@ _discovered: dict[str, tuple[float, dict[str, Any]]] = {}
 
 
 class WrongAnswer(requests.RequestException):
-    """What a provider answered can't be believed; allauth takes it for a failed call."""
+    """What a provider answered can't be believed; allauth takes it for a failed call. `why` is
+    for who runs this server, in words of ours: what came stands nowhere."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Away(requests.RequestException):
@@ -81,7 +86,7 @@ class Calls:
     ) -> requests.Response:
         """Raises `Away`, `WrongAnswer` and `places.Full`."""
         if params or not company.is_address(url):
-            raise WrongAnswer
+            raise WrongAnswer("an address that isn't asked")
         asked = requests.Request(method, url, headers=dict(headers or {}), auth=auth).prepare()
         sent = {"Accept": "application/json"} | {k: str(v) for k, v in asked.headers.items()}
         sent.pop("Content-Length", None)
@@ -97,7 +102,7 @@ class Calls:
         if answer.status >= 500:
             raise Away
         if len(answer.body) > MOST or 300 <= answer.status < 400:
-            raise WrongAnswer
+            raise WrongAnswer("an answer that is too long, or leads elsewhere")
         response = requests.Response()
         response.status_code = answer.status
         response.headers["content-type"] = answer.headers.get("Content-Type", "")
@@ -113,7 +118,7 @@ def fetched(calls: Calls, url: str, headers: Mapping[str, str] | None = None) ->
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise WrongAnswer
+        raise WrongAnswer(f"status {response.status_code}, or no JSON object")
     return content
 
 
@@ -124,10 +129,10 @@ def discovered(calls: Calls, issuer: str) -> dict[str, Any]:
         return content
     content = fetched(calls, issuer.removesuffix("/") + _DISCOVERY)
     if content.get("issuer") != issuer:
-        raise WrongAnswer
+        raise WrongAnswer("the discovery document is another issuer's than SSO_OIDC_ISSUER")
     further = [content["userinfo_endpoint"]] if content.get("userinfo_endpoint") else []
     if not all(map(company.is_address, [*map(content.get, _ENDPOINTS), *further])):
-        raise WrongAnswer
+        raise WrongAnswer("the discovery document lacks an address, or has one that isn't asked")
     _discovered.clear()  # there is one issuer
     _discovered[issuer] = (time.monotonic(), content)
     return content
@@ -211,7 +216,7 @@ class Answers(OpenIDConnectOAuth2Adapter):
 
     def parse_token(self, data: Mapping[str, Any]) -> SocialToken:
         if not isinstance(data["access_token"], str):
-            raise WrongAnswer
+            raise WrongAnswer("an access token that isn't text")
         return SocialToken(token=data["access_token"])
 
     def complete_login(
@@ -222,7 +227,7 @@ class Answers(OpenIDConnectOAuth2Adapter):
             bearer = {"Authorization": f"Bearer {token.token}"}
             further = fetched(self.calls, endpoint, bearer)
             if further.get("sub") != claims["sub"]:
-                raise WrongAnswer
+                raise WrongAnswer("the user info is another person's")
             # An address and the word on it belong together: of one answer, not of two.
             if "email_verified" in claims and "email" in claims:
                 further.pop("email", None)
@@ -238,7 +243,7 @@ class Answers(OpenIDConnectOAuth2Adapter):
         try:
             algorithm = jwt.get_unverified_header(token)["alg"]
             if algorithm not in ALGORITHMS:
-                raise WrongAnswer
+                raise WrongAnswer("the ID token isn't signed by a key of the provider's alone")
             claims = jwt.decode(
                 token,
                 key=self._key(token).key,
@@ -248,13 +253,16 @@ class Answers(OpenIDConnectOAuth2Adapter):
                 leeway=LEEWAY,
                 options={"require": ["iss", "sub", "aud", "exp", "iat"]},
             )
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise WrongAnswer from None
+        except jwt.PyJWTError as error:
+            # «InvalidAudienceError», «ExpiredSignatureError»: its text may quote what came
+            raise WrongAnswer(f"the ID token: {type(error).__name__}") from None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise WrongAnswer("the ID token or the keys can't be read") from None
         several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", None if several else settings.SSO_OIDC_CLIENT_ID) != (
             settings.SSO_OIDC_CLIENT_ID
         ):
-            raise WrongAnswer
+            raise WrongAnswer("the ID token was made for another client (azp)")
         return claims
 
     def _key(self, token: str) -> jwt.PyJWK:
@@ -276,7 +284,7 @@ def is_ours(login: SocialLogin) -> bool:
 def subject(given: Any) -> str:
     """How a provider names somebody, as it is stored; raises `WrongAnswer`."""
     if not isinstance(given, str) or not 1 <= len(given) <= 191 or not given.isprintable():
-        raise WrongAnswer
+        raise WrongAnswer("the subject isn't text of 1 to 191 characters")
     return given
 
 

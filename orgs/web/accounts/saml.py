@@ -73,7 +73,7 @@ class Saml(SAMLProvider):
         said = response.get_attributes()
         wanted = settings.SSO_SAML_SUBJECT_ATTRIBUTE
         if not wanted and response.get_nameid_format() == _TRANSIENT:
-            raise WrongAnswer  # another one at each sign-in
+            raise WrongAnswer("a transient NameID: set SSO_SAML_SUBJECT_ATTRIBUTE")
         named = _first(said, (wanted,)) if wanted else response.get_nameid()
         account = SocialAccount(provider=self.company.key, uid=subject(named))
         login = SocialLogin(account=account, provider=self)
@@ -107,19 +107,23 @@ def metadata() -> bytes:
 def _judged(response: str) -> tuple[Any, str]:
     """Signed, for us, now, once; and the id of the request that it answers."""
     if not 0 < len(response) <= MOST:
-        raise WrongAnswer
+        raise WrongAnswer("a response that is empty or too long")
     toolkit = _toolkit({"SAMLResponse": response})
     try:
         toolkit.process_response()
-        if toolkit.get_errors() or not toolkit.is_authenticated():
-            raise WrongAnswer
         answered = _strictly(toolkit)
     except WrongAnswer:
         raise
-    except Exception:
+    except Exception as error:
         # python3-saml, lxml and xmlsec have each their own, for whatever isn't a response.
-        raise WrongAnswer from None
+        raise WrongAnswer(f"the response: {_named(error)}") from None
     return toolkit, answered
+
+
+def _named(error: Exception) -> str:
+    """Which check failed, by python3-saml's own name for it; its text may quote what came."""
+    names = {number: name for name, number in vars(type(error)).items() if name.isupper()}
+    return names.get(getattr(error, "code", None)) or type(error).__name__
 
 
 def _strictly(toolkit: Any) -> str:
@@ -132,10 +136,10 @@ def _strictly(toolkit: Any) -> str:
     (assertion,) = root.findall("saml:Assertion", _SPACES)
     ours = settings.BASE_URL + reverse("company_acs")
     if root.get("Destination") not in (None, ours):
-        raise WrongAnswer
+        raise WrongAnswer("the response has another destination")
     audiences = assertion.findall("saml:Conditions/saml:AudienceRestriction/saml:Audience", _SPACES)
     if [(one.text or "").strip() for one in audiences].count(entity_id()) < 1:
-        raise WrongAnswer
+        raise WrongAnswer("the assertion names no audience, or another")
     (confirmed,) = assertion.findall("saml:Subject/saml:SubjectConfirmation", _SPACES)
     (data,) = confirmed.findall("saml:SubjectConfirmationData", _SPACES)
     answered = data.get("InResponseTo")
@@ -146,7 +150,7 @@ def _strictly(toolkit: Any) -> str:
         or not answered
         or root.get("InResponseTo") not in (None, answered)
     ):
-        raise WrongAnswer
+        raise WrongAnswer("the assertion names no request, recipient or end, or others")
     return answered
 
 
@@ -161,6 +165,7 @@ def entity_id() -> str:
 def _toolkit(posted: Mapping[str, str]) -> Any:
     """By our own name, never by what a Host header says."""
     from onelogin.saml2.auth import OneLogin_Saml2_Auth
+    from onelogin.saml2.response import OneLogin_Saml2_Response
 
     ours = urlsplit(settings.BASE_URL + reverse("company_acs"))
     asked = {
@@ -171,7 +176,16 @@ def _toolkit(posted: Mapping[str, str]) -> Any:
         "get_data": {},
         "post_data": dict(posted),
     }
-    return OneLogin_Saml2_Auth(asked, _configuration())
+
+    class Raising(OneLogin_Saml2_Response):
+        """Says which check failed, instead of False."""
+
+        def is_valid(self, *given: Any, **further: Any) -> bool:
+            return super().is_valid(*given, **further | {"raise_exceptions": True})
+
+    toolkit = OneLogin_Saml2_Auth(asked, _configuration())
+    toolkit.response_class = Raising
+    return toolkit
 
 
 def _configuration() -> dict[str, Any]:

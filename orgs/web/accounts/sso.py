@@ -84,7 +84,7 @@ class Companies(DefaultSocialAccountAdapter):
 def _answered(request: HttpRequest, login: SocialLogin) -> HttpResponse:
     said = login.said
     if not is_ours(login):
-        return _failed(request, said.provider)
+        return _failed(request, said.provider, exception=WrongAnswer("another session's nonce"))
     try:
         person = sso.enter(said=said, address=source_address(request))
     except CompanyRefused as refused:
@@ -124,8 +124,8 @@ def _failed(
             "isn't for this server.",
             f"Begin again from the sign-in page; if it lasts, tell who runs this server or {name}.",
         )
-    log.warning("sign-in by %s: %s", provider.kind, refused.code)
-    sso.refuse(provider, refused, source_address(request))
+    why = getattr(exception, "why", type(exception).__name__ if exception else "no such state")
+    sso.refuse(provider, refused, source_address(request), why)
     return _over(request, refused, provider)
 
 
@@ -169,7 +169,7 @@ def _of(kind: str) -> Callable[[View], View]:
                 return at_once.response
             except (WrongAnswer, PermissionDenied, Away) as error:
                 return _failed(request, provider, exception=error)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 # allauth takes for granted of what shape an answer is
                 log.exception("an answer of a company's sign-in")
                 return _failed(request, provider, exception=error)
@@ -221,7 +221,7 @@ def acs(request: HttpRequest) -> HttpResponse:
         return paused
     response = request.POST.get("SAMLResponse", "")
     if not 0 < len(response) <= MOST:
-        raise WrongAnswer
+        raise WrongAnswer("a response that is empty or too long")
     answer = HttpResponseRedirect(reverse("company_finish"))
     waiting = _waiting(request)
     waiting.store.set_expiry(WAITS)
@@ -238,11 +238,11 @@ def finish(request: HttpRequest) -> HttpResponse:
     response = waiting.store.get("response")
     waiting.delete()
     if not isinstance(response, str):
-        raise WrongAnswer
+        raise WrongAnswer("no response waits")
     saml = Saml.of(request)
     login, assertion = saml.finish(request, response)
     if not sso.use(saml.company, assertion):
-        raise WrongAnswer
+        raise WrongAnswer("an assertion that was used")
     return _answered(request, login)
 
 
