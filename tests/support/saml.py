@@ -29,6 +29,7 @@ with warnings.catch_warnings():  # of a cipher that it names, and isn't used her
     from saml2.saml import NAMEID_FORMAT_PERSISTENT, NameID
     from saml2.server import Server
     from saml2.sigver import CryptoBackend
+    from saml2.xmldsig import DIGEST_SHA256, SIG_RSA_SHA256
 
 SAML = "urn:oasis:names:tc:SAML:2.0:assertion"
 SAMLP = "urn:oasis:names:tc:SAML:2.0:protocol"
@@ -98,7 +99,8 @@ class _Xmlsec(CryptoBackend):
         self.certificate = certificate
 
     def sign_statement(self, statement: Any, node_name: str, key_file: str, node_id: str) -> str:
-        root = etree.fromstring(str(statement).encode())
+        text = statement if isinstance(statement, bytes) else str(statement).encode()
+        root = etree.fromstring(text)
         (signed,) = root.xpath("//*[@ID=$id]", id=node_id)
         (signature,) = signed.findall("ds:Signature", SPACES)
         _sign(root, signature, Path(key_file), self.certificate)
@@ -151,11 +153,12 @@ class Idp:
         *,
         whole: bool = False,
         format: str = NAMEID_FORMAT_PERSISTENT,
+        by: str = SIG_RSA_SHA256,
         **said: Any,
     ) -> str:
         """As pysaml2 signs it: the assertion, or with `whole` the response."""
         made = self._made(address, subject, format, said, sign_response=whole,
-                          sign_assertion=not whole)  # fmt: skip
+                          sign_assertion=not whole, sign_alg=by)  # fmt: skip
         return base64.b64encode(str(made).encode()).decode()
 
     def changed(
@@ -172,19 +175,19 @@ class Idp:
         """With `before` done to it, signed, and `after` done to that."""
         made = self._made(address, said.pop("subject", "ada-1"), NAMEID_FORMAT_PERSISTENT, said)
         root = etree.fromstring(str(made).encode())
-        root = (before(root) if before else None) or root
+        root = _done(before, root)
         signs = key or (self.key, self.certificate)
         if sign_assertion:
             for assertion in root.findall("saml:Assertion", SPACES):
                 sign(root, assertion, *signs)
         if sign_response:
             sign(root, root, *signs)
-        root = (after(root) if after else None) or root
+        root = _done(after, root)
         return base64.b64encode(etree.tostring(root)).decode()
 
-    def _made(self, address: str, subject: str, format: str, said: Any, **signing: bool) -> Any:
+    def _made(self, address: str, subject: str, format: str, said: Any, **signing: Any) -> Any:
         asked = self.asked(address)
-        known = {"email": "ada@example.com", "name": "Ada Lovelace"} | said
+        known = {"mail": "ada@example.com", "displayName": "Ada Lovelace"} | said
         return self.server.create_authn_response(
             {name: value for name, value in known.items() if value is not None},
             in_response_to=asked.id,
@@ -192,8 +195,15 @@ class Idp:
             sp_entity_id=asked.issuer.text,
             name_id=NameID(format=format, text=subject),
             authn={"class_ref": _CONTEXT, "authn_auth": self.entity},
-            **signing,
+            # its own default is SHA-1, which isn't taken
+            **{"sign_alg": SIG_RSA_SHA256, "digest_alg": DIGEST_SHA256} | signing,
         )
+
+
+def _done(change: Change | None, root: etree._Element) -> etree._Element:
+    """What came of it: the same, changed, or another."""
+    made = change(root) if change else None
+    return root if made is None else made
 
 
 @contextlib.contextmanager
