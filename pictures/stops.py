@@ -334,6 +334,13 @@ NO_PAGES = {
     "mfa_index",
     "mfa_list_webauthn",
     "mfa_login_webauthn",
+    # tests/browser/test_company.py walks these, where they are set
+    "company_start",
+    "company_callback",
+    "company_acs",
+    "company_finish",
+    "company_metadata",
+    "company_disconnect",
     "entries_selected",
     "entries_export",
     "entry_help",

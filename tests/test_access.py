@@ -73,6 +73,14 @@ TABLE: dict[str, tuple[list, list]] = {
     # a person's own, after they showed once more who they are
     "mfa_edit_webauthn": (SIGNED_IN, SIGNED_IN),
     "mfa_remove_webauthn": (SIGNED_IN, SIGNED_IN),
+    # nobody's, where the operator set no company's sign-in: tests/web/accounts/test_oidc.py
+    "company_start": ([405] * 6, [404] * 6),
+    "company_callback": ([404] * 6, [405] * 6),
+    "company_acs": ([405] * 6, [404] * 6),
+    "company_finish": ([404] * 6, [405] * 6),
+    "company_metadata": ([404] * 6, [405] * 6),
+    # a person's own
+    "company_disconnect": ([IN] + [405] * 5, NOBODYS),
     "organization": (MEMBERS, MEMBERS),
     "organization_rename": (ADMINS, ADMINS),
     "policies": (ADMINS, ADMINS),
@@ -170,6 +178,7 @@ def arguments(acme, alice, bob, gpu, project, actor, make_entry):
         "api_token_id": tokens.token_issue_api(user=alice, name="mine", actor=actor)[0].pk,
         "environment_id": gpu.pk,
         "slug": acme.slug,
+        "kind": "oidc",
         "page": "workers",
         "project_id": project.pk,
         "membership_id": bob.memberships.get().pk,

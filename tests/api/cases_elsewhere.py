@@ -12,6 +12,7 @@ _IMPORTING = "services/bulk/test_importing.py"
 _FILES = "services/bulk/test_importing_files.py"
 _TOKENS = "api/test_tokens.py"
 _TROUBLE, _HELPER = "worker/test_server_trouble.py", "worker/test_docker_helper.py"
+_OIDC = "web/accounts/test_oidc.py"
 _ROLES = "worker/test_instance_role.py"
 _STEPS = "web/accounts/test_second_steps.py"
 ELSEWHERE = {
@@ -80,6 +81,17 @@ ELSEWHERE = {
     "answer_refused": f"{_TROUBLE}::test_altered_answers_are_refused",
     "not_configured": f"{_HELPER}::test_what_is_missing_is_named",
     "not_implemented": f"{_HELPER}::test_store_validates_then_declines",
+    "company_cancelled": f"{_OIDC}::test_who_breaks_it_off_is_told_so",
+    "company_away": f"{_OIDC}::test_a_provider_that_is_away_is_told",
+    "company_wrong_answer": f"{_OIDC}::refused",
+    "company_no_email": f"{_OIDC}::test_addresses_that_are_none",
+    "company_unverified": f"{_OIDC}::test_an_unverified_address_leads_to_nobody",
+    "company_account_unverified": (
+        f"{_OIDC}::test_an_account_of_an_unverified_address_is_left_alone"
+    ),
+    "company_other_account": f"{_OIDC}::test_an_address_given_to_somebody_else_isnt_the_account",
+    "company_not_invited": f"{_OIDC}::test_nobody_else_comes_in",
+    "only_way_in": f"{_OIDC}::test_ones_account_has_it_and_may_end_it",
     "internal_error": "worker/test_program.py::test_an_unforeseen_error_is_told_in_a_line",
 }  # fmt: skip
 

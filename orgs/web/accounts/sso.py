@@ -107,24 +107,28 @@ def _failed(
 ) -> HttpResponse:
     name = provider.name
     if error == AuthError.CANCELLED:
+        why = "broken off there"
         refused = CompanyRefused(
-            "company_cancelled", f"You broke off the sign-in at {name}.", "Begin again, or sign "
-            "in another way.",
-        )  # fmt: skip
-        return _over(request, refused, provider)
-    if isinstance(exception, Away):
+            "company_cancelled",
+            f"You broke off the sign-in at {name}.",
+            "Begin again, or sign in another way.",
+        )
+    elif isinstance(exception, Away):
+        why = "no answer"
         refused = CompanyRefused(
-            "company_away", f"The sign-in of {name} doesn't answer this server.",
-            "Try again in a minute, or sign in another way.", 60,
-        )  # fmt: skip
+            "company_away",
+            f"The sign-in of {name} doesn't answer this server.",
+            "Try again in a minute, or sign in another way.",
+            60,
+        )
     else:
+        why = getattr(exception, "why", "not what this session asked for")
         refused = CompanyRefused(
             "company_wrong_answer",
             f"What came back from {name} can't be believed: it's old, was used already, or "
             "isn't for this server.",
             f"Begin again from the sign-in page; if it lasts, tell who runs this server or {name}.",
         )
-    why = getattr(exception, "why", type(exception).__name__ if exception else "no such state")
     sso.refuse(provider, refused, source_address(request), why)
     return _over(request, refused, provider)
 
