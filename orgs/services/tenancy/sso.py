@@ -242,7 +242,9 @@ def _tell_refused(said: Said, code: str, address: str | None) -> None:
 
 def _join(person: User, said: Said, actor: Actor) -> None:
     """Members of what the rules give them and they aren't in; no role changes."""
-    wanted = _wanted(said.email.strip().lower() if _is_verified(said) else "", said.groups)
+    email = said.email.strip().lower()
+    by_domain = _is_verified(said) and said.email.isascii()
+    wanted = _wanted(email if by_domain else "", said.groups)
     here = set(Membership.objects.filter(user=person).values_list("organization", flat=True))
     for organization, role in wanted.items():
         if organization.pk in here:
