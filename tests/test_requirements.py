@@ -10,7 +10,7 @@ from tests.support import PROJECT_ROOT
 
 pytestmark = pytest.mark.once
 
-PAIRS = [("requirements.in", "requirements.txt"), ("requirements-dev.in", "requirements-dev.txt")]
+PAIRS = [(f"requirements{kind}.in", f"requirements{kind}.txt") for kind in ("", "-saml", "-dev")]
 _PIN = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,]+\])?==(?P<version>[\w.]+)")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
@@ -57,7 +57,8 @@ def test_they_agree(source, lock):
 
 def test_what_runs_is_what_is_checked():
     checked = locked("requirements-dev.txt")
-    for name, (version, hashes, _) in locked("requirements.txt").items():
+    runs = locked("requirements.txt") | locked("requirements-saml.txt")
+    for name, (version, hashes, _) in runs.items():
         assert checked[name][:2] == (version, hashes)
 
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.once
 NAMES = tuple(guide.guides())
 SOURCES = {name: (guide.FOLDER / f"{name}.md").read_text("utf-8") for name in NAMES}
 # Others' own: of the network, of Docker, of GitHub.
-FOREIGN = {"HTTPS_PROXY", "DOCKER_CONFIG", "GITHUB_TOKEN"}
+FOREIGN = {"HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "DOCKER_CONFIG", "GITHUB_TOKEN"}
 
 
 @pytest.fixture
@@ -237,8 +237,10 @@ def test_the_readme_has_every_command_and_only_options_it_takes():
 def test_settings_are_the_servers():
     known = (settings.BASE_DIR / "valohai_registries/settings.py").read_text()
     read = set(re.findall(r"""(?:text|words|env\.[a-z_]+)\(\s*["']([A-Z_]+)["']""", known))
-    table = SOURCES["operations"].partition("## Settings")[2].partition("\n## ")[0]
-    first_cells = "".join(line.split("|")[1] for line in table.splitlines() if line[:1] == "|")
+    titles = ("## Settings", "## Sign-in with your company's")
+    parts = (SOURCES["operations"].partition(title)[2].partition("\n## ")[0] for title in titles)
+    lines = "\n".join(parts).splitlines()
+    first_cells = "".join(line.split("|")[1] for line in lines if line[:1] == "|")
     assert set(re.findall(r"`([A-Z_]+)`", first_cells)) == read
 
 
