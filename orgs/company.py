@@ -6,13 +6,16 @@ Nothing is remembered: settings are read when they're asked for.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ValidationError
@@ -63,6 +66,34 @@ def provider(kind: str) -> Provider | None:
 
 def saml_is_set() -> bool:
     return bool(settings.SSO_SAML_ENTITY_ID)
+
+
+def identity_provider() -> dict[str, Any]:
+    """SAML's, as python3-saml takes it; raises whatever that does for what can't be read."""
+    return _identity_provider(
+        settings.SSO_SAML_METADATA,
+        settings.SSO_SAML_ENTITY_ID,
+        settings.SSO_SAML_URL,
+        settings.SSO_SAML_CERTIFICATE,
+    )
+
+
+@lru_cache(maxsize=4)
+def _identity_provider(metadata: str, entity: str, url: str, certificate: str) -> dict[str, Any]:
+    if metadata:
+        from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
+
+        found = OneLogin_Saml2_IdPMetadataParser.parse(metadata, entity_id=entity)["idp"]
+        found.pop("singleLogoutService", None)
+        return found
+    pem = re.findall(r"-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----", certificate)
+    certificates = ["".join(one.split()) for one in pem or [certificate]]
+    return {
+        "entityId": entity,
+        "singleSignOnService": {"url": url},
+        "x509cert": certificates[0],
+        "x509certMulti": {"signing": certificates},
+    }
 
 
 def is_trusted(email: str) -> bool:
@@ -147,12 +178,37 @@ def _saml() -> Iterator[CheckMessage]:
             hint="pip install --require-hashes -r requirements-saml.txt",
             id="orgs.E013",
         )
+        return
+    yield from _readable()
     if not settings.SSO_VERIFIED_DOMAINS:
         yield Warning(
             "SAML is set without SSO_VERIFIED_DOMAINS: it has no word for addresses that are "
             "verified, so nobody new could come in.",
             hint="Name the domains whose addresses your company gives out, such as example.com.",
             id="orgs.W002",
+        )
+
+
+def _readable() -> Iterator[CheckMessage]:
+    """Of metadata or certificate, where the rest is there."""
+    name = "SSO_SAML_METADATA" if settings.SSO_SAML_METADATA else "SSO_SAML_CERTIFICATE"
+    if not getattr(settings, name):
+        return
+    try:
+        told = identity_provider()
+        several = told.get("x509certMulti", {}).get("signing") or [told["x509cert"]]
+        for one in several:
+            x509.load_der_x509_certificate(base64.b64decode(one))
+        right = told["entityId"] == settings.SSO_SAML_ENTITY_ID
+        if settings.SSO_SAML_METADATA:
+            right = right and is_address(told["singleSignOnService"]["url"])
+    except Exception:  # of python3-saml, lxml and cryptography, each their own
+        right = False
+    if not right:
+        yield Error(
+            f"{name} can't be read, or isn't of SSO_SAML_ENTITY_ID.",
+            hint="Take the provider's metadata, or its signing certificate in PEM, as they are.",
+            id="orgs.E011",
         )
 
 

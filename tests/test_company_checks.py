@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from orgs import company
 
@@ -15,12 +19,31 @@ OIDC = {
     "SSO_OIDC_CLIENT_ID": "registries",
     "SSO_OIDC_CLIENT_SECRET": "secret-CANARY",
 }
+_KEY = ec.generate_private_key(ec.SECP256R1())
+_WHO = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "idp")])
+CERTIFICATE = (
+    x509.CertificateBuilder(_WHO, _WHO, _KEY.public_key(), x509.random_serial_number())
+    .not_valid_before(datetime(2026, 1, 1))
+    .not_valid_after(datetime(2027, 1, 1))
+    .sign(_KEY, hashes.SHA256())
+    .public_bytes(serialization.Encoding.PEM)
+    .decode()
+)
+METADATA = f"""<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"
+ entityID="https://idp.example.com/"><IDPSSODescriptor
+ protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing">
+ <KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>
+ {"".join(CERTIFICATE.splitlines()[1:-1])}
+ </X509Certificate></X509Data></KeyInfo></KeyDescriptor><SingleSignOnService
+ Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+ Location="https://idp.example.com/sso"/></IDPSSODescriptor></EntityDescriptor>"""
 SAML = {
     "SSO_SAML_ENTITY_ID": "https://idp.example.com/",
     "SSO_SAML_URL": "https://idp.example.com/sso",
-    "SSO_SAML_CERTIFICATE": "MA==",
+    "SSO_SAML_CERTIFICATE": CERTIFICATE,
     "SSO_VERIFIED_DOMAINS": ["example.com"],
 }
+BY_METADATA = {"SSO_SAML_METADATA": METADATA, "SSO_SAML_URL": "", "SSO_SAML_CERTIFICATE": ""}
 RULES = {"SSO_ORGANIZATIONS": ["example.com=acme", "group:ml admins=acme:admin", "group:a=b=acme"]}
 
 
@@ -32,6 +55,9 @@ def found(settings, **values):
 
 @pytest.mark.parametrize(
     "values", [{}, OIDC, SAML, OIDC | SAML | RULES,
+               SAML | {"SSO_SAML_CERTIFICATE": CERTIFICATE + CERTIFICATE},
+               SAML | {"SSO_SAML_CERTIFICATE": "".join(CERTIFICATE.splitlines()[1:-1])},
+               SAML | BY_METADATA,
                OIDC | {"SSO_OIDC_ISSUER": "http://localhost:8080/realms/x"},
                OIDC | {"SSO_OIDC_ISSUER": "http://[::1]:8080/"}],
 )  # fmt: skip
@@ -56,6 +82,10 @@ def test_what_is_right(settings, values):
         (SAML | {"SSO_SAML_CERTIFICATE": ""}, "orgs.E010", "SSO_SAML_CERTIFICATE is not"),
         ({"SSO_SAML_METADATA": "<x/>"}, "orgs.E010", "SSO_SAML_ENTITY_ID is not"),
         (SAML | {"SSO_SAML_URL": "http://idp.example.com"}, "orgs.E011", "SSO_SAML_URL"),
+        (SAML | {"SSO_SAML_CERTIFICATE": "MA=="}, "orgs.E011", "can't be read"),
+        (SAML | BY_METADATA | {"SSO_SAML_METADATA": "<x"}, "orgs.E011", "can't be read"),
+        (SAML | BY_METADATA | {"SSO_SAML_METADATA": "<x/>"}, "orgs.E011", "can't be read"),
+        (SAML | BY_METADATA | {"SSO_SAML_ENTITY_ID": "another"}, "orgs.E011", "or isn't of"),
         (SAML | {"SSO_VERIFIED_DOMAINS": []}, "orgs.W002", "nobody new could come in"),
         (SAML | {"SSO_VERIFIED_DOMAINS": ["a@example.com"]}, "orgs.E012", "is no domain"),
         (SAML | {"SSO_VERIFIED_DOMAINS": ["*.example.com"]}, "orgs.E012", "is no domain"),

@@ -23,6 +23,7 @@ from django.utils.crypto import salted_hmac
 from orgs import company, stored
 from orgs.models import FormerSlug, Invitation, Membership, Organization, User
 from orgs.registries.problems import Failed, Problem, Refused
+from orgs.seen import metrics
 from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
 
@@ -65,6 +66,7 @@ def enter(*, said: Said, address: str | None) -> User:
         except (IntegrityError, ValidationError, Refused):  # the same sign-in, twice at once
             person = _person(said, address)
     except CompanyRefused as refused:
+        metrics.refused_attempts.labels(refused.code).inc()
         _tell_refused(said, refused.code, address)
         raise
     actor = Actor(person.email, person, source_address=address)
@@ -76,6 +78,7 @@ def refuse(
     provider: company.Provider, refused: CompanyRefused, address: str | None, why: str
 ) -> None:
     """Tell that nobody came in, of whom it isn't known who they are; `why` in our words."""
+    metrics.refused_attempts.labels(refused.code).inc()
     events = people.events(
         "user.sign_in_refused",
         None,

@@ -6,9 +6,7 @@ be there, exactly, in the one assertion that there is; what it answers is this s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -199,12 +197,7 @@ def _configuration() -> dict[str, Any]:
             },
             "NameIDFormat": "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
         },
-        "idp": _provider(
-            settings.SSO_SAML_METADATA,
-            settings.SSO_SAML_ENTITY_ID,
-            settings.SSO_SAML_URL,
-            settings.SSO_SAML_CERTIFICATE,
-        ),
+        "idp": company.identity_provider(),
         "security": {
             "requestedAuthnContext": False,
             "rejectDeprecatedAlgorithm": True,
@@ -214,29 +207,6 @@ def _configuration() -> dict[str, Any]:
             "allowSingleLabelDomains": True,
         },
     }
-
-
-@lru_cache(maxsize=4)
-def _provider(metadata: str, entity: str, url: str, certificate: str) -> dict[str, Any]:
-    if metadata:
-        from onelogin.saml2.idp_metadata_parser import OneLogin_Saml2_IdPMetadataParser
-
-        found = OneLogin_Saml2_IdPMetadataParser.parse(metadata, entity_id=entity)["idp"]
-        found.pop("singleLogoutService", None)
-        return found
-    certificates = certificates_of(certificate)
-    return {
-        "entityId": entity,
-        "singleSignOnService": {"url": url},
-        "x509cert": certificates[0],
-        "x509certMulti": {"signing": certificates},
-    }
-
-
-def certificates_of(text: str) -> list[str]:
-    """Of PEM one or more, or base64 alone."""
-    found = re.findall(r"-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----", text)
-    return ["".join(one.split()) for one in found or [text]]
 
 
 def _either(own: str, usual: tuple[str, ...]) -> tuple[str, ...]:

@@ -231,6 +231,7 @@ def acs(request: HttpRequest) -> HttpResponse:
     waiting.store.set_expiry(WAITS)
     waiting.store.update({"response": response})
     waiting.save(answer)
+    answer.cookies[waiting.cookie_name]["httponly"] = True
     return answer
 
 
