@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
+from orgs import company
 from orgs.forms.asking import ask
 from orgs.models import Invitation, Membership, User
 from orgs.proxies import source_address
@@ -77,7 +78,12 @@ def _as_someone_new(request: HttpRequest, found: Invitation) -> HttpResponse:
     if form.is_bound and (person := form.enter(source_address(request))):
         there = _welcome(request, person.memberships.get())
         return enter(request, person, "invitation", there["Location"])
-    context = {"invitation": found, "form": form, "here": request.path}
+    context = {
+        "invitation": found,
+        "form": form,
+        "here": request.path,
+        "companies": company.providers(),
+    }
     return render(request, "accounts/invitation_new.html", context)
 
 

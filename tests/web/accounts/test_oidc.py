@@ -9,6 +9,7 @@ import time
 import jwt
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import generate_totp_secret
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.sessions.models import Session
 from django.test import Client
@@ -18,7 +19,7 @@ from orgs.registries import codes
 from orgs.registries.problems import Refused
 from orgs.services.audit import repeats
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import sso
+from orgs.services.tenancy import invitations, second_steps, sso
 from orgs.web.accounts import oidc
 from tests.conftest import CANARY, make_user
 from tests.support.oidc import (
@@ -168,15 +169,14 @@ def test_nobody_else_comes_in(client, work, acme):
     assert AuditEvent.objects.get(action="user.sign_in_refused").subject == ""
 
 
-def test_the_second_step_comes_after(client, work, alice):
-    from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
-
-    from orgs.services.tenancy import second_steps
-
-    with second_steps.of(alice):
+def with_a_second_step(person):
+    with second_steps.of(person):
         secret = second_steps.sealed(generate_totp_secret())
-    Authenticator.objects.create(user=alice, type="totp", data={"secret": secret})
-    assert TOTP is not None
+    Authenticator.objects.create(user=person, type="totp", data={"secret": secret})
+
+
+def test_the_second_step_comes_after(client, work, alice):
+    with_a_second_step(alice)
     work.person("alice-3", email="alice@example.com", email_verified=True)
     answer = come(client, work, "alice-3")
     assert answer["Location"] == "/accounts/two-step/code/" and who(client) is None
@@ -238,18 +238,20 @@ def test_who_is_signed_in_already_connects_nothing(client, work, bob):
     assert not SocialAccount.objects.exists() and who(client) == "bob@example.com"
 
 
-def test_who_signed_in_meanwhile_is_out_again(client, work, alice, bob):
+@pytest.mark.parametrize("steps", [1, 2])
+def test_who_signed_in_meanwhile_is_out_again(client, work, alice, bob, steps):
     """The one who comes back is the provider's, and nothing of the other's goes with it."""
+    if steps == 2:
+        with_a_second_step(alice)
     work.person("alice-7", email="alice@example.com", email_verified=True)
     back = work.let_in(begin(client), "alice-7")
-    session = client.session
-    states = session["socialaccount_states"]
+    states = client.session["socialaccount_states"]
     client.force_login(bob)
     session = client.session
     session["socialaccount_states"] = states
     session.save()
     assert client.get(back).status_code == 302
-    assert who(client) == "alice@example.com"
+    assert who(client) == ("alice@example.com" if steps == 1 else None)
     assert SocialAccount.objects.get().user == alice
 
 
@@ -470,6 +472,15 @@ def test_answers_that_are_none(client, lies, path, answer):
         refused(client.get(back), WRONG)
 
 
+def test_what_is_right_but_too_long_is_refused(client, lies):
+    """Not cut at the bound, and then taken."""
+    right = json.dumps(lies._well_known_openid_configuration()).encode()
+    lies.answers[DISCOVERY] = lambda: (200, {}, right + b" " * 400_000)
+    refused(client.post(START), WRONG)
+    lies.answers[DISCOVERY] = lambda: (200, {}, right + b" " * 1000)
+    assert client.post(START).status_code == 200
+
+
 @pytest.mark.parametrize("extra", [{}, {"code": ""}, {"error": "server_error"},
                                    {"error_description": "<script>alert(1)</script>"}])  # fmt: skip
 def test_callbacks_that_nobody_asked_for(client, lies, extra):
@@ -548,6 +559,18 @@ def test_the_button_is_there_where_it_is_set(client, lies):
     page = Page(client.get("/accounts/login/?next=/accounts/"))
     assert "Sign in with Example Inc" in page.text
     assert f'action="{START}"' in page.html
+
+
+def test_who_is_invited_may_come_by_it(client, lies, acme, alice, settings):
+    settings.SSO_ORGANIZATIONS = []
+    actor = Actor(alice.email, alice)
+    (one,) = invitations.invite(
+        organization=acme, emails=["ada@example.com"], role="admin", actor=actor
+    )
+    page = Page(client.get(f"/invitations/{invitations.token(one)}/"))
+    assert "Sign in with Example Inc" in page.text and f'action="{START}"' in page.html
+    assert come(client, lies)["Location"] == "/"
+    assert User.objects.get(email="ada@example.com").memberships.get().role == "admin"
 
 
 # --- secrets ------------------------------------------------------------------------
