@@ -234,11 +234,12 @@ def _mapping() -> Iterator[CheckMessage]:
 
 def _all_or_none(names: tuple[str, ...], hint: str) -> Iterator[CheckMessage]:
     missing = [name for name in names if not getattr(settings, name)]
-    if missing and len(missing) < len(names):
-        are = "is" if len(missing) == 1 else "are"
-        there = " and ".join(name for name in names if name not in missing)
-        yield Error(f"{there} is set, and {' and '.join(missing)} {are} not.", hint=hint,
-                    id="orgs.E010")  # fmt: skip
+    there = [name for name in names if name not in missing]
+    if there and missing:
+        set_, unset = (
+            f"{' and '.join(s)} {'is' if len(s) == 1 else 'are'}" for s in (there, missing)
+        )
+        yield Error(f"{set_} set, and {unset} not.", hint=hint, id="orgs.E010")
 
 
 def _address(name: str, *, bare: bool = False) -> Iterator[CheckMessage]:
