@@ -131,6 +131,7 @@ def named(acme, alice, bob, actor, gpu, project, make_entry) -> dict[str, Any]:
         "token": "abc-def",
         "key": 1,
         "pk": 1,
+        "kind": "oidc",
         "app_label": "orgs",
         "project_id": project.pk,
         "membership_id": bob.memberships.get().pk,

@@ -31,7 +31,7 @@ from orgs.registries import codes
 from orgs.registries.problems import Refused
 from orgs.services.tenancy import sso
 from orgs.services.tenancy.sso import CompanyRefused
-from orgs.web.context import SignedIn, acting
+from orgs.web.context import SignedIn, oneself
 from orgs.web.middleware.trouble import unlogged
 
 from .oidc import Answers, Away, Calls, Oidc, WrongAnswer, is_ours
@@ -265,7 +265,7 @@ def saml_metadata(request: HttpRequest) -> HttpResponse:
 @require_POST
 def disconnect(request: SignedIn, pk: int) -> HttpResponse:
     try:
-        count = sso.disconnect(person=request.user, actor=acting(request), key=pk)
+        count = sso.disconnect(person=request.user, actor=oneself(request), key=pk)
     except Refused as refused:
         messages.error(request, str(refused))
         return redirect("account")
