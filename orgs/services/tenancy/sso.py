@@ -30,6 +30,7 @@ from orgs.services.audit.events import Actor
 from . import attempts, invitations, mails, organizations, people, tallies
 from .mails import Mail
 from .tallies import Limit, Pause
+from .told import events, tell
 
 # Begun from an address, and answers of a provider that it brought: each makes a session.
 BEGUN = Limit("company", 300, attempts.WINDOW, attempts.PAUSES)
@@ -79,7 +80,7 @@ def refuse(
 ) -> None:
     """Tell that nobody came in, of whom it isn't known who they are; `why` in our words."""
     metrics.refused_attempts.labels(refused.code).inc()
-    events = people.events(
+    found = events(
         "user.sign_in_refused",
         None,
         Actor("not signed in", source_address=address),
@@ -87,7 +88,7 @@ def refuse(
         properties={"by": _by(provider), "why": why},
     )
     what = ("company", provider.kind, refused.code, why)
-    repeats.record(what, events, settings.SQLITE_TIMEOUT / 1000)
+    repeats.record(what, found, settings.SQLITE_TIMEOUT / 1000)
 
 
 def _by(provider: company.Provider) -> str:
@@ -208,7 +209,7 @@ def _not_invited(said: Said) -> CompanyRefused:
 def _connect(said: Said, person: User, actor: Actor) -> None:
     SocialAccount.objects.create(user=person, provider=said.provider.key, uid=said.subject)
     name = said.provider.name
-    people.tell("user.company_connected", person, actor, properties={"at": name})
+    tell("user.company_connected", person, actor, properties={"at": name})
     mail = Mail(
         f"You sign in by {name} now",
         [
@@ -230,14 +231,14 @@ def _tell_refused(said: Said, code: str, address: str | None) -> None:
     if code != "company_unverified":
         person = User.objects.filter(email=who).first() if who.isascii() else None
     key = salted_hmac("orgs.company", f"{said.provider.key} {said.subject}", algorithm="sha256")
-    events = people.events(
+    found = events(
         "user.sign_in_refused",
         person,
         Actor("not signed in", source_address=address),
         code=code,
         properties={"by": _by(said.provider)},
     )
-    repeats.record(("company", key.hexdigest(), code), events, settings.SQLITE_TIMEOUT / 1000)
+    repeats.record(("company", key.hexdigest(), code), found, settings.SQLITE_TIMEOUT / 1000)
 
 
 # --- where they belong --------------------------------------------------------
@@ -332,5 +333,5 @@ def disconnect(*, person: User, actor: Actor, key: int | None = None) -> int:
         ended = [names.get(row.provider, row.provider) for row in rows]
         rows.delete()
         for name in ended:
-            people.tell("user.company_disconnected", standing, actor, properties={"at": name})
+            tell("user.company_disconnected", standing, actor, properties={"at": name})
     return len(ended)
