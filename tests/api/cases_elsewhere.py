@@ -16,6 +16,7 @@ _OIDC = "web/accounts/test_oidc.py"
 _ROLES = "worker/test_instance_role.py"
 _STEPS = "web/accounts/test_second_steps.py"
 ELSEWHERE = {
+    "link_over": "web/accounts/test_attacks.py::test_two_uses_of_one_link_set_one_password",
     "wrong_code": f"{_STEPS}::test_a_wrong_code_is_told",
     "codes_paused": f"{_STEPS}::test_codes_are_counted_in_the_database",
     "second_step_unreadable": f"{_STEPS}::test_a_lost_key_is_told",

@@ -197,6 +197,10 @@ def test_two_uses_of_one_link_set_one_password(alice, actor):
         answers = list(pool.map(send, range(2)))
     assert 302 in answers
     assert AuditEvent.objects.filter(action="user.password_changed").count() == 1
+    used = link.rstrip("/").split("/")[-1]
+    with pytest.raises(Refused) as refused:
+        people.password_set(person=alice, password=FRESH, actor=actor, token=used)
+    assert refused.value.code == "link_over"
 
 
 def test_a_link_of_who_was_switched_off_doesnt_work(client, alice, actor):
