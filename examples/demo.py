@@ -72,6 +72,11 @@ def walk(aws) -> None:
     say(f"4. manage.py docker_login {image} --project {project.pk}")
     call_command("docker_login", image, project=str(project.pk))
 
+    say(
+        "Nothing of it is left. `make run` serves the pages; to look around in them, "
+        "`.venv/bin/python manage.py demo_data` makes an organization."
+    )
+
 
 def say(text: str) -> None:
     print(f"\n{text}", flush=True)

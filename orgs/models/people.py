@@ -87,12 +87,19 @@ class Organization(models.Model):
     admins_need_mfa = models.BooleanField(default=False, db_default=False)
     # Its people get no new personal projects; those there stay.
     no_personal_projects = models.BooleanField(default=False, db_default=False)
+    # Of `demo_data`: no registry is asked for it, nobody is mailed, it counts nowhere.
+    made_up = models.BooleanField(default=False, db_default=False, editable=False)
     role_of_asker: str | None  # only where `seen_by` gave it; None for staff from outside
 
     objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["made_up"], condition=Q(made_up=True), name="one_made_up_organization"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

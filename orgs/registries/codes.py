@@ -150,7 +150,8 @@ OURS: Mapping[str, Code] = MappingProxyType(
             403, "The token is bound to another environment, or may not name one."
         ),
         "project_not_found": login(
-            404, "There is no such project, it's another organization's, or it's archived."
+            404,
+            "There is no such project, or it's another organization's, archived, or made up.",
         ),
         "environment_not_found": Code(
             "The organization has no such environment.",
@@ -260,6 +261,7 @@ OURS: Mapping[str, Code] = MappingProxyType(
         "entry_changed": unchecked("The entry was changed while it was checked.", 409),
         "checked_on_workers": unchecked("Only workers see whether this entry works.", 409),
         "disabled": unchecked("The entry is disabled.", 409),
+        "made_up": unchecked("The organization is made up, and nothing of it is real.", 409),
         "image_elsewhere": field("The entry doesn't serve this image."),
         "repository_shape": field("This isn't the name of a repository."),
         # --- fields of an entry: CONTRACT's field codes, then ours ------------------------

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "listing_denied": "registries/test_aws_listing.py::test_no_policy_and_no_such_key",
     "entry_changed": f"{_VERIFYING}::test_a_change_meanwhile_is_not_written_over",
     "checked_on_workers": f"{_VERIFYING}::test_what_a_server_cannot_check_is_refused",
+    "made_up": "services/demo/test_outside.py::test_verify_asks_nobody",
     "disabled": f"{_VERIFYING}::test_what_a_server_cannot_check_is_refused",
     "image_elsewhere": f"{_VERIFYING}::test_what_a_server_cannot_check_is_refused",
     "repository_shape": f"{_IMAGES}::test_what_is_not_the_entrys_isnt_asked_for",

@@ -25,7 +25,8 @@ from orgs.models import (
 )
 from orgs.registries.private import private
 from orgs.services.audit import refusals
-from orgs.services.audit.events import Actor, event
+from orgs.services.audit.events import COMMAND_LINE, Actor, event
+from orgs.services.demo import organization as demo
 from orgs.services.tenancy import organizations, tokens
 from tests.conftest import HOST, make_user
 
@@ -347,3 +348,13 @@ def test_by_index(staff, make_entry) -> None:
 def test_entries_are_searched_by_index(staff, make_entry, typed, index) -> None:
     make_entry()
     assert index in plans(staff, q=typed)
+
+
+def test_what_is_made_up_is_left_out(look, staff, alice) -> None:
+    demo.demo_create(admin=alice, actor=COMMAND_LINE)
+    page = look(staff, STAFF)
+    for sentence in ("Nothing is failing.", "No login was refused.", "No token ends within"):
+        assert sentence in page.text
+    assert "Every secret that was needed could be read." in page.text
+    # But who looks for it finds it.
+    assert look(staff, f"{STAFF}?q=demo").links["Demo"] == reverse("organization", args=["demo"])

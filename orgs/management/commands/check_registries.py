@@ -23,9 +23,12 @@ class Command(Base):
         parser.add_argument("--json", action="store_true", help="one JSON document")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = RegistryEntry.objects.filter(enabled=True)
+        found = RegistryEntry.objects.filter(enabled=True, organization__made_up=False)
         if options["organization"]:
-            found = found.filter(organization=self.organization(options["organization"]))
+            organization = self.organization(options["organization"])
+            if organization.made_up:
+                self.fail(f"{organization} is made up, so no registry is asked for it.")
+            found = found.filter(organization=organization)
         found = found.select_related("organization").prefetch_related("patterns__environment")
         told = []
         for entry, outcome in verify_each(

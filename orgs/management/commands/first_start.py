@@ -41,6 +41,10 @@ class Command(Base):
         ):
             self.stdout.write(f"{label + ':':<12}{value}")
         self.stdout.write("This is printed once. Ctrl-C stops the server.")
+        self.stdout.write(
+            "Something to look around in, in another terminal: "
+            "`.venv/bin/python manage.py demo_data`"
+        )
 
     def require_port(self, port: int) -> None:
         """Refuse before the password is printed, once, for a server that can't start."""

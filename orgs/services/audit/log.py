@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -15,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from orgs.models import AuditEvent, Organization
+from orgs.models import AuditEvent, Organization, Repeat
 from orgs.models.audit import RARE_ACTION, RARE_CODE
 from orgs.registries import codes
 from orgs.registries.private import whole
@@ -267,17 +268,44 @@ def prune() -> int:
     cutoff = timezone.now() - timedelta(days=settings.AUDIT_RETENTION_DAYS)
     dropped = 0
     while True:
-        with transaction.atomic():
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL orgs.pruning = 'on'")
+        with _pruning():
             old = AuditEvent.objects.filter(at__lt=cutoff).order_by("at")
             oldest = list(old.values_list("pk", flat=True)[:BATCH])
-            # Past the queryset's own delete(), which refuses.
-            gone = AuditEvent.objects.filter(pk__in=oldest)._raw_delete(connection.alias) or 0
+            gone = _drop(AuditEvent.objects.filter(pk__in=oldest))
         dropped += gone
         if gone < BATCH:
             return dropped
+
+
+def drop_made_up(organization: Organization) -> int:
+    """Drop the events of a made-up organization, and what is counted beside them; how many
+    went. By the door that pruning goes through; a real one's events stay, and so do those of
+    real people's accounts, which stand in the log of each organization that they are in."""
+    assert organization.made_up, "only what is made up may go before its time"
+    Repeat.objects.filter(events__0__organization_id=organization.pk).delete()
+    with _pruning():
+        own = AuditEvent.objects.filter(organization_id=organization.pk)
+        return _drop(own.exclude(action__startswith="user."))
+
+
+@contextmanager
+def _pruning() -> Iterator[None]:
+    """A transaction, or a part of one, in which PostgreSQL lets events go (migration 0002)."""
+    with transaction.atomic():
+        _let_go("on")
+        yield
+        _let_go("off")  # for the rest of it
+
+
+def _let_go(word: str) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('orgs.pruning', %s, true)", [word])
+
+
+def _drop(found: QuerySet[AuditEvent]) -> int:
+    """Past the queryset's own delete(), which refuses."""
+    return found._raw_delete(connection.alias) or 0
 
 
 class _Echo:

@@ -1,4 +1,5 @@
-"""Which logins were refused of late, in all organizations: by code and by organization."""
+"""Which logins were refused of late, in all organizations that aren't made up: by code and by
+organization."""
 
 from __future__ import annotations
 
@@ -52,6 +53,8 @@ def refusals(now: datetime | None = None) -> Refusals:
     """What was refused in the last 24 hours."""
     since = (now or timezone.now()) - WITHIN
     refused = AuditEvent.objects.filter(RARE_ACTION, action="login.refused", at__gte=since)
+    made_up = Organization.objects.filter(made_up=True).values("pk")
+    refused = refused.exclude(organization_id__in=made_up)
     looked_at, partly = newest(refused, LOOKED_AT)
     codes = _most(looked_at, "code")
     organizations = _most(looked_at.exclude(organization_id=None), "organization_id")

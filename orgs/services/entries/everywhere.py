@@ -1,4 +1,5 @@
-"""Across organizations, for staff: what fails, what can't be read, what ends soon.
+"""Across organizations, for staff: what fails, what can't be read, what ends soon. What is
+made up is left out.
 
 Each reads so many rows only, by an index, and says how many more there are.
 """
@@ -43,7 +44,7 @@ def unreadable() -> Some[Trouble]:
 
 def _troubles(statuses: list[Status], private: bool) -> Some[Trouble]:
     found = (
-        RegistryEntry.objects.filter(status__in=statuses, enabled=True)
+        RegistryEntry.objects.filter(status__in=statuses, enabled=True, organization__made_up=False)
         .annotate(since=Coalesce("failure_told_at", "status_at"))
         .order_by(Case(When(status=Status.UNREACHABLE, then=1), default=0), "-since", "id")
     )
@@ -59,7 +60,8 @@ def _listed(found: QuerySet[RegistryEntry]) -> QuerySet[RegistryEntry]:
 
 def worker_tokens_ending() -> Some[WorkerToken]:
     """Those that end within 14 days, the nearest first."""
-    return some(_ending(WorkerToken.objects.select_related("organization", "environment")))
+    tokens = WorkerToken.objects.filter(organization__made_up=False)
+    return some(_ending(tokens.select_related("organization", "environment")))
 
 
 def api_tokens_ending() -> Some[ApiToken]:

@@ -50,7 +50,8 @@ def is_needed(
     entry: RegistryEntry, valid: ValidSpec, changes: Container[str], *, attended: bool
 ) -> bool:
     """Whether a proof is: a new key replaces another of an enabled entry of the same type,
-    whose logins are minted here. Unattended, only one that is known to work.
+    whose logins are minted here. Unattended, only one that is known to work. None of a
+    made-up organization's.
     """
     known_to_work = entry.status == RegistryEntry.Status.VERIFIED or _has_worked(entry)
     return (
@@ -60,6 +61,7 @@ def is_needed(
         and entry.enabled
         and "enabled" not in changes
         and (attended or known_to_work)
+        and not entry.organization.made_up
     )
 
 

@@ -35,6 +35,8 @@ def entry_works(entry: RegistryEntry, *, reached: bool = True) -> None:
 
 def _tell(entry: RegistryEntry, subject: str, sentences: list[str]) -> None:
     organization = entry.organization
+    if organization.made_up:
+        return
     addresses = _admins_of(organization)
     if not addresses:
         return

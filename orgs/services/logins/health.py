@@ -111,5 +111,7 @@ def _figures() -> Iterator[tuple[str, str, float]]:
     yield (
         "registries_failing_entries",
         "Enabled entries whose last login or verification failed.",
-        RegistryEntry.objects.filter(enabled=True, status__in=BROKEN).count(),
+        RegistryEntry.objects.filter(
+            enabled=True, status__in=BROKEN, organization__made_up=False
+        ).count(),
     )

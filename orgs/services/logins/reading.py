@@ -20,7 +20,8 @@ from django.db.models.functions import Now
 from orgs.models import Organization
 
 # One row for each candidate pattern; none where the token, the project or the pattern is
-# missing, the token was revoked or the project archived. In its places: `fast.Row`.
+# missing, the token was revoked, the project archived or the organization made up. In its
+# places: `fast.Row`.
 #
 # Each step finds its rows before the next one looks: left to choose the order, a planner
 # whose statistics are of other times (of an empty table, say) reads one table for each row
@@ -33,7 +34,7 @@ SELECT t.name, t.digest, t.expires_at, t.last_used_at, t.any_environment, own.sl
        t.organization_id, o.name AS organization, p.name AS project, named.id AS named_id,
        COALESCE(named.id, t.environment_id) AS environment_id
   FROM asker t
-  JOIN orgs_organization o ON o.id = t.organization_id
+  JOIN orgs_organization o ON o.id = t.organization_id AND NOT o.made_up
   JOIN orgs_project p ON p.id = {project} AND p.organization_id = t.organization_id
    AND p.archived_at IS NULL
   LEFT JOIN orgs_environment own ON own.id = t.environment_id

@@ -74,6 +74,7 @@ def in_use() -> QuerySet[CachedLogin]:
         login__isnull=False,
         credentials_version=F("entry__credentials_version"),
         entry__enabled=True,
+        entry__organization__made_up=False,
         entry__last_used_at__gt=Now() - USED_WITHIN,
         expires_at__gt=Now(),
     )

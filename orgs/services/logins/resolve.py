@@ -115,13 +115,20 @@ def _ambiguous(what: str, fix: str) -> Failed:
 
 def organization_of(project: Project) -> Organization:
     """The project's organization; raises `Failed` personal_project, and project_not_found
-    where it is archived."""
+    where it is archived or made up."""
     if project.organization is None:
         raise Failed(
             "personal_project",
             f"The project “{project.name}” is personal, and personal projects can't use "
             "private registries.",
             "Move it to an organization, or use a public image.",
+        )
+    if project.organization.made_up:
+        raise Failed(
+            "project_not_found",
+            f"The project “{project.name}” is one of the made-up organization "
+            f"{project.organization}, so its workers get no login.",
+            "Ask with the id of a real organization's project.",
         )
     if project.archived_at is not None:
         raise Failed(

@@ -6,7 +6,9 @@ changes nothing and tells nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -77,15 +79,16 @@ def require_admin(organization: Organization, actor: Actor) -> None:
 
 
 def organization_create(
-    *, name: str, admin: User, actor: Actor, slug: str | None = None
+    *, name: str, admin: User, actor: Actor, slug: str | None = None, made_up: bool = False
 ) -> Organization:
-    """An organization with its first admin; raises `Refused` where the slug is taken."""
+    """An organization with its first admin; raises `Refused` where the slug is taken.
+    `made_up` is for `services.demo` alone, and stays so for good."""
     stored.require(Organization, name=name)
     slug = slug or slugify(name)
     if problem := slug_problem(slug):
         raise Refused(problem)
     with transaction.atomic():
-        organization = Organization.objects.create(name=name, slug=slug)
+        organization = Organization.objects.create(name=name, slug=slug, made_up=made_up)
         Membership.objects.create(organization=organization, user=admin, role=Membership.Role.ADMIN)
         record(
             actor=actor,
@@ -93,7 +96,7 @@ def organization_create(
             organization=organization,
             subject_id=organization.pk,
             subject=name,
-            properties={"admin": admin.email},
+            properties={"admin": admin.email} | ({"made_up": True} if made_up else {}),
         )
     return organization
 
@@ -167,10 +170,14 @@ def policies_set(
     return standing
 
 
-def organization_delete(*, organization: Organization, actor: Actor) -> None:
-    """Erase it with all its entries, members, projects and tokens; the events stay."""
+def organization_delete(
+    *, organization: Organization, actor: Actor, told: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Erase it with all its entries, members, projects and tokens; the events stay. `told` is
+    what its event tells besides."""
     with written(organization) as standing:
-        tell_end("organization.deleted", actor, standing, standing, {"slug": standing.slug})
+        before = {"slug": standing.slug, **told}
+        tell_end("organization.deleted", actor, standing, standing, before)
         FormerSlug.objects.get_or_create(slug=standing.slug)
         # Patterns protect their environment, even where both are to go.
         standing.entries.all().delete()

@@ -87,12 +87,22 @@ def _give(
     if user is not None and user.pk != standing.user_id:
         _may_be_personal(user)
     before, owner = standing.organization, _owner(standing)
+    _keep_apart(before, organization)
     changed = change(standing, name=name, organization=organization, user=user)
     told = {"name": changed["name"]} if "name" in changed else {}
     if "organization" in changed or "user" in changed:
         told["owner"] = [owner, _owner(standing)]
     for one in dict.fromkeys((before, organization)):
         tell_change("project.updated", actor, one, standing, told)
+
+
+def _keep_apart(before: Organization | None, after: Organization | None) -> None:
+    """What is real isn't to go with what is made up, nor the other way round."""
+    made_up = next((one for one in (after, before) if one is not None and one.made_up), None)
+    if made_up is not None and before != after:
+        what = f"{made_up} is made up, and what is in it goes with it."
+        fix = "Leave this project where it is." if made_up == after else "Make a project anew."
+        raise Refused(Problem("made_up", what, fix, "organization"))
 
 
 def project_archive(*, project: Project, actor: Actor) -> Project:

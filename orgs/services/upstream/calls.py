@@ -16,7 +16,7 @@ from django.db import connection
 from orgs.models import RegistryEntry
 from orgs.outside import outside
 from orgs.registries.places import Places
-from orgs.registries.problems import Failed
+from orgs.registries.problems import Failed, Problem, Refused
 from orgs.registries.turns import turns
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, RegistryType
 from orgs.seen import metrics
@@ -41,6 +41,13 @@ _RUNS = Places(
     most={"run": 1},
     retry_after=10,
 )
+
+
+def require_real(entry: RegistryEntry) -> None:
+    """Raises `Refused` for an entry of a made-up organization: no registry is asked for it."""
+    if entry.organization.made_up:
+        what = f"{entry.organization} is made up, so no registry is asked for it."
+        raise Refused(Problem("made_up", what, "Try it with an entry of a real organization."))
 
 
 def run(organization_ids: frozenset[int]) -> AbstractContextManager[None]:

@@ -142,6 +142,7 @@ def images_of(
 
 def _listable(entry: RegistryEntry) -> RegistryType:
     kind = type_of(entry)
+    calls.require_real(entry)
     if kind.completed_on_worker:
         what = "Only workers can see these images: the entry uses the worker's own role."
         fix = "List them where that role works, such as on a worker."

@@ -229,6 +229,7 @@ def _still_served(entry: RegistryEntry, text: str) -> ImageReference | None:
 
 def _checkable(entry: RegistryEntry, image: ImageReference | None) -> RegistryType:
     kind = type_of(entry)
+    calls.require_real(entry)
     if kind.completed_on_worker:
         what = "Only a worker can check an entry that uses the worker's own role."
         raise Refused(Problem("checked_on_workers", what, "Pull one of its images on a worker."))
