@@ -115,20 +115,13 @@ def _ambiguous(what: str, fix: str) -> Failed:
 
 def organization_of(project: Project) -> Organization:
     """The project's organization; raises `Failed` personal_project, and project_not_found
-    where it is archived or made up."""
+    where it is archived."""
     if project.organization is None:
         raise Failed(
             "personal_project",
             f"The project “{project.name}” is personal, and personal projects can't use "
             "private registries.",
             "Move it to an organization, or use a public image.",
-        )
-    if project.organization.made_up:
-        raise Failed(
-            "project_not_found",
-            f"The project “{project.name}” is one of the made-up organization "
-            f"{project.organization}, so its workers get no login.",
-            "Ask with the id of a real organization's project.",
         )
     if project.archived_at is not None:
         raise Failed(
@@ -141,8 +134,16 @@ def organization_of(project: Project) -> Organization:
 
 def require(project: Project, wanted: Wanted, environment: Environment | None = None) -> Served:
     """As `resolve` or `resolve_server`, for a project; raises `Failed`
-    personal_project, no_match or ambiguous_server."""
+    personal_project, no_match or ambiguous_server, and project_not_found where it is archived
+    or its organization made up: such a one's entries can be explained, but nobody served."""
     organization = organization_of(project)
+    if organization.made_up:
+        raise Failed(
+            "project_not_found",
+            f"The project “{project.name}” is one of the made-up organization {organization}, "
+            "so its workers get no login.",
+            "Ask with the id of a real organization's project.",
+        )
     if isinstance(wanted, Server):
         served = resolve_server(organization, wanted, environment)
     else:

@@ -157,6 +157,17 @@ def test_no_login(made, calls, text, client) -> None:
     assert fast.standing(**asked, environment="", address=None) is not None
 
 
+def test_what_asks_nobody_works_as_ever(made, capsys) -> None:
+    project = made.projects.get(name="image-classifier")
+    call_command("explain_image", f"{US}/vision/train:v1", project=str(project.pk))
+    assert f"{US}/*" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        call_command("docker_login", f"{US}/vision/train:v1", project=str(project.pk))
+    assert ended.value.code == 1 and "project_not_found" in capsys.readouterr().err
+    call_command("export_registries", organization="demo", format="csv")
+    assert capsys.readouterr().out.count("\n") > 9
+
+
 def test_it_counts_nowhere(made, acme, make_entry) -> None:
     figures = {name: value for name, _, value in health.figures()}
     assert figures["registries_failing_entries"] == 0
