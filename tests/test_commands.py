@@ -79,7 +79,8 @@ def test_first_start_makes_what_is_needed_once(run, monkeypatch, db):
     code, out, _ = run("first_start")
     assert code == 0
     project = Project.objects.get(name="first-project", organization__slug="acme")
-    assert all(x in out for x in ("me@example.com", "correct horse battery", str(project.pk)))
+    told = ("me@example.com", "correct horse battery", str(project.pk), "manage.py demo_data")
+    assert all(x in out for x in told)
     assert Membership.objects.get(user__email="me@example.com").role == "admin"
     assert run("first_start") == (0, "", "")
 

@@ -354,6 +354,7 @@ def test_never_inside_a_transaction(entry_for):
 def test_nothing_is_kept(aws, entry_for, django_assert_num_queries):
     aws.push("my-ml-image", "v1")
     entry = entry_for()
+    assert not entry.organization.made_up  # read, as the page has it at hand
     events = AuditEvent.objects.count()
     with django_assert_num_queries(1):  # its patterns
         assert len(images_of(entry).repositories) == 1
