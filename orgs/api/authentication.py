@@ -22,7 +22,7 @@ class AnyTokenAuth(APIKeyHeader):
     """
 
     param_name = "Authorization"
-    openapi_description = "`Token <token>`"
+    openapi_description = "any token: a worker's (`vrw_…`) or a person's (`vra_…`)"
     kinds: tuple[type[tokens.AnyToken], ...] = (WorkerToken, ApiToken)
     wanted = "a token"
 
@@ -53,11 +53,13 @@ class AnyTokenAuth(APIKeyHeader):
 class WorkerTokenAuth(AnyTokenAuth):
     kinds = (WorkerToken,)
     wanted = "a worker token (vrw_…)"
+    openapi_description = "a worker token (`vrw_…`)"
 
 
 class ApiTokenAuth(AnyTokenAuth):
     kinds = (ApiToken,)
     wanted = "a person's API token (vra_…)"
+    openapi_description = "an org admin's API token (`vra_…`)"
 
 
 def _limit(token: tokens.AnyToken) -> None:

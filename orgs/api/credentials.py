@@ -6,12 +6,12 @@ All writing goes through `services.entries`; here requests become specs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeAlias, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest
-from ninja import Query, Router, Status
+from ninja import Path, Query, Router, Status
 
 from orgs import access
 from orgs.models import ApiToken, Environment, Organization, RegistryEntry
@@ -31,24 +31,25 @@ router = Router(auth=ApiTokenAuth(), tags=["Registry credentials"])
 VERSION = "1"
 PAGE_SIZE, MOST = 50, 200
 
-_MANAGED = ("invalid_request", "admins_only", "not_found", *ANYWHERE)
+_MANAGED = ("invalid_request", "admins_only", "mfa_needed", "not_found", *ANYWHERE)
+EntryId: TypeAlias = Annotated[UUID, Path(description="The entry's `id`, which the list has.")]
 
 
-def _documented(name: str, status: int, schema: Any, *codes: str) -> dict[str, Any]:
+def _documented(name: str, summary: str, status: int, schema: Any, *codes: str) -> dict[str, Any]:
     found = schemas.answers({status: schema}, schemas.Error, *codes, *_MANAGED)
-    return found | {"operation_id": f"registry_credentials_{name}"}
+    return found | {"operation_id": f"registry_credentials_{name}", "summary": summary}
 
 
 @router.get(
     "/",
     url_name="credentials",
-    **_documented("list", 200, schemas.CredentialsPage, FIELDS),
+    **_documented("list", "List entries", 200, schemas.CredentialsPage, FIELDS),
 )
 def index(
     request: HttpRequest,
     owner: schemas.OwnerId | None = None,
-    limit: Annotated[int, Query(ge=1, le=MOST)] = PAGE_SIZE,
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="How many at most.")] = PAGE_SIZE,
+    offset: Annotated[int, Query(ge=0, le=10**9, description="How many to leave out first.")] = 0,
 ) -> dict[str, Any]:
     """Entries of the organizations that one administers, newest first."""
     token = _token(request)
@@ -80,9 +81,10 @@ def index(
 @router.post(
     "/",
     url_name="credentials",
-    **_documented("create", 201, schemas.Credentials, FIELDS),
+    **_documented("create", "Create an entry", 201, schemas.Credentials, FIELDS),
 )
 def create(request: HttpRequest, given: schemas.CredentialsInput) -> Status:
+    """As *Add a new entry* does, by the same rules. It counts from the next login on."""
     token = _token(request)
     organization = _owner(token, given.owner)
     made = door.entry_create(
@@ -96,39 +98,49 @@ def create(request: HttpRequest, given: schemas.CredentialsInput) -> Status:
 @router.get(
     "/{uuid:entry_id}/",
     url_name="credential",
-    **_documented("read", 200, schemas.Credentials),
+    **_documented("read", "Read an entry", 200, schemas.Credentials),
 )
-def read(request: HttpRequest, entry_id: UUID) -> dict[str, Any]:
+def read(request: HttpRequest, entry_id: EntryId) -> dict[str, Any]:
+    """What may be shown of it, which is all but its secret."""
     return _shown(access.entry_for_token(_token(request), entry_id))
 
 
 @router.put(
     "/{uuid:entry_id}/",
     url_name="credential",
-    **_documented("update", 200, schemas.Credentials, FIELDS, "changed_meanwhile"),
+    **_documented(
+        "update", "Replace an entry", 200, schemas.Credentials, FIELDS, "changed_meanwhile"
+    ),
 )
-def update(request: HttpRequest, entry_id: UUID, given: schemas.CredentialsInput) -> dict[str, Any]:
-    """Configuration is replaced, but a secret left out stays; the rest stays where left out."""
+def update(
+    request: HttpRequest, entry_id: EntryId, given: schemas.CredentialsInput
+) -> dict[str, Any]:
+    """`configuration` is replaced, but a secret left out of it stays, as long as the username or
+    key ID does; the rest stays where left out. Sent twice, it changes nothing more."""
     return _change(request, entry_id, given, keep_configuration=False)
 
 
 @router.patch(
     "/{uuid:entry_id}/",
     url_name="credential",
-    **_documented("change", 200, schemas.Credentials, FIELDS, "changed_meanwhile"),
+    **_documented(
+        "change", "Change an entry", 200, schemas.Credentials, FIELDS, "changed_meanwhile"
+    ),
 )
 def change(
-    request: HttpRequest, entry_id: UUID, given: schemas.CredentialsChange
+    request: HttpRequest, entry_id: EntryId, given: schemas.CredentialsChange
 ) -> dict[str, Any]:
+    """Only what is given; the rest stays, within `configuration` too."""
     return _change(request, entry_id, given, keep_configuration=True)
 
 
 @router.delete(
     "/{uuid:entry_id}/",
     url_name="credential",
-    **_documented("delete", 204, None),
+    **_documented("delete", "Delete an entry", 204, None),
 )
-def delete(request: HttpRequest, entry_id: UUID) -> Status:
+def delete(request: HttpRequest, entry_id: EntryId) -> Status:
+    """Its secret is erased, and workers get no login from it any more."""
     token = _token(request)
     entry = access.entry_for_token(token, entry_id)
     door.entry_delete(entry=entry, actor=person_actor(request, token, entry.organization))

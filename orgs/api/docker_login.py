@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from django.http import HttpRequest
-from ninja import Router, Status
+from ninja import Query, Router, Status
 
 from orgs import access
 from orgs.models import WorkerToken
@@ -30,10 +30,10 @@ _login_codes = dict.fromkeys(
     (
         *_IMAGE,
         *(code for code, row in codes.table().items() if row.event in {codes.LOGIN, codes.ISSUED}),
-        *("busy", *ANYWHERE),
+        *("busy", "audit_unavailable", *ANYWHERE),
     )
 )
-_outcome_codes = (*_IMAGE, *_PROJECT, "entry_not_found", *ANYWHERE)
+_outcome_codes = (*_IMAGE, *_PROJECT, "entry_not_found", "audit_unavailable", *ANYWHERE)
 
 
 @router.post(
@@ -43,7 +43,9 @@ _outcome_codes = (*_IMAGE, *_PROJECT, "entry_not_found", *ANYWHERE)
     **schemas.answers({200: schemas.LoginAnswer}, schemas.LoginRefused, *_login_codes),
 )
 def docker_login(
-    request: HttpRequest, asked: schemas.Asked, format: schemas.Format = "json"
+    request: HttpRequest,
+    asked: schemas.Asked,
+    format: Annotated[schemas.Format, Query(description="What the answer is for.")] = "json",
 ) -> dict[str, Any]:
     """Either `image` or `server`. Ask again at `refresh_at`, or after `Retry-After`."""
     token = cast(WorkerToken, request.auth)  # type: ignore[attr-defined]
@@ -85,7 +87,7 @@ def _wanted(asked: schemas.Asked) -> Wanted:
     **schemas.answers({204: None}, schemas.LoginRefused, *_outcome_codes),
 )
 def docker_login_outcome(request: HttpRequest, reported: schemas.Reported) -> Status:
-    """Shown on the entry as «reported by a worker»."""
+    """What the worker's helper tells by itself, shown on the entry as *reported by a worker*."""
     token = cast(WorkerToken, request.auth)  # type: ignore[attr-defined]
     image = ImageReference.parse(reported.image.strip())
     project, _ = access.project_for_worker(token, reported.project)

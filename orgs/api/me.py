@@ -21,10 +21,11 @@ router = Router(auth=AnyTokenAuth(), tags=["Who am I"])
 @router.get(
     "/",
     operation_id="me",
-    summary="Who am I",
+    summary="What a token is",
     **schemas.answers({200: schemas.Me}, schemas.Error, *ANYWHERE),
 )
 def me(request: HttpRequest) -> dict[str, Any]:
+    """Of a person, the organizations that the token reaches; of a worker, the one it is of."""
     token: AnyToken = request.auth  # type: ignore[attr-defined]
     if isinstance(token, WorkerToken):
         kind, name, mine = "worker", token.name, [(token.organization, "worker")]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import AwareDatetime, BaseModel, Field, PlainSerializer, RootModel, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    RootModel,
+    WithJsonSchema,
+)
 
 from orgs.registries import codes
 from orgs.services.verification.outcomes import CODES
@@ -16,6 +26,22 @@ from orgs.services.verification.outcomes import CODES
 from .errors import FIELDS, status_of
 
 Format: TypeAlias = Literal["json", "docker-config", "containers-auth", "helper", "k8s-secret"]
+# Of the examples, which the page for people shows: what is sent in them is taken as it is.
+PATTERN, IMAGE = "ghcr.io/acme/*", "ghcr.io/acme/train:v1"
+ECR_HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+PASSWORD = "an access token that may read packages"  # noqa: S105
+CONFIGURATION: dict[str, Any] = {"username": "acme-bot", "password": PASSWORD}
+AUTHS: dict[str, Any] = {
+    "ghcr.io": {"auth": base64.b64encode(":".join(CONFIGURATION.values()).encode()).decode()}
+}
+AUTHS_ENCODED = base64.b64encode(json.dumps({"auths": AUTHS}).encode()).decode()
+ENTRY_ID = "0b6d3a52-6c1e-4a57-9a3d-2f1f6a1c7e90"
+ROLE_ENTRY: dict[str, Any] = {
+    "id": ENTRY_ID,
+    "type": "aws-ecr-role",
+    "image_pattern": f"{ECR_HOST}/*",
+}
+CHANGED, LATER = "2026-01-31T12:00:00.000000Z", "2026-01-31T18:00:00Z"
 # As far as databases count.
 OwnerId: TypeAlias = Annotated[int, Field(ge=1, lt=2**63, description="The organization's id.")]
 # With all its digits: it is given back to tell one moment from the next.
@@ -46,16 +72,40 @@ class Error(Schema):
 
 
 class LoginRefused(Error):
-    help: Annotated[str, Field(description="The page that explains it: Check an image.")]
+    help: Annotated[
+        str,
+        Field(
+            description="The page that explains it: Check an image.",
+            examples=["https://registries.example.com/organizations/acme/registries/check/"],
+        ),
+    ]
 
 
 class FieldError(Schema):
-    message: str
+    message: Annotated[str, Field(description="What is wrong with the field and what to do.")]
     code: Annotated[str, Field(json_schema_extra=_listed(fields=True))]
 
 
 class FieldErrors(RootModel[dict[str, list[FieldError]]]):
-    """By field; what belongs to none is in `non_field_errors`."""
+    """By field, all at once, and nothing is written; what belongs to none is in
+    `non_field_errors`. A new key that is tried and refused is told at its field, by the code
+    that a login would have."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "image_pattern": [
+                        {
+                            "message": "ghcr.io names a registry but no images. "
+                            "Write ghcr.io/* to cover everything in it.",
+                            "code": "bare_host",
+                        }
+                    ]
+                }
+            ]
+        }
+    )
 
 
 def answers(success: dict[int, Any], refused: type[Error], *codes: str) -> dict[str, Any]:
@@ -80,61 +130,95 @@ class Given(BaseModel):
 class Asked(Given):
     """An image, or the server alone where the client knows no more."""
 
-    project: UUID
-    image: Annotated[str | None, Field(description="As in docker pull.")] = None
-    server: Annotated[str | None, Field(description="host[:port]; instead of image.")] = None
-    environment: Annotated[str | None, Field(description="Its slug.")] = None
+    project: Annotated[UUID, Field(description="The project's id, which *Projects* has.")]
+    image: Annotated[str | None, Field(description="As in `docker pull`.", examples=[IMAGE])] = None
+    server: Annotated[str | None, Field(description="`host[:port]`, instead of `image`.")] = None
+    environment: Annotated[str | None, Field(description="An environment's slug.")] = None
 
 
 class ServedBy(Schema):
-    id: UUID
-    type: str
-    image_pattern: str
+    """The entry that serves an image."""
+
+    id: Annotated[UUID, Field(description="The entry's id.", examples=[ENTRY_ID])]
+    type: Annotated[str, Field(description="Its type's slug.", examples=["docker"])]
+    image_pattern: Annotated[
+        str, Field(description="The pattern that serves it.", examples=[PATTERN])
+    ]
 
 
 class DockerLoginAnswer(Schema):
-    kind: Literal["docker"]
-    server: Annotated[str, Field(description="The host as the client wrote it.")]
-    username: str
-    password: str
-    expires_at: Annotated[datetime | None, Field(description="Null for static passwords.")]
-    refresh_at: Annotated[datetime, Field(description="When a cache must ask again.")]
-    entry: ServedBy
+    """`format=json`, the usual one: what `docker login` takes."""
+
+    kind: Annotated[Literal["docker"], Field(description="Tells it from an instance role's.")]
+    server: Annotated[
+        str, Field(description="The host as the client wrote it.", examples=["ghcr.io"])
+    ]
+    username: Annotated[str, Field(description="For this server.", examples=["acme-bot"])]
+    password: Annotated[str, Field(description="For this server.", examples=[PASSWORD])]
+    expires_at: Annotated[
+        datetime | None, Field(description="Null for static passwords.", examples=[None])
+    ]
+    refresh_at: Annotated[
+        datetime, Field(description="When a cache must ask again.", examples=[LATER])
+    ]
+    entry: Annotated[ServedBy, Field(description="The entry that serves it.")]
 
 
 class InstanceRoleAnswer(Schema):
-    """The worker completes it with its own role."""
+    """`format=json` for an instance role: the worker completes it with its own role."""
 
-    kind: Literal["instance-role"]
-    server: str
-    role_name: str
-    region: str
-    refresh_at: datetime
-    entry: ServedBy
+    kind: Annotated[Literal["instance-role"], Field(description="Tells it from other logins.")]
+    server: Annotated[
+        str, Field(description="The host as the client wrote it.", examples=[ECR_HOST])
+    ]
+    role_name: Annotated[
+        str, Field(description="The role to complete it with.", examples=["ValohaiWorker"])
+    ]
+    region: Annotated[str, Field(description="Where to ask.", examples=["us-east-1"])]
+    refresh_at: Annotated[
+        datetime, Field(description="When a cache must ask again.", examples=[LATER])
+    ]
+    entry: Annotated[
+        ServedBy,
+        Field(description="The entry that serves it.", examples=[ROLE_ENTRY]),
+    ]
 
 
 class DockerConfig(Schema):
-    """format=docker-config: a whole config.json, by host; containers-auth: by repository."""
+    """`format=docker-config`: a whole config.json, by host; `containers-auth`: by repository."""
 
-    auths: dict[str, dict[str, str]]
+    auths: Annotated[
+        dict[str, dict[str, str]],
+        Field(description="As in Docker's own file.", examples=[AUTHS]),
+    ]
 
 
 class HelperAnswer(Schema):
-    """format=helper: what a credential helper prints."""
+    """`format=helper`: what a credential helper prints."""
 
-    ServerURL: str
-    Username: str
-    Secret: str
+    ServerURL: Annotated[str, Field(description="As asked.", examples=["ghcr.io"])]
+    Username: Annotated[str, Field(description="For this server.", examples=["acme-bot"])]
+    Secret: Annotated[str, Field(description="The password.", examples=[PASSWORD])]
 
 
 class K8sSecret(Schema):
-    """format=k8s-secret: a manifest for kubectl apply."""
+    """`format=k8s-secret`: a manifest for `kubectl apply`."""
 
-    apiVersion: Literal["v1"]
-    kind: Literal["Secret"]
-    metadata: dict[str, str]
-    type: Literal["kubernetes.io/dockerconfigjson"]
-    data: dict[str, str]
+    apiVersion: Annotated[Literal["v1"], Field(description="Of Kubernetes.")]
+    kind: Annotated[Literal["Secret"], Field(description="Of Kubernetes.")]
+    metadata: Annotated[
+        dict[str, str],
+        Field(description="The secret's name.", examples=[{"name": "ghcr-io"}]),
+    ]
+    type: Annotated[
+        Literal["kubernetes.io/dockerconfigjson"], Field(description="What pods pull with.")
+    ]
+    data: Annotated[
+        dict[str, str],
+        Field(
+            description="A config.json, encoded.", examples=[{".dockerconfigjson": AUTHS_ENCODED}]
+        ),
+    ]
 
 
 LoginAnswer: TypeAlias = (
@@ -143,37 +227,56 @@ LoginAnswer: TypeAlias = (
 
 
 class Reported(Given):
-    entry: Annotated[UUID, Field(description="As the login named it.")]
-    project: UUID
-    image: str
-    code: Outcome
+    entry: Annotated[UUID, Field(description="The entry's id, as the login named it.")]
+    project: Annotated[UUID, Field(description="The project's id, as in the login.")]
+    image: Annotated[
+        str,
+        Field(description="The image that was asked for.", examples=[f"{ECR_HOST}/train:v1"]),
+    ]
+    code: Annotated[Outcome, Field(description="What it met, `ok` where it got the login.")]
 
 
 class OrganizationOfMine(Schema):
-    id: int
-    slug: str
-    name: str
-    role: Literal["admin", "member", "worker"]
+    """An organization that the token reaches."""
+
+    id: Annotated[int, Field(description="What entries have as `owner`.", examples=[1])]
+    slug: Annotated[str, Field(description="As in its addresses.", examples=["acme"])]
+    name: Annotated[str, Field(description="As people see it.", examples=["Acme"])]
+    role: Annotated[
+        Literal["admin", "member", "worker"], Field(description="Only admins manage entries.")
+    ]
 
 
 class Me(Schema):
-    kind: Literal["user", "worker"]
-    name: str
-    organizations: list[OrganizationOfMine]
+    """What the token is."""
+
+    kind: Annotated[Literal["user", "worker"], Field(description="Whose token it is.")]
+    name: Annotated[
+        str, Field(description="The person's name, or the token's.", examples=["Alice"])
+    ]
+    organizations: Annotated[list[OrganizationOfMine], Field(description="Those it reaches.")]
 
 
 class CredentialsChange(Given):
     """What is left out stays as it is; so does a secret left out of `configuration`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"enabled": True, "note": "of the ML team"}]}
+    )
+
     type: Annotated[str | None, Field(description="A type's slug.")] = None
     image_pattern: Annotated[
-        str | None, Field(description="The only pattern, or the first of image_patterns.")
+        str | None, Field(description="The only pattern, or the first of `image_patterns`.")
     ] = None
-    image_patterns: list[str] | None = None
+    image_patterns: Annotated[
+        list[str] | None, Field(description="All of them, where there are several.")
+    ] = None
     owner: OwnerId | None = None
-    enabled: bool | None = None
-    environments: Annotated[list[str] | None, Field(description="Slugs; none: all.")] = None
-    note: str | None = None
+    enabled: Annotated[bool | None, Field(description="A new entry is, unless told.")] = None
+    environments: Annotated[
+        list[str] | None, Field(description="Slugs of those it is for; none: all.")
+    ] = None
+    note: Annotated[str | None, Field(description="For people.")] = None
     configuration: Annotated[
         dict[str, str | None] | None, Field(description="The type's fields, as strings.")
     ] = None
@@ -186,26 +289,48 @@ class CredentialsChange(Given):
 class CredentialsInput(CredentialsChange):
     """`type`, a pattern and `configuration` with all that the type needs."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"type": "docker", "image_pattern": PATTERN, "configuration": CONFIGURATION}
+            ]
+        }
+    )
+
     type: Annotated[str, Field(description="A type's slug.")]
 
 
 class Credentials(Schema):
     """A registry entry; it never holds a secret."""
 
-    id: UUID
-    type: str
-    image_pattern: str
-    image_patterns: list[str]
-    owner: int
-    enabled: bool
-    environments: list[str]
-    note: str
-    updated_at: Annotated[UpdatedAt, Field(description="When it was changed last, in UTC.")]
-    configuration: dict[str, str]
+    id: Annotated[UUID, Field(description="Never changes.", examples=[ENTRY_ID])]
+    type: Annotated[str, Field(description="A type's slug.", examples=["docker"])]
+    image_pattern: Annotated[str, Field(description="The first pattern.", examples=[PATTERN])]
+    image_patterns: Annotated[
+        list[str], Field(description="All of them, as given.", examples=[[PATTERN]])
+    ]
+    owner: Annotated[int, Field(description="The organization's id.", examples=[1])]
+    enabled: Annotated[bool, Field(description="Whether it serves logins.", examples=[True])]
+    environments: Annotated[
+        list[str], Field(description="Slugs of those it is for; none: all.", examples=[[]])
+    ]
+    note: Annotated[str, Field(description="For people.", examples=["of the ML team"])]
+    updated_at: Annotated[
+        UpdatedAt, Field(description="When it was changed last, in UTC.", examples=[CHANGED])
+    ]
+    configuration: Annotated[
+        dict[str, str],
+        Field(
+            description="The type's fields, without the secret.",
+            examples=[{"version": "1", "username": CONFIGURATION["username"]}],
+        ),
+    ]
 
 
 class CredentialsPage(Schema):
-    count: int
-    next: str | None
-    previous: str | None
-    results: list[Credentials]
+    """Some of the entries, newest first."""
+
+    count: Annotated[int, Field(description="How many there are in all.", examples=[1])]
+    next: Annotated[str | None, Field(description="The next page's address.", examples=[None])]
+    previous: Annotated[str | None, Field(description="The page before.", examples=[None])]
+    results: Annotated[list[Credentials], Field(description="Those of this page.")]

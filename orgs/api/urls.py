@@ -20,6 +20,14 @@ api = NinjaAPI(
     docs_url=None,
     parser=BoundedParser(),
     docs_decorator=require_safe,
+    # Their order is that of the page for people.
+    openapi_extra={
+        "tags": [
+            {"name": "Registry credentials", "description": "Entries, managed by org admins."},
+            {"name": "Docker login", "description": "What workers ask and tell."},
+            {"name": "Who am I", "description": "What a token is, and what it reaches."},
+        ]
+    },
 )
 answer_errors(api)
 api.add_router("/docker-login", docker_login.router)

@@ -69,7 +69,8 @@ class Code:
         """Whether it may be the API's whole answer, and not only be told by field."""
         if self.status is None or self.event == SIGN_IN:
             return False
-        return not self.field or self.worker is not Worker.NEVER
+        # What isn't 400 is never told by field.
+        return not self.field or self.worker is not Worker.NEVER or self.status != 400
 
     @property
     def page(self) -> Page:
