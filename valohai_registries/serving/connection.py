@@ -175,7 +175,7 @@ class Connection:
 
     def head_alone(self) -> bool:
         """Let the API, which looks at the length first, refuse the body in its own words."""
-        if self.request is None or not self.request.path.startswith("/api/"):
+        if self.request is None or not self.request.path.startswith("/api/v0/"):
             return False
         self.request.body = io.BytesIO()
         self.request.force_close()

@@ -225,7 +225,7 @@ class BufferingWorker(ThreadWorker):
         logs.unread(status, conn.client[0] if isinstance(conn.client, tuple) else None)
         reason, code, told = _TOLD[status]
         kind, content = "text/html; charset=utf-8", _PAGE.format(reason=reason, told=told)
-        if conn.request is not None and conn.request.path.startswith("/api/"):
+        if conn.request is not None and conn.request.path.startswith("/api/v0/"):
             kind, content = "application/json", json.dumps({"detail": told, "code": code})
         again = "Retry-After: 5\r\n" if status in (413, 503) else ""
         conn.sendall(

@@ -11,6 +11,8 @@ from django.http.response import HttpResponseBase
 from orgs.proxies import source_address
 from orgs.services.tenancy import attempts, passwords
 
+from .pages_only import API
+
 
 class Visitors:
     """Middleware: what signed-in people are answered is kept by no cache, and what they or
@@ -20,7 +22,7 @@ class Visitors:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith("/api/"):
+        if request.path_info.startswith(API):
             return self.get_response(request)
         source = attempts.source_of(source_address(request))
         with passwords.asked_by(source):
