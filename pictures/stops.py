@@ -308,6 +308,7 @@ WEB = (
     Stop("api-tokens", "api_tokens"),
     Stop("api-token-issued", "api_tokens", "bob", do=_issue("report")),
     Stop("api-token-revoke", "api_token_revoke"),
+    Stop("api", "api_reference", ""),
     Stop("guide", "guide_index", ""),
     Stop("guide-aws-ecr", "guide", "", chosen={"page": "aws-ecr"}),
     Stop("guide-passwords", "guide", "", chosen={"page": "passwords"}),

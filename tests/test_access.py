@@ -43,6 +43,7 @@ TABLE: dict[str, tuple[list, list]] = {
     # Of this machine, which tests ask from; tests/web/test_probes.py has the rest.
     "metrics": (EVERYONE, [405] * 6),
     "staff": (STAFF, STAFF),
+    "api_reference": (EVERYONE, [405] * 6),
     "guide_index": (EVERYONE, [405] * 6),
     "guide": (EVERYONE, [405] * 6),
     "account_login": (EVERYONE, EVERYONE),
@@ -242,7 +243,7 @@ def test_no_cache_keeps_what_signed_in_people_see(client, cast, arguments, name,
         assert response["Cache-Control"] == "no-store", (visitor, response.status_code)
 
 
-@pytest.mark.parametrize("address", ["/accounts/login/", "/guide/", "/nowhere/"])
+@pytest.mark.parametrize("address", ["/accounts/login/", "/guide/", "/api/", "/nowhere/"])
 def test_pages_for_everyone_say_nothing_of_it(client, address):
     assert "no-store" not in client.get(address).get("Cache-Control", "") or "login" in address
 

@@ -4,7 +4,7 @@ from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from . import guide, probes, staff, views
+from . import api_reference, guide, probes, staff, views
 from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, sso, tokens
 from .organizations import audit, environments, members, overview, projects, settings, workers
 from .registries import check, editing, entry, help, images, importing, listing
@@ -116,6 +116,7 @@ _programs = ("docker-credential-valohai", "valohai-credential-provider")
 urlpatterns = [
     path("", views.home, name="home"),
     path("staff/", staff.overview, name="staff"),
+    path("api/", api_reference.page, name="api_reference"),
     path("guide/", guide.index, name="guide_index"),
     path("guide/<slug:page>/", guide.page, name="guide"),
     path("healthz", probes.healthz, name="healthz"),
