@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 
 from orgs.models import User
 from orgs.services.tenancy import second_steps
+from orgs.web.accounts.adapters import PENDING
 from tests.support.passkey import Passkey
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -50,6 +51,7 @@ def midway(user: User) -> str:
         initiated_at=time.time() + LATER,
     )
     made["account_login"] = login.serialize()
+    made[PENDING] = user.get_session_auth_hash()
     made.create()
     return str(made.session_key)
 

@@ -20,9 +20,16 @@ NAMES = {
     "region",
     ".ecr",
 }
-# The login that workers complete, as CONTRACT has it; a header's spelling, in a comment, and
-# those of the AWS console's own file.
+# The login that workers complete, as CONTRACT has it, with an example; a header's spelling, in
+# a comment, and those of the AWS console's own file; what staff's search by key id is indexed
+# by; and the demo's entries, which are made up as a file of entries would be.
 KNOWN = {
+    ("orgs/api/schemas.py", "aws-ecr-role"),
+    ("orgs/models/entries.py", "access_key_id"),
+    *(
+        ("orgs/services/demo/entries.py", name)
+        for name in ("aws-ecr", "aws-ecr-role", "access_key_id", "secret_access_key", "role_name")
+    ),
     ("orgs/services/logins/formats.py", "role_name"),
     ("orgs/services/logins/formats.py", "region"),
     ("orgs/api/schemas.py", "role_name"),
