@@ -23,8 +23,8 @@ from django.core.validators import validate_email
 
 OIDC, SAML = "oidc", "saml"
 ROLES = ("member", "admin")
-# Characters: `SocialAccount.provider` keeps who says it, and has 200.
-MOST = 200
+# Characters: `SocialAccount.provider` keeps who says it, with its kind, and has 200.
+MOST = 190
 _GROUP = "group:"
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9-]+(\.[a-z0-9-]+)+")
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
@@ -32,12 +32,18 @@ _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Provider:
-    """`kind` is in our addresses, `key` is how the provider names itself (issuer, entity id),
+    """`kind` is in our addresses, `itself` how the provider names itself (issuer, entity id),
     `name` what people call it."""
 
     kind: str
-    key: str
+    itself: str
     name: str
+
+    @property
+    def key(self) -> str:
+        """What its people are kept under: the two kinds of one provider may name themselves
+        alike, and people otherwise."""
+        return f"{self.kind} {self.itself}"
 
 
 @dataclass(frozen=True)

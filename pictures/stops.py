@@ -329,6 +329,7 @@ NO_PAGES = {
     "account_logout",
     "account_name",
     "account_email_change",
+    "account_email_show",
     "account_password",
     "sessions_end",
     "session_end",

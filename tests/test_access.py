@@ -54,6 +54,7 @@ TABLE: dict[str, tuple[list, list]] = {
     "account_name": (SIGNED_IN, SIGNED_IN),
     "account_email_change": (SIGNED_IN, SIGNED_IN),
     "account_password": (SIGNED_IN, SIGNED_IN),
+    "account_email_show": (SIGNED_IN, SIGNED_IN),
     "email_confirm": (SIGNED_IN, SIGNED_IN),
     "sessions_end": (SIGNED_IN, SIGNED_IN),
     # one's own, or nothing ends: tests/web/accounts/test_account.py
@@ -81,7 +82,8 @@ TABLE: dict[str, tuple[list, list]] = {
     "company_finish": ([404] * 6, [405] * 6),
     "company_metadata": ([404] * 6, [405] * 6),
     # a person's own
-    "company_disconnect": ([IN] + [405] * 5, NOBODYS),
+    # one's own, after showing who one is: tests/web/accounts/test_oidc.py
+    "company_disconnect": (SIGNED_IN, SIGNED_IN),
     "organization": (MEMBERS, MEMBERS),
     "organization_rename": (ADMINS, ADMINS),
     "policies": (ADMINS, ADMINS),

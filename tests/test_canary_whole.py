@@ -139,6 +139,7 @@ def found_in(text: str, planted: dict[str, str]) -> set[str]:
     return {what for what, canary in planted.items() if canary in text}
 
 
+@pytest.mark.once
 def test_every_page_as_every_actor(planted, visitors, addresses, caplog, mailoutbox) -> None:
     told: dict[str, set[str]] = {}
     for where, what in everything(visitors, addresses):
@@ -158,6 +159,7 @@ def test_every_page_as_every_actor(planted, visitors, addresses, caplog, mailout
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("debug", [True, False])
 def test_every_error_forced(planted, visitors, addresses, caplog, monkeypatch, debug) -> None:
     """Whatever a page was about to show is in the frames that an error page of DEBUG shows."""

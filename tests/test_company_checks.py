@@ -78,7 +78,7 @@ def test_what_is_right(settings, values):
         (OIDC | {"SSO_OIDC_ISSUER": "https://example.com/?a"}, "orgs.E011", "SSO_OIDC_ISSUER"),
         (OIDC | {"SSO_OIDC_ISSUER": "https://e x.com"}, "orgs.E011", "SSO_OIDC_ISSUER"),
         (OIDC | {"SSO_OIDC_ISSUER": "https://[::1"}, "orgs.E011", "SSO_OIDC_ISSUER"),
-        (OIDC | {"SSO_OIDC_ISSUER": "https://e.com/" + "x" * 200}, "orgs.E011", "longer than 200"),
+        (OIDC | {"SSO_OIDC_ISSUER": "https://e.com/" + "x" * 200}, "orgs.E011", "longer than 190"),
         (SAML | {"SSO_SAML_CERTIFICATE": ""}, "orgs.E010", "SSO_SAML_CERTIFICATE is not"),
         ({"SSO_SAML_METADATA": "<x/>"}, "orgs.E010", "SSO_SAML_ENTITY_ID is not"),
         (SAML | {"SSO_SAML_URL": "http://idp.example.com"}, "orgs.E011", "SSO_SAML_URL"),

@@ -15,7 +15,7 @@ from tests.support.passkey import Passkey
 from tests.test_access import TABLE, admin_addresses, arguments, cast  # noqa: F401  (fixtures)
 from tests.test_canary_whole import addresses, everything, planted, visitors  # noqa: F401
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 SCRIPT = "<script>alert(1)</script>"
 BREAKS = ('"><img src=x onerror=alert(1)>', "'-alert(1)-'", "{{ 7|add:7 }}{% now 'Y' %}")

@@ -100,6 +100,7 @@ _account: list[URLPattern | URLResolver] = [
     path("forgotten/", forgotten.forgotten, name="password_forgotten"),
     path("name/", account.name, name="account_name"),
     path("email/", account.email, name="account_email_change"),
+    path("email/show/", account.email_show, name="account_email_show"),
     path("email/<str:token>/", account.email_confirm, name="email_confirm"),
     path("password/", account.password, name="account_password"),
     path("password/<uidb64>/<token>/", sign_in.SetPassword.as_view(), name="set_password"),

@@ -146,6 +146,9 @@ def test_its_pages(browse, live_server, work, settings):
     found["account"] = ours(page)
     picture(page, "account")
     page.get_by_role("button", name="Disconnect").click()
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Disconnect").click()
     page.get_by_text("no longer connected").wait_for()
     assert person.has_usable_password()
     assert not any(found.values()), found

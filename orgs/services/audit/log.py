@@ -16,13 +16,13 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from orgs.models import AuditEvent, Organization, Repeat
+from orgs.models import AuditEvent, Organization
 from orgs.models.audit import RARE_ACTION, RARE_CODE
 from orgs.registries import codes
 from orgs.registries.private import whole
 from orgs.registries.text import storable
 
-from . import asked
+from . import asked, repeats
 from .bounded import newest
 from .cells import escape
 
@@ -282,7 +282,7 @@ def drop_made_up(organization: Organization) -> int:
     went. By the door that pruning goes through; a real one's events stay, and so do those of
     real people's accounts, which stand in the log of each organization that they are in."""
     assert organization.made_up, "only what is made up may go before its time"
-    Repeat.objects.filter(events__0__organization_id=organization.pk).delete()
+    repeats.write_of(organization.pk)
     with _pruning():
         own = AuditEvent.objects.filter(organization_id=organization.pk)
         return _drop(own.exclude(action__startswith="user."))

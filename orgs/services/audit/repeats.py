@@ -82,6 +82,16 @@ def write_due(most: int = BEFORE_READING) -> int:
     return len(rows)
 
 
+def write_of(organization_id: int) -> None:
+    """Write all that is counted for an organization now, and for others beside it."""
+    for key in list(Repeat.objects.values_list("pk", flat=True)):
+        with transaction.atomic():
+            row = Repeat.objects.select_for_update().filter(pk=key).first()
+            if row and any(one["organization_id"] == organization_id for one in row.events):
+                _write(row)
+                row.delete()
+
+
 def before_reading() -> None:
     """`write_due`, for whoever is about to read a log; a failure keeps nobody from reading."""
     try:

@@ -27,6 +27,11 @@ IPV6_PREFIX = 64
 def pause_end(person: User) -> None:
     """Let somebody in again who is paused: they have a new password, or a link to set one."""
     tallies.clear(ACCOUNT, account_of(person.email))
+
+
+def codes_pause_end(person: User) -> None:
+    """Take codes again of somebody who is paused: staff know that it's them. A new password
+    alone doesn't, or who has the mailbox would have ten tries more with each."""
     tallies.clear(CODES, str(person.pk))
 
 

@@ -43,14 +43,17 @@ def password_link_ask(*, email: str, address: str | None) -> None:
     """
     email = email.strip().lower()
     account, source = attempts.account_of(email), attempts.source_of(address)
-    asked = tallies.count(f"reset-from:{source}", HOUR), tallies.count(f"reset:{account}", HOUR)
+    within = tallies.count(f"reset-from:{source}", HOUR) <= FROM_ONE
+    # An address that asks too much takes nobody's three.
+    whose = account if within else source
+    few = tallies.count(f"reset:{whose}", HOUR) <= TO_ONE
     person = User.objects.filter(email=email).first()
     actor = Actor("not signed in", source_address=address)
-    if asked[0] <= FROM_ONE:
+    if within:
         _tell(account, events("user.link_asked", person, actor))
     else:  # whatever it types
         _tell(source, events("user.link_asked", None, actor))
-    wanted = asked[0] <= FROM_ONE and asked[1] <= TO_ONE and person is not None
+    wanted = within and few and person is not None
     uid = urlsafe_base64_encode(force_bytes(person.pk if person else 0))
     token = people.link_tokens.make_token(person or User(pk=0, email=email))
     link = settings.BASE_URL + reverse("set_password", args=[uid, token])
@@ -99,6 +102,24 @@ def email_ask(*, person: User, email: str, actor: Actor) -> str:
     return email
 
 
+def own_email_ask(*, person: User, actor: Actor) -> None:
+    """Send somebody a link that shows that the address they have is theirs; raises `Refused`."""
+    if not mails.go_out():
+        raise _refused("no_mail", "This server sends no mail.", "Ask staff.")
+    if tallies.count(f"email:{person.pk}", HOUR) > OWN:
+        raise _refused(
+            "too_many", f"{OWN} mails were sent for you within an hour.", "Wait an hour."
+        )
+    token = signing.dumps([person.pk, _standing(person), person.email], salt=_SALT)
+    link = settings.BASE_URL + reverse("email_confirm", args=[token])
+    sentences = [
+        f"{person.name} signs in to Valohai Registries as {person.email}.",
+        "If that is you, open this link within a day, signed in. Else do nothing.",
+    ]
+    about = f"the e-mail of user {person.pk}"
+    mails.send_later(Mail("Is this your address?", sentences, link, [person.email], about))
+
+
 def email_wanted(person: User, token: str) -> str | None:
     """The address that a link is for; None where it's no link of this person's, or is over."""
     try:
@@ -131,7 +152,7 @@ def email_change(*, person: User, token: str, actor: Actor) -> User:
         "If that wasn't you, tell the people who run this server.",
     ]
     about = f"the e-mail of user {person.pk}"
-    if mails.go_out():
+    if mails.go_out() and before != email:
         mails.send_later(Mail("Your e-mail changed", sentences, "/accounts/", [before], about))
     return changed
 

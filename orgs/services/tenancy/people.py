@@ -23,7 +23,7 @@ from orgs.models import Invitation, User
 from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor, record
 
-from . import attempts, mails, organizations, powers, second_steps, sessions, tokens
+from . import attempts, mails, organizations, powers, sessions, tokens
 from .mails import Mail
 from .told import tell
 
@@ -132,6 +132,7 @@ def _link(person: User, actor: Actor, require: Callable[[Actor, User], None]) ->
         User.objects.filter(pk=person.pk).update(link_generation=F("link_generation") + 1)
         person.refresh_from_db(fields=["link_generation"])
         attempts.pause_end(person)
+        attempts.codes_pause_end(person)
         tell("user.link_issued", person, actor)
     uid = urlsafe_base64_encode(force_bytes(person.pk))
     token = link_tokens.make_token(person)
@@ -167,11 +168,11 @@ def password_set(
 
 def _verified(person: User, actor: Actor) -> None:
     """A link was sent to the address, by this server or by who runs it: it's theirs now, and
-    what somebody else made of the account before isn't."""
+    what somebody else may have issued before ends. Second steps stay: where mails go out
+    nobody adds one before this, and a link never skips one."""
     person.email_verified = True
     for token in person.api_tokens.filter(revoked_at=None):
         tokens.token_revoke(token=token, actor=actor)
-    second_steps.take_off(person=person, actor=actor)
 
 
 def sessions_end(*, person: User, actor: Actor, this: str | None, key: int | None = None) -> int:

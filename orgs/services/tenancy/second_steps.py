@@ -169,6 +169,12 @@ def tell(action: str, person: User, what: str, actor: Actor) -> None:
     transaction.on_commit(lambda: mails.send_later(mail) if mails.go_out() else None)
 
 
+def may_add(person: User) -> bool:
+    """Whether their address is known to be theirs, or nobody could show it by a mail: else who
+    made the account of somebody's address would keep them out of it for good."""
+    return person.email_verified or not mails.go_out()
+
+
 def may_change(person: User) -> bool:
     """Count one more change of their steps; whether it isn't too many: each sends a mail."""
     return tallies.count(f"steps:{person.pk}", timedelta(hours=1)) <= CHANGES

@@ -95,9 +95,13 @@ def end_unlisted(person: User) -> None:
 def begin(request: Any) -> None:
     """Have somebody's new session on the list, and drop some that are over."""
     UserSession.objects.create_from_request(request)
-    over = Session.objects.filter(expire_date__lte=timezone.now()).values_list("pk", flat=True)
-    keys = list(over[:DROPPED])
-    Session.objects.filter(pk__in=keys).delete()
+    drop_over()
     listed = UserSession.objects.filter(user=request.user)
     gone = listed.exclude(session_key__in=_alive()).values_list("pk", flat=True)
     UserSession.objects.filter(pk__in=list(gone[:DROPPED])).delete()
+
+
+def drop_over() -> None:
+    """Drop some of the rows of sessions that are over, of anybody."""
+    over = Session.objects.filter(expire_date__lte=timezone.now()).values_list("pk", flat=True)
+    Session.objects.filter(pk__in=list(over[:DROPPED])).delete()

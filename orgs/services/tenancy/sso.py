@@ -286,6 +286,13 @@ def _wanted(email: str, groups: tuple[str, ...]) -> dict[Organization, str]:
 # --- limits, and what is used once ---------------------------------------------
 
 
+def was_good(address: str | None) -> None:
+    """Uncount what led somebody in: a company of many shares an address."""
+    source = attempts.source_of(address)
+    for limit in (BEGUN, ANSWERS):
+        tallies.give_back(limit, source)
+
+
 def pause(limit: Limit, address: str | None) -> Pause | None:
     """Count one more from an address; how long none is taken, where none is."""
     source = attempts.source_of(address)
@@ -315,7 +322,8 @@ def connections(person: User) -> list[tuple[int, str]]:
 def has_other_way(person: User) -> bool:
     """Whether somebody gets in without their company."""
     passkeys = Authenticator.objects.filter(user=person, type=Authenticator.Type.WEBAUTHN)
-    return person.has_usable_password() or passkeys.exists()
+    alone = any(passkey.wrap().is_passwordless for passkey in passkeys)
+    return person.has_usable_password() or alone
 
 
 def disconnect(*, person: User, actor: Actor, key: int | None = None) -> int:

@@ -159,6 +159,16 @@ def email(request: SignedIn) -> HttpResponse:
     return _page(request, email=form)
 
 
+@_section
+def email_show(request: SignedIn) -> HttpResponse:
+    try:
+        links.own_email_ask(person=request.user, actor=oneself(request))
+    except Refused as refused:
+        messages.error(request, str(refused))
+        return redirect("account")
+    return _saved(request, f"A link is on its way to {request.user.email}.", "email")
+
+
 @login_required
 @never_cache
 def email_confirm(request: SignedIn, token: str) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
 from allauth.mfa.webauthn.internal.auth import STATE_SESSION_KEY
+from allauth.socialaccount.internal.statekit import STATES_SESSION_KEY
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -27,7 +29,10 @@ from orgs.services.tenancy import second_steps, sessions, signing_in
 # Whose sign-in is half done: their session's hash.
 PENDING = "sign_in_pending"
 # What allauth keeps in a session of things begun: an app's key, a passkey's challenge.
-LEFT = (PENDING, SECRET_SESSION_KEY, STATE_SESSION_KEY, "account_reauthentication_state")
+LEFT = (
+    *(PENDING, SECRET_SESSION_KEY, STATE_SESSION_KEY, STATES_SESSION_KEY),
+    "account_reauthentication_state",
+)
 # An entry of allauth's record of how somebody came in, in the audit log's words.
 _BY = {"totp": "app code", "webauthn": "passkey", "recovery_codes": "recovery code"}
 
@@ -64,11 +69,16 @@ class Account(DefaultAccountAdapter):
             raise ValidationError(refused.detail, code=refused.code) from None
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Who comes by their company's sign-in alone has nothing to show here again."""
-        person = context.request.user
-        return super().is_reauthentication_required(app=app, **kwargs) and bool(
-            get_reauthentication_flows(person)
-        )
+        """Who comes by their company's sign-in alone has nothing to show here again but that:
+        it has to be fresh."""
+        request = context.request
+        if not super().is_reauthentication_required(app=app, **kwargs):
+            return False
+        if get_reauthentication_flows(request.user):
+            return True
+        records = get_authentication_records(request, request.user)
+        latest = max((record["at"] for record in records), default=0.0)
+        return time.time() - latest > settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
     def is_safe_url(self, url: str) -> bool:
         """Addresses of this very server, without its name."""

@@ -9,8 +9,23 @@ from django.db import IntegrityError, transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect
 
+from orgs.models import User
 from orgs.services.tenancy import second_steps
 from orgs.web.context import oneself
+
+
+class Added:
+    """Only where the address is known to be theirs."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        person = request.user
+        if isinstance(person, User) and not second_steps.may_add(person):
+            told = f"First show that {person.email} is yours: have a link sent to it, below."
+            messages.error(request, told)
+            answer = redirect("account")
+            answer["Location"] += "#email"
+            return answer
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
 
 class Told:

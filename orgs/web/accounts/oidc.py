@@ -28,6 +28,7 @@ from orgs.proxies import source_address
 from orgs.registries import outbound
 from orgs.registries.places import Places
 from orgs.registries.problems import Failed
+from orgs.registries.turns import turns
 from orgs.services.tenancy import attempts
 from orgs.services.tenancy.sso import Said
 
@@ -93,7 +94,8 @@ class Calls:
         content = urlencode(data).encode() if data else b""
         if content:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
-        with PLACES.taken(self._owner, wait=2.0), outside():
+        # The turn is given up before a place is waited for, or who has one couldn't go on.
+        with turns.given_up(), PLACES.taken(self._owner, wait=2.0), outside():
             deadline = time.monotonic() + CALL_SECONDS
             try:
                 answer = outbound.ask_provider(url, content, sent, deadline, MOST + 1, method)
@@ -275,10 +277,14 @@ class Answers(OpenIDConnectOAuth2Adapter):
 
 def is_ours(login: SocialLogin) -> bool:
     """Whether the answer is to what this very session asked."""
+    if login.said.provider.kind == company.SAML:  # its answer names the request itself
+        return "nonce" not in login.state
     asked = login.state.get("nonce")
-    if asked is None:
-        return True
-    return isinstance(login.nonce, str) and constant_time_compare(asked, login.nonce)
+    return (
+        isinstance(asked, str)
+        and isinstance(login.nonce, str)
+        and constant_time_compare(asked, login.nonce)
+    )
 
 
 def subject(given: Any) -> str:

@@ -35,7 +35,7 @@ from orgs.proxies import source_address
 from orgs.registries.problems import text_problem
 from orgs.services.tenancy import second_steps, signing_in
 
-from .changes import Told
+from .changes import Added, Told
 
 MOST_PASSKEYS = 20
 _WRONG = "This passkey isn't one of this account's, or it took too long. Try again."
@@ -245,7 +245,7 @@ class Options:
         return {**found, **kwargs, "passkey_options": json.dumps(found.get("js_data"))}
 
 
-class AddPasskey(Options, Told, webauthn.AddWebAuthnView):
+class AddPasskey(Added, Options, Told, webauthn.AddWebAuthnView):
     asked_for = "new"
     template_name = "accounts/passkey_add.html"
     action, what = "user.second_step_added", "A passkey"

@@ -33,7 +33,7 @@ from orgs.sealed import Unreadable
 from orgs.services.tenancy import second_steps, signing_in
 
 from .adapters import PENDING
-from .changes import Told
+from .changes import Added, Told
 from .passkeys import Options
 
 MOST_PASSKEYS = 20
@@ -159,7 +159,7 @@ class CodeAgain(_Paused, base.ReauthenticateView):
     template_name = "accounts/again.html"
 
 
-class AddApp(Told, _Paused, totp.ActivateTOTPView):
+class AddApp(Added, Told, _Paused, totp.ActivateTOTPView):
     template_name = "accounts/app_add.html"
     action, what = "user.second_step_added", "An app for codes"
 

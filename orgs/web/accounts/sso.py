@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
 from allauth.account.utils import get_next_redirect_url
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -29,7 +30,7 @@ from orgs import company
 from orgs.proxies import source_address
 from orgs.registries import codes
 from orgs.registries.problems import Refused
-from orgs.services.tenancy import sso
+from orgs.services.tenancy import sessions, sso
 from orgs.services.tenancy.sso import CompanyRefused
 from orgs.web.context import SignedIn, oneself
 from orgs.web.middleware.trouble import unlogged
@@ -54,7 +55,7 @@ class Companies(DefaultSocialAccountAdapter):
 
     def get_provider(self, request: HttpRequest, provider: str, client_id: Any = None) -> Any:
         for one in company.providers():
-            if provider in (one.key, KINDS[one.kind].id):
+            if provider in (one.key, one.itself, KINDS[one.kind].id):
                 return KINDS[one.kind].of(request)
         raise SocialApp.DoesNotExist
 
@@ -90,6 +91,7 @@ def _answered(request: HttpRequest, login: SocialLogin) -> HttpResponse:
     except CompanyRefused as refused:
         return _over(request, refused, said.provider)
     SocialAccount.objects.filter(provider=said.provider.key, uid=said.subject).update(extra_data={})
+    sso.was_good(source_address(request))
     if request.user.is_authenticated:
         logout(request)  # whoever it was; a second step may be between
     then = login.state.get("next") or resolve_url("home")
@@ -227,6 +229,7 @@ def acs(request: HttpRequest) -> HttpResponse:
     if not 0 < len(response) <= MOST:
         raise WrongAnswer("a response that is empty or too long")
     answer = HttpResponseRedirect(reverse("company_finish"))
+    sessions.drop_over()
     waiting = _waiting(request)
     waiting.store.set_expiry(WAITS)
     waiting.store.update({"response": response})
@@ -262,8 +265,10 @@ def saml_metadata(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
 def disconnect(request: SignedIn, pk: int) -> HttpResponse:
+    if request.method != "POST":  # as after showing who one is
+        return redirect("account")
+    raise_if_reauthentication_required(request, app="allauth.mfa")
     try:
         count = sso.disconnect(person=request.user, actor=oneself(request), key=pk)
     except Refused as refused:

@@ -68,8 +68,10 @@ def _shown_again(request: HttpRequest) -> HttpResponse:
     """To show who one is, and back to the page; nothing that was sent is kept for later, since
     who sent it may be somebody else."""
     ways = get_adapter().get_reauthentication_methods(request.user)
-    if not request.user.is_authenticated or not ways:
+    if not request.user.is_authenticated:
         return redirect_to_login(request.path)
+    if not ways:  # but the company's own sign-in
+        return unlogged(render(request, "accounts/company_again.html", status=403))
     return HttpResponseRedirect(f"{ways[0]['url']}?{urlencode({'next': request.path})}")
 
 

@@ -23,7 +23,7 @@ WORK = company.Provider("oidc", "https://login.example.com", "Example Inc")
 
 @pytest.fixture(autouse=True)
 def _set(settings):
-    settings.SSO_OIDC_ISSUER, settings.SSO_OIDC_NAME = WORK.key, WORK.name
+    settings.SSO_OIDC_ISSUER, settings.SSO_OIDC_NAME = WORK.itself, WORK.name
 
 
 def said(email="ada@example.com", subject="ada-1", verified=True, groups=(), name="Ada"):

@@ -39,7 +39,7 @@ from tests.support.oidc import (
 )  # fmt: skip
 from tests.web.conftest import Page
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 SECRET = f"client-{CANARY}"
 WRONG = "can't be believed"
 
@@ -119,7 +119,11 @@ def test_who_has_an_account_is_connected_and_told(client, work, alice, settings,
     assert (answer.status_code, answer["Location"]) == (302, "/accounts/")
     assert who(client) == "alice@example.com"
     account = SocialAccount.objects.get()
-    assert (account.provider, account.uid, account.user) == (work.issuer, "alice-1", alice)
+    assert (account.provider, account.uid, account.user) == (
+        f"oidc {work.issuer}",
+        "alice-1",
+        alice,
+    )
     assert account.extra_data == {} and not SocialToken.objects.exists()
     events = {event.action: event for event in AuditEvent.objects.all()}
     assert events["user.signed_in"].properties["by"] == ["sign-in at Example Inc"]
@@ -620,9 +624,11 @@ def test_ones_account_has_it_and_may_end_it(client, lies, acme):
     person.save()
     client.force_login(person)
     assert "Disconnect" in Page(client.get("/accounts/")).by_id["company"]
+    assert client.post(address).url.startswith("/accounts/again/")  # who it is, first
+    client.post("/accounts/again/", {"password": "correct horse battery"})
     assert client.post(f"/accounts/company/{key + 1}/disconnect/").status_code == 404
     other = make_user("other@example.com", "Other")
-    theirs = SocialAccount.objects.create(user=other, provider=lies.issuer, uid="o")
+    theirs = SocialAccount.objects.create(user=other, provider=f"oidc {lies.issuer}", uid="o")
     assert client.post(f"/accounts/company/{theirs.pk}/disconnect/").status_code == 404
     client.post(address)
     assert list(SocialAccount.objects.all()) == [theirs]

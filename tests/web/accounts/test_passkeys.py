@@ -18,7 +18,7 @@ from orgs.services.tenancy import second_steps
 from tests.conftest import PASSWORD
 from tests.support.passkey import PRESENT, Passkey
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 LOGIN, ADD, ALONE = map(reverse, ("account_login", "mfa_add_webauthn", "mfa_login_webauthn"))
 CODE, ACCOUNT = map(reverse, ("mfa_authenticate", "account"))
 WRONG = "isn't one of"
