@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandParser
 
 from orgs.checks import OWN
-from orgs.models import Organization
+from orgs.models import Organization, User
 from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed, Refused
 from orgs.services.tenancy.tokens import LONGEST
@@ -48,6 +48,14 @@ class Command(BaseCommand):
         found = Organization.objects.filter(slug=slug).first()
         if found is None:
             self.fail(f"There is no organization {slug}.", otherwise)
+        return found
+
+    def person(self, email: str, *, active: bool = False) -> User:
+        """Who has this e-mail; nobody, or with `active` nobody who may sign in, is a failure."""
+        email = email.strip().lower()
+        found = User.objects.filter(email=email).first()
+        if found is None or (active and not found.is_active):
+            self.fail(f"There is no {'active ' if active else ''}user {email}.")
         return found
 
     def print_json(self, document: Any) -> None:

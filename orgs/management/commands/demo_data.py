@@ -42,10 +42,7 @@ class Command(Base):
             if found is None:
                 self.fail("There is no superuser. Say who is to look around: --admin EMAIL.")
             return found
-        found = User.objects.filter(email=email.strip().lower()).first()
-        if found is None:
-            self.fail(f"There is nobody with the e-mail {email}.")
-        return found
+        return self.person(email)
 
     def make(self, admin: User) -> None:
         with tqdm(desc="Making", total=demo.STEPS, disable=None, leave=False) as bar:

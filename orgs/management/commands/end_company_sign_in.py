@@ -5,7 +5,6 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
-from orgs.models import User
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.tenancy import sso
 
@@ -17,9 +16,6 @@ class Command(Base):
         parser.add_argument("email")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        email = options["email"].strip().lower()
-        person = User.objects.filter(email=email).first()
-        if person is None:
-            self.fail(f"There is no user {email}.")
+        person = self.person(options["email"])
         count = sso.disconnect(person=person, actor=COMMAND_LINE)
         self.stdout.write(f"{count} ended.")

@@ -6,7 +6,6 @@ from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
 from orgs.management.base import add_expires_in_argument
-from orgs.models import User
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.tenancy import tokens
 
@@ -21,10 +20,7 @@ class Command(Base):
         add_expires_in_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        email = options["email"].strip().lower()
-        user = User.objects.filter(email=email, is_active=True).first()
-        if user is None:
-            self.fail(f"There is no active user {email}.")
+        user = self.person(options["email"], active=True)
         slug = options["organization"]
         _, text = tokens.token_issue_api(
             user=user,

@@ -5,7 +5,6 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
-from orgs.models import User
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.tenancy import second_steps
 
@@ -17,10 +16,7 @@ class Command(Base):
         parser.add_argument("email")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        email = options["email"].strip().lower()
-        person = User.objects.filter(email=email).first()
-        if person is None:
-            self.fail(f"There is no user {email}.")
+        person = self.person(options["email"])
         if not second_steps.take_off(person=person, actor=COMMAND_LINE):
-            self.fail(f"{email} has no second step.")
-        self.stdout.write(f"{email} signs in by the password alone, until a new step is set up.")
+            self.fail(f"{person} has no second step.")
+        self.stdout.write(f"{person} signs in by the password alone, until a new step is set up.")

@@ -66,7 +66,7 @@ ACTIONS = {
     "user.link_issued": "Password link made",
     "user.password_changed": "Password changed",
     "user.link_asked": "Password link asked for",
-    "user.email_asked": "Other e-mail asked for",
+    "user.email_asked": "Link for an e-mail asked for",
     "user.signed_in": "Signed in",
     "user.sign_in_refused": "Sign-in refused",
     "user.second_step_added": "Second step added",

@@ -82,42 +82,40 @@ def email_ask(*, person: User, email: str, actor: Actor) -> str:
     stored.require(User, email=email)
     if email == person.email:
         raise _refused("invalid", f"{email} is your e-mail already.", "Enter another one.")
+    _may_ask(person)
+    tell("user.email_asked", person, actor)
+    if not User.objects.filter(email=email).exists():
+        wants = f"{person.name} ({person.email}) wants to sign in to Valohai Registries by this "
+        _send(person, email, wants + "address from now on.")
+    return email
+
+
+def own_email_ask(*, person: User, actor: Actor) -> None:
+    """Send somebody a link that shows that the address they have is theirs; raises `Refused`."""
+    _may_ask(person)
+    tell("user.email_asked", person, actor)
+    _send(person, person.email, f"{person.name} signs in to Valohai Registries by this address.")
+
+
+def _may_ask(person: User) -> None:
+    """Count one more mail; raises `Refused`."""
     if not mails.go_out():
         what = "This server sends no mail, so it can't ask whether the address is yours."
         raise _refused("no_mail", what, "Ask staff to change it.")
     if tallies.count(f"email:{person.pk}", HOUR) > OWN:
         what = f"{OWN} mails were sent for you within an hour."
         raise _refused("too_many", what, "Wait an hour.")
-    tell("user.email_asked", person, actor)
-    if not User.objects.filter(email=email).exists():
-        token = signing.dumps([person.pk, _standing(person), email], salt=_SALT)
-        link = settings.BASE_URL + reverse("email_confirm", args=[token])
-        sentences = [
-            f"{person.name} ({person.email}) wants to sign in to Valohai Registries by this "
-            "address from now on.",
-            "If that is you, open this link within a day, signed in. Else do nothing.",
-        ]
-        about = f"the e-mail of user {person.pk}"
-        mails.send_later(Mail("Is this your address?", sentences, link, [email], about))
-    return email
 
 
-def own_email_ask(*, person: User, actor: Actor) -> None:
-    """Send somebody a link that shows that the address they have is theirs; raises `Refused`."""
-    if not mails.go_out():
-        raise _refused("no_mail", "This server sends no mail.", "Ask staff.")
-    if tallies.count(f"email:{person.pk}", HOUR) > OWN:
-        raise _refused(
-            "too_many", f"{OWN} mails were sent for you within an hour.", "Wait an hour."
-        )
-    token = signing.dumps([person.pk, _standing(person), person.email], salt=_SALT)
+def _send(person: User, email: str, why: str) -> None:
+    token = signing.dumps([person.pk, _standing(person), email], salt=_SALT)
     link = settings.BASE_URL + reverse("email_confirm", args=[token])
     sentences = [
-        f"{person.name} signs in to Valohai Registries as {person.email}.",
+        why,
         "If that is you, open this link within a day, signed in. Else do nothing.",
     ]
     about = f"the e-mail of user {person.pk}"
-    mails.send_later(Mail("Is this your address?", sentences, link, [person.email], about))
+    mails.send_later(Mail("Is this your address?", sentences, link, [email], about))
 
 
 def email_wanted(person: User, token: str) -> str | None:

@@ -26,6 +26,7 @@ from orgs.services.audit.events import Actor, record
 from . import attempts, mails, organizations, powers, sessions, tokens
 from .mails import Mail
 from .told import tell
+from .writing import written
 
 
 class LinkTokens(PasswordResetTokenGenerator):
@@ -76,8 +77,7 @@ def person_update(
     """
     texts = {name: text for name, text in values.items() if isinstance(text, str)}
     stored.require(User, **texts)
-    with transaction.atomic():
-        standing = _locked(person)
+    with written(person) as standing:
         powers.require_may_change(actor, standing)
         changes = {
             name: [getattr(standing, name), value]
@@ -92,7 +92,6 @@ def person_update(
             # Whoever is let in no more lets nobody in.
             Invitation.objects.filter(invited_by=standing).delete()
             sessions.end(standing, None)
-            sessions.end_unlisted(standing)
         for name, held, given, called in (
             ("permissions", standing.user_permissions, permissions, "codename"),
             ("groups", standing.groups, groups, "name"),
@@ -127,8 +126,8 @@ def person_link_send(*, person: User, actor: Actor) -> None:
 
 
 def _link(person: User, actor: Actor, require: Callable[[Actor, User], None]) -> str:
-    with transaction.atomic():
-        require(actor, _locked(person))
+    with written(person) as standing:
+        require(actor, standing)
         User.objects.filter(pk=person.pk).update(link_generation=F("link_generation") + 1)
         person.refresh_from_db(fields=["link_generation"])
         attempts.pause_end(person)
@@ -151,8 +150,7 @@ def password_set(
     """A new password, which ends links and all sessions but `this`; raises `places.Full`, and
     `Refused` where the link's `token` was used a moment ago."""
     encoded = make_password(password)  # takes long, so before the transaction
-    with transaction.atomic():
-        standing = _locked(person)
+    with written(person) as standing:
         if token is not None and not link_tokens.check_token(standing, token):
             what = "This link was used a moment ago."
             raise Refused(Problem("link_over", what, "Sign in with the password that was set."))
@@ -179,8 +177,6 @@ def sessions_end(*, person: User, actor: Actor, this: str | None, key: int | Non
     """Sign somebody out elsewhere: of one session, or of all but `this`; how many ended."""
     with transaction.atomic():
         count = sessions.end(person, this, key)
-        if key is None:
-            sessions.end_unlisted(person)
         if count:
             tell("user.sessions_ended", person, actor, properties={"count": count})
     return count
@@ -192,16 +188,12 @@ def person_delete(*, person: User, actor: Actor) -> None:
     Raises `Refused` where they are an organization's only admin, and for whom the actor may
     not change.
     """
-    with transaction.atomic():
-        powers.require_may_change(actor, _locked(person))
+    with written(person) as standing:
+        powers.require_may_change(actor, standing)
         for membership in person.memberships.select_related("organization", "user"):
             organizations.member_remove(membership=membership, actor=actor)
         _record("user.deleted", person, actor, {})
         person.delete()
-
-
-def _locked(person: User) -> User:
-    return User.objects.select_for_update(no_key=True).get(pk=person.pk)
 
 
 def _set(held: Any, given: Iterable[Any], called: str) -> list[list[str]]:

@@ -7,7 +7,6 @@ looked at, and each works once, whichever process is asked.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,9 +26,9 @@ from orgs.registries.problems import Failed
 from orgs.sealed import Sealed, seal
 from orgs.services.audit.events import Actor
 
-from . import attempts, mails, sessions, tallies
+from . import attempts, mails, sessions, tallies, told
 from .mails import Mail
-from .told import tell as tell_all
+from .writing import written
 
 CODES = attempts.CODES
 # An app's code is good for 30 s, and for those before and after; a little more is kept.
@@ -110,13 +109,12 @@ def count_code(person: User) -> None:
     whose = str(person.pk)
     tallies.prepare([CODES.key(whose)])
     if pause := tallies.take(CODES, whose):
-        seconds = max(1, math.ceil(pause.left.total_seconds()))
         raise Failed(
             "codes_paused",
             f"Too many codes were wrong, so none is taken until {pause.until:%H:%M} UTC, "
             "even the right one.",
             "Wait, or use a passkey.",
-            seconds,
+            pause.seconds,
         )
 
 
@@ -155,7 +153,7 @@ def unreadable() -> Failed:
 
 def tell(action: str, person: User, what: str, actor: Actor) -> None:
     """In the logs of their organizations, and by mail to them."""
-    tell_all(action, person, actor, properties={"what": what})
+    told.tell(action, person, actor, properties={"what": what})
     mail = Mail(
         f"{what} {TOLD[action]}",
         [
@@ -194,14 +192,12 @@ def rename(*, person: User, key: int, name: str) -> bool:
 
 def take_off(*, person: User, actor: Actor) -> int:
     """Let somebody in by the password alone who lost what they had; how many were removed."""
-    with transaction.atomic():
-        standing = User.objects.select_for_update(no_key=True).get(pk=person.pk)
+    with written(person) as standing:
         _, deleted = Authenticator.objects.filter(user=standing).delete()
         count = sum(deleted.values())
         tallies.clear(CODES, str(standing.pk))
         if count:
             sessions.end(standing, None)
-            sessions.end_unlisted(standing)
             tell("user.second_step_removed", standing, "Two-step sign-in", actor)
     return count
 

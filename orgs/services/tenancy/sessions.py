@@ -71,10 +71,14 @@ def browser(agent: str) -> str:
 
 
 def end(person: User, this: str | None, key: int | None = None) -> int:
-    """End one, or all but `this`; how many there were. Who calls tells of it."""
+    """End one, or all but `this`, also those that no list has; how many were on it. Who calls
+    tells of it, and `this` is to learn of the new generation (`update_session_auth_hash`)."""
     rows = UserSession.objects.filter(user=person).exclude(session_key=this or "")
     if key is not None:
         rows = rows.filter(pk=key)
+    else:
+        User.objects.filter(pk=person.pk).update(session_generation=F("session_generation") + 1)
+        person.refresh_from_db(fields=["session_generation"])
     keys = list(rows.values_list("session_key", flat=True))
     Session.objects.filter(session_key__in=keys).delete()
     return UserSession.objects.filter(session_key__in=keys).delete()[0]
@@ -83,13 +87,6 @@ def end(person: User, this: str | None, key: int | None = None) -> int:
 def moved(before: str | None, after: str | None) -> None:
     """The same session has another key now."""
     UserSession.objects.filter(session_key=before or "").update(session_key=after)
-
-
-def end_unlisted(person: User) -> None:
-    """End every session of theirs, also those that no list has, but for who is told of the
-    new generation (`update_session_auth_hash`)."""
-    User.objects.filter(pk=person.pk).update(session_generation=F("session_generation") + 1)
-    person.refresh_from_db(fields=["session_generation"])
 
 
 def begin(request: Any) -> None:

@@ -78,12 +78,11 @@ def _count(account: str, source: str) -> None:
 
 
 def _refused(code: str, what: str, fix: str, pause: Pause) -> SignInRefused:
-    seconds = max(1, math.ceil(pause.left.total_seconds()))
-    minutes = math.ceil(seconds / 60)
+    minutes = math.ceil(pause.seconds / 60)
     until = f"{pause.until:%H:%M} UTC (in {minutes} minute{'s' if minutes > 1 else ''})"
     return SignInRefused(
         code, f"{what}, so none is let in until {until}, even with the right password.", fix,
-        seconds,
+        pause.seconds,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from . import attempts, invitations, mails, organizations, people, tallies
 from .mails import Mail
 from .tallies import Limit, Pause
 from .told import events, tell
+from .writing import written
 
 # Begun from an address, and answers of a provider that it brought: each makes a session.
 BEGUN = Limit("company", 300, attempts.WINDOW, attempts.PAUSES)
@@ -329,8 +330,7 @@ def has_other_way(person: User) -> bool:
 def disconnect(*, person: User, actor: Actor, key: int | None = None) -> int:
     """End one's connection, or all of them (`key` None: staff, a command); how many. Raises
     `Refused` where it's the only way in, unless staff end it."""
-    with transaction.atomic():
-        standing = User.objects.select_for_update(no_key=True).get(pk=person.pk)
+    with written(person) as standing:
         rows = SocialAccount.objects.filter(user=standing)
         if key is not None:
             rows = rows.filter(pk=key)

@@ -6,6 +6,7 @@ more get through than the limit, however many ask at once. All times are the dat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,6 +43,11 @@ class Pause:
 
     until: datetime
     left: timedelta
+
+    @property
+    def seconds(self) -> int:
+        """When to come again, in whole ones."""
+        return max(1, math.ceil(self.left.total_seconds()))
 
 
 def prepare(keys: Iterable[str]) -> None:

@@ -18,7 +18,8 @@ AnyModel = TypeVar("AnyModel", bound=models.Model)
 def written(obj: AnyModel) -> Iterator[AnyModel]:
     """A transaction and in it the row as it stands, locked; one who is later waits."""
     with transaction.atomic():
-        rows = type(obj)._default_manager.select_for_update(no_key=True)
+        # Not `type(obj)`: who is signed in comes wrapped.
+        rows = obj.__class__._default_manager.select_for_update(no_key=True)
         yield rows.get(pk=obj.pk)
 
 

@@ -26,16 +26,11 @@ from orgs.services.audit.events import Actor
 from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in, sso
 from orgs.web.context import SignedIn, oneself
 
-from .sign_in import PasswordTwice
+from .sign_in import PasswordTwice, name_field
 
 
 class NameForm(forms.Form):
-    name = forms.CharField(
-        max_length=100,
-        help_text="What others see.",
-        widget=forms.TextInput(attrs={"autocomplete": "name"}),
-        error_messages={"required": "Name is empty. Write yours."},
-    )
+    name = name_field()
 
     def write(self, person: User, actor: Actor) -> User | None:
         """The person by the new name; None, with errors."""

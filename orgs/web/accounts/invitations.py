@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,19 +15,14 @@ from orgs.models import Invitation, Membership, User
 from orgs.proxies import source_address
 from orgs.registries.problems import Refused
 from orgs.services.tenancy import invitations
-from orgs.web.accounts.sign_in import PasswordTwice, enter
+from orgs.web.accounts.sign_in import PasswordTwice, enter, name_field
 from orgs.web.context import acting, posted
 
 
 class NewAccountForm(PasswordTwice):
     label = "Password"
 
-    name = forms.CharField(
-        max_length=100,
-        help_text="What others see.",
-        widget=forms.TextInput(attrs={"autocomplete": "name"}),
-        error_messages={"required": "Name is empty. Write yours."},
-    )
+    name = name_field()
 
     field_order = ["name", "new_password1", "new_password2"]
 

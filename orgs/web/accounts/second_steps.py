@@ -36,8 +36,6 @@ from .adapters import PENDING
 from .changes import Added, Told
 from .passkeys import Options
 
-MOST_PASSKEYS = 20
-_WRONG = "This passkey isn't one of this account's, or it took too long. Try again."
 _ACCOUNT = reverse_lazy("account")
 
 

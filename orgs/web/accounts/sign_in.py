@@ -31,6 +31,17 @@ def enter(request: HttpRequest, person: User, by: str, then: str) -> HttpRespons
     return perform_login(request, Login(user=person, redirect_url=then))
 
 
+def name_field() -> forms.CharField:
+    """How somebody is called here."""
+    return forms.CharField(
+        label="Name",
+        max_length=100,
+        help_text="What others see.",
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+        error_messages={"required": "Name is empty. Write yours."},
+    )
+
+
 class SignInForm(AuthenticationForm):
     request: HttpRequest
     # Why nobody was signed in, where both fields were filled in.

@@ -155,7 +155,7 @@ def _paused(request: HttpRequest, limit: sso.Limit) -> HttpResponse | None:
         f"Too many sign-ins were begun from your address, so none is until "
         f"{pause.until:%H:%M} UTC.",
         "Wait, or sign in from another network.",
-        max(1, round(pause.left.total_seconds())),
+        pause.seconds,
     )
     return _over(request, refused, company.providers()[0])
 
