@@ -22,7 +22,7 @@ from orgs.services.entries.history import changes_of
 from orgs.templatetags import registries as shown
 
 from .audit_filters import NAMES, Asked
-from .base import BoundedList, is_id, words_of
+from .base import ReadOnly, is_id, words_of
 
 MOST_COUNTED = 10_000
 
@@ -36,28 +36,18 @@ class BoundedPaginator(Paginator):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(BoundedList):
+class AuditEventAdmin(ReadOnly):
     list_display = ["time", "what", "about", "result", "who", "whose", "project"]
     list_filter = [Asked]
     search_fields = ["actor"]
     ordering = ["-at", "-id"]
     sortable_by = ["time"]
     paginator = BoundedPaginator
-    actions = None
     change_list_template = "admin/orgs/auditevent/change_list.html"
     fields = [
         *("time", "who", "source", "what", "result", "whose", "project"),
         *("about", "subject_id", "details"),
     ]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:  # type: ignore[override]
         """What has an index, or is looked for within bounds; no other column."""

@@ -112,6 +112,21 @@ class BoundedList(admin.ModelAdmin):
         return super().get_search_results(request, queryset, " ".join(words_of(search_term)))
 
 
+class ReadOnly(BoundedList):
+    """Nobody adds, changes or deletes it here."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class ServiceAdmin(BoundedList):
     """Writes go through `write` and `erase`, which subclasses hand to a service.
 

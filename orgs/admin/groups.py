@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .base import BoundedList
+from .base import ReadOnly
 
 _LISTED = 50
 
@@ -21,19 +21,9 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(BoundedList):
+class GroupAdmin(ReadOnly):
     list_display = ["name", "people"]
     fields = ["name", "may", "who"]
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who is in them is who has which powers."""
