@@ -21,7 +21,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
-from orgs.registries import codes, next_steps
+from orgs.registries import codes
 from orgs.registries.catalogue import TYPES
 
 from .api_examples import Json, Schemas, curl, is_id, name_of, names_in, variable_of, written
@@ -157,15 +157,15 @@ class _Reader:
         groups = tuple(self._groups())
         named = list(dict.fromkeys(c for _, _, op in self.operations for c in _codes_of(op)))
         listed = [self._listed("Error", "LoginRefused"), self._listed("FieldError")]
-        by_field = [code for code in listed[1] if code in next_steps.BY_FIELD]
+        by_field = [code for code in listed[1] if codes.of(code).fix_at_field]
         rest = dict.fromkeys(c for several in listed for c in several)
         return Reference(
             words=prose(self.document["info"].get("description", "")),
             ids=tuple(self.ids.items()),
             groups=groups,
             everywhere=tuple(self._shared_answers()),
-            answered=tuple(_told(code, next_steps.answered(code)) for code in named),
-            by_field=tuple(_told(code, next_steps.by_field(code)) for code in by_field),
+            answered=tuple(_told(code, _answers_fix(code)) for code in named),
+            by_field=tuple(_told(code, codes.of(code).fix_at_field) for code in by_field),
             elsewhere=tuple(_told(c, "") for c in rest if c not in {*named, *by_field}),
             types=tuple(_types()),
             objects=tuple(self._objects()),
@@ -257,7 +257,7 @@ class _Reader:
             if not of_it:
                 return None
             row = codes.of(of_it[0])
-            detail = f"{row.says} {_plain(next_steps.answered(of_it[0]))}"
+            detail = f"{row.says} {_plain(_answers_fix(of_it[0]))}"
             example = {"detail": detail, "code": of_it[0]} | {
                 name: value for name, value in example.items() if name not in {"detail", "code"}
             }
@@ -356,6 +356,10 @@ def _plain(text: str) -> str:
 def _told(code: str, fix: str) -> Told:
     row = codes.of(code)
     return Told(code, row.status, prose(row.says), prose(fix))
+
+
+def _answers_fix(code: str) -> str:
+    return codes.of(code).fix or "Do as its `detail` says."
 
 
 def _types() -> Iterator[tuple[str, str, tuple[tuple[str, str], ...]]]:

@@ -21,7 +21,7 @@ def literal_codes() -> dict[str, set[str]]:
     return _literals(
         file
         for file in sorted(HOUSE.rglob("*.py"))
-        if "migrations" not in file.parts and file.name != "codes.py"
+        if "migrations" not in file.parts and file.parent.name != "codes"
     )
 
 

@@ -120,6 +120,18 @@ def test_a_row_agrees_with_itself(code: str, row: Code) -> None:
         assert row.worker is not Worker.NEVER
     if row.field:
         assert row.status is not None and row.status < 500
+        # Beside a field's name: no sentence, and no more than a glance.
+        assert row.short and len(row.short) <= 40 and not row.short.endswith(".")
+        assert row.short[0].islower() or row.short.startswith(("YAML", "AWS"))
+    assert all(fix.endswith(".") for fix in (row.fix, row.fix_at_field) if fix)
+
+
+@pytest.mark.once
+def test_a_phrase_is_of_the_table_or_of_what_forms_find() -> None:
+    assert codes.phrase("tag_in_pattern") == "a tag in the pattern"
+    assert codes.phrase("company_away") == "the company's sign-in doesn't answer"
+    assert codes.phrase("invalid_choice") == "not in the list"
+    assert (codes.phrase("no_such_code"), codes.phrase(""), codes.phrase(None)) == ("", "", "")
 
 
 def test_one_error_value() -> None:
