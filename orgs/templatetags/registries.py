@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -274,17 +275,34 @@ def ends(token: Token, verb: str = "") -> SafeString:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing to mend: where in the page, the sentence, the entry in the way."""
+    """One thing to mend: where in the page, the sentence, the entry in the way; `brief` says
+    it where the sentence stands elsewhere."""
 
     target: str
     sentence: str
+    brief: str
     entry_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What the top of a page says of a form's errors: how many there are, and (target,
+    words) of each, what is said twice of a field only once."""
+
+    count: int
+    lines: list[tuple[str, str]]
+
+
 @register.filter
-def mistakes(form: forms.BaseForm) -> list[Mistake]:
+def summary(form: forms.BaseForm) -> Summary:
     """All errors of a form in the order of its fields, those of the whole first."""
-    return [mistake for name in ["__all__", *form.fields] for mistake in _of(form, name)]
+    found = [mistake for name in ["__all__", *form.fields] for mistake in _of(form, name)]
+    times = Counter((mistake.target, mistake.brief) for mistake in found)
+    return Summary(len(found), [(target, _times(brief, n)) for (target, brief), n in times.items()])
+
+
+def _times(words: str, count: int) -> str:
+    return words if count == 1 else f"{words}, {'twice' if count == 2 else f'{count:,} times'}"
 
 
 @register.filter
@@ -297,7 +315,17 @@ def _of(form: forms.BaseForm, name: str) -> Iterator[Mistake]:
     for error in found.as_data() if found else []:
         standing = error.code == "duplicate_pattern" and getattr(error, "suggestion", None)
         for message in error.messages:
-            yield Mistake(_target(form, name), message, standing or None)
+            brief = _brief(form, name, error.code) or message
+            yield Mistake(_target(form, name), message, brief, standing or None)
+
+
+def _brief(form: forms.BaseForm, name: str, code: str | None) -> str:
+    """“Match pattern: a tag in the pattern”; "" where there is no place for the whole
+    sentence but here, or no short word for it."""
+    if name not in form.fields or form[name].is_hidden:
+        return ""
+    phrase = codes.phrase(code)
+    return f"{form[name].label}: {phrase}" if phrase else ""
 
 
 def _target(form: forms.BaseForm, name: str) -> str:

@@ -73,6 +73,14 @@ class Page(HTMLParser):
         """The sentences at a field."""
         return self.by_id.get(f"id_{name}_error", "")
 
+    def brief(self, name: str) -> str:
+        """What the summary says of a field, which is a link to it and no sentence."""
+        (found,) = [
+            text for text, to in self.links.items() if to in (f"#id_{name}", f"#id_{name}_0")
+        ]
+        assert not found.endswith("."), found
+        return found
+
     @property
     def wrong(self) -> set[str]:
         return {

@@ -101,7 +101,8 @@ def _may_ask(person: User) -> None:
     """Count one more mail; raises `Refused`."""
     if not mails.go_out():
         what = "This server sends no mail, so it can't ask whether the address is yours."
-        raise _refused("no_mail", what, "Ask staff to change it.")
+        # Whatever the address is.
+        raise Refused(Problem("no_mail", what, "Ask staff to change it."))
     if tallies.count(f"email:{person.pk}", HOUR) > OWN:
         what = f"{OWN} mails were sent for you within an hour."
         raise _refused("too_many", what, "Wait an hour.")

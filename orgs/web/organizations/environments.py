@@ -56,7 +56,8 @@ class EnvironmentForm(forms.Form):
         if given.get("name") and not given.get("slug") and "slug" not in self.errors:
             given["slug"] = slugify(given["name"])[:60].strip("-")
             if not given["slug"]:
-                self.add_error("slug", "None can be made from this name. Enter one.")
+                told = "None can be made from this name. Enter one."
+                self.add_error("slug", forms.ValidationError(told, code="required"))
         return given
 
     def write(self, actor: Actor) -> Environment | None:

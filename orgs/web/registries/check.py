@@ -94,7 +94,9 @@ class YamlForm(EnvironmentChoice):
         chosen = self.cleaned_data["file"]
         # Of one far too large, only the size arrives.
         if chosen and chosen.size > valohai_yaml.MAX_BYTES:
-            raise forms.ValidationError(str(valohai_yaml.TOO_LARGE))
+            raise forms.ValidationError(
+                str(valohai_yaml.TOO_LARGE), code=valohai_yaml.TOO_LARGE.code
+            )
         return chosen
 
     def report(self) -> Report | None:
@@ -103,7 +105,8 @@ class YamlForm(EnvironmentChoice):
             return None
         chosen, pasted = self.cleaned_data["file"], self.cleaned_data["text"]
         if not chosen and not pasted.strip():
-            self.add_error("file", "There is no file. Choose a valohai.yaml, or paste it.")
+            told = "There is no file. Choose a valohai.yaml, or paste it."
+            self.add_error("file", forms.ValidationError(told, code="required"))
             return None
         try:
             with apart.PLACES.taken(self.organization.pk, organization=self.organization.pk):
@@ -114,7 +117,8 @@ class YamlForm(EnvironmentChoice):
                     read=apart.read_images,
                 )
         except Refused as refused:
-            self.add_error("file" if chosen else "text", str(refused))
+            error = forms.ValidationError(str(refused), code=refused.code)
+            self.add_error("file" if chosen else "text", error)
             return None
 
 

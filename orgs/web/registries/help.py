@@ -7,7 +7,7 @@ stored or refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -31,18 +31,21 @@ from orgs.services.entries.validating import parse_patterns
 from orgs.web.context import SignedIn
 
 SHOWN = 3
+MOST_TOLD = 50
 
 
 @dataclass(frozen=True)
 class Help:
     """What is told of a pattern: examples of the first `SHOWN`, and of how many it isn't;
-    what is wrong; which entries it meets; what to attach at the provider."""
+    what is wrong; which entries it meets; what to attach at the provider; and what isn't
+    said, since the form's fields say it."""
 
     covers: list[Covers]
     more: int
     problems: list[Problem]
     neighbours: Neighbours
     policy: AccessPolicy | None
+    silent: tuple[str, ...] = ()
 
 
 @login_required
@@ -60,15 +63,14 @@ def entry_help(request: SignedIn, slug: str) -> HttpResponse:
         given=typed,
         environments=typed.getlist("environments"),
         entry_id=_uuid(typed.get("entry", "")),
+        silent=typed.get("told", "").split()[:MOST_TOLD],
     )
     return render(request, "registries/_help.html", {"organization": organization, "help": found})
 
 
 def help_beside(form: EntryForm) -> Help:
-    """The help for what the form holds, as the page begins.
-
-    Of a form with errors no problems are told here: they are in the form.
-    """
+    """The help for what the form holds, as the page begins. What its fields say already
+    isn't said again."""
     given = {f.name: str(form[f.name].value() or "") for f in form.type.config_fields}
     chosen = form["environments"].value() if "environments" in form.fields else []
     return help_for(
@@ -78,8 +80,15 @@ def help_beside(form: EntryForm) -> Help:
         given=given,
         environments=[str(key) for key in chosen or []],
         entry_id=form.entry.pk if form.entry else None,
-        with_problems=not form.is_bound,
+        silent=told_in(form),
     )
+
+
+def told_in(form: EntryForm) -> list[str]:
+    """What the form's fields say: “field:code” of each of their errors."""
+    errors = form.errors.as_data() if form.is_bound else {}
+    told = [f"{name}:{error.code}" for name, several in errors.items() for error in several]
+    return list(dict.fromkeys(told))[:MOST_TOLD]
 
 
 def help_for(
@@ -90,9 +99,10 @@ def help_for(
     given: Mapping[str, str],
     environments: Sequence[str],
     entry_id: UUID | None,
-    with_problems: bool = True,
+    silent: Sequence[str] = (),
 ) -> Help:
-    """`given` is looked at only for fields that are chosen from a list, such as Region."""
+    """`given` is looked at only for fields that are chosen from a list, such as Region. Of
+    `silent`, as `told_in` gives them, nothing is said."""
     kind = BY_SLUG.get(type_slug) or first()
     config = {
         field.name: given.get(field.name, "")
@@ -109,13 +119,21 @@ def help_for(
     shown = told[:SHOWN]
     own = Environment.objects.filter(organization=organization)
     chosen = [environment for environment in own if str(environment.pk) in environments]
+    met = neighbours(organization, parsed, chosen, exclude=entry_id)
     return Help(
         covers=[covers(pattern) for pattern in shown],
         more=len(told) - len(shown),
-        problems=problems[:SHOWN] if with_problems else [],
-        neighbours=neighbours(organization, parsed, chosen, exclude=entry_id),
+        problems=_untold(problems, silent)[:SHOWN],
+        neighbours=replace(met, duplicates=tuple(_untold(met.duplicates, silent))),
+        silent=tuple(silent),
         policy=kind.policy(config, parsed),
     )
+
+
+def _untold(problems: Sequence[Problem], silent: Sequence[str]) -> list[Problem]:
+    """Those that no field says: it isn't told which of several patterns a field's sentence
+    is about, so of a field and code all are left out."""
+    return [problem for problem in problems if f"{problem.field}:{problem.code}" not in silent]
 
 
 def _problems_of_type(

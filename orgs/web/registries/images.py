@@ -52,7 +52,8 @@ class LookForm(forms.Form):
         except Refused as refused:
             if refused.problem.field is None:
                 return refused.problem
-            self.add_error("repository", str(refused.problem))
+            told = forms.ValidationError(str(refused.problem), code=refused.code)
+            self.add_error("repository", told)
             return None
 
 

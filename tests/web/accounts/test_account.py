@@ -212,7 +212,7 @@ def test_without_mail_staff_change_it(me, settings):
     assert "so ask staff to change it" in told(me.get(ACCOUNT))
     answer = ask_email(me)
     assert "Ask staff to change it" in told(answer)
-    assert answer.context["email_form"].has_error("email", "no_mail")
+    assert answer.context["email_form"].has_error("__all__", "no_mail")
 
 
 # --- password -----------------------------------------------------------------------

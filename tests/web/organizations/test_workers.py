@@ -112,7 +112,7 @@ def test_bad_input(wrong, field, says, look, send, alice, umbrella) -> None:
     page = send(alice, ISSUE, ask_for_form(look, alice) | {"name": "w"} | wrong)
     assert page.title.startswith("Error: Issue a worker token") and page.wrong == {field}
     assert says in page.error(field)
-    assert page.links[page.error(field)] == f"#id_{field}"
+    assert ": " in page.brief(field)
     assert not WorkerToken.objects.exists()
 
 

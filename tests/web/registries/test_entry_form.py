@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import TYPES
@@ -124,10 +125,12 @@ def test_bad_input(wrong, field, sentences, send, alice) -> None:
     assert page.status == 200 and not RegistryEntry.objects.exists()
     assert page.wrong == {field}
     assert sentences in page.error(field)
-    # The same sentence in the summary, linked; the title says so too.
+    # The sentence once; the summary, linked, has the field and a word; the title says so too.
     assert page.title.startswith("Error: Add a new entry")
     assert page.texts["h2"][0] == "1 error"
-    assert page.links[page.error(field)] == f"#id_{field}"
+    label, _, short = page.brief(field).partition(": ")
+    assert label in page.texts["label"] and 0 < len(short) <= 40
+    assert page.text.count(page.error(field)) == 1
     assert (
         page.attributes["errors"]["tabindex"] == "-1" and "autofocus" in page.attributes["errors"]
     )
@@ -144,6 +147,36 @@ def test_bad_input(wrong, field, sentences, send, alice) -> None:
     if wrong.get("secret_access_key") != "" and "secret_access_key" in page.fields:
         assert "value" not in page.fields["secret_access_key"]
         assert page.by_id["id_secret_access_key_again"].endswith("Enter it again before saving.")
+
+
+def test_the_summary_says_each_thing_once(send, alice, make_entry) -> None:
+    make_entry(f"{HOST}/taken")
+    patterns = f"{HOST}/a:v1 {HOST}/b:v2 {HOST}/c:v3 {HOST}"
+    page = send(alice, NEW, typed(patterns=patterns, access_key_id="", note=LONG))
+    told = {text: to for text, to in page.links.items() if to.startswith("#id_")}
+    assert told == {
+        "Match pattern: a tag in the pattern, 3 times": "#id_patterns",
+        "Match pattern: a host without a path": "#id_patterns",
+        "Access Key ID: empty": "#id_access_key_id",
+        "Note: too long": "#id_note",
+    }
+    assert list(told) == [text for text in page.texts["a"] if text in told]
+    assert page.texts["h2"][0] == "6 errors"
+    assert page.error("patterns").count("Patterns match repositories, not tags") == 3
+    page = send(alice, NEW, typed(patterns=f"{HOST}/taken"))
+    assert page.brief("patterns") == "Match pattern: taken by another entry"
+    # What the field says, the help beside doesn't.
+    assert page.text.count("has this pattern already") == 1
+
+
+def test_what_is_of_no_field_stands_whole_above_all(look, send, alice, make_entry) -> None:
+    entry = make_entry(note="before")
+    shown = look(alice, url("entry_edit", entry)).fields["shown"]["value"]
+    RegistryEntry.objects.update(note="meanwhile", updated_at=Now())
+    data = typed(shown=shown, note="mine", patterns=f"{HOST}/*")
+    page = send(alice, url("entry_edit", entry), {**data, "secret_access_key": ""})
+    (said,) = [text for text in page.links if "changed this entry since you opened it" in text]
+    assert said.endswith("save again.")
 
 
 def test_what_came_along_is_taken_off(client, alice) -> None:
@@ -304,4 +337,4 @@ def test_environments_are_the_organizations_own(look, send, alice, gpu, umbrella
     assert "GPU" in page.text and "Theirs" not in page.text
     page = send(alice, NEW, typed(environments=str(other.pk)))
     assert page.wrong == {"environments"} and not RegistryEntry.objects.exists()
-    assert page.links[page.error("environments")] == "#id_environments_0"
+    assert page.brief("environments") == "Environments: not in the list"

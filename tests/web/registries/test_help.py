@@ -47,6 +47,32 @@ def test_without_a_pattern_the_comparison(help_for, nothing: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("patterns", "code"),
+    [
+        (HOST, "patterns:bare_host"),
+        (f"{HOST}/a:v1", "patterns:tag_in_pattern"),
+        (f"{HOST}/taken", "patterns:duplicate_pattern"),
+    ],
+)
+def test_the_help_is_silent_where_the_field_speaks(
+    patterns, code, help_for, send, alice, make_entry
+) -> None:
+    make_entry(f"{HOST}/taken")
+    page = send(alice, NEW, {**TYPED, "patterns": patterns})
+    values = json.loads(page.attributes["live-help"]["hx-vals"] or "")
+    assert values == {"told": code} and 'class="wanting"' not in page.html
+    # While one types it stays so, until there is something else to say.
+    assert 'class="wanting"' not in help_for(patterns, **values).html
+    assert help_for(patterns, **values).by_id["help-told"] in {
+        "",
+        "Other entries meet this pattern.",
+    }
+    assert 'class="wanting"' in help_for(patterns, told=f"region:{code.partition(':')[2]}").html
+    assert "Write" in help_for(f"https://{HOST}/a", **values).by_id["help-told"]
+    assert 'class="wanting"' in help_for(patterns, told=" ".join(f"x:{n}" for n in range(999))).html
+
+
+@pytest.mark.parametrize(
     ("patterns", "rest", "sentence"),
     [
         (HOST, {}, f"Write {HOST}/* to cover everything in it."),

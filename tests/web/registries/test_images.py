@@ -115,7 +115,7 @@ def test_a_bad_name_is_said_at_the_field(name, aws, entry_for, look, bob) -> Non
     assert page.wrong == {"repository"} and page.error("repository")
     assert "<img" not in page.html
     assert page.texts["h2"][0] == "1 error"
-    assert page.links[page.error("repository")] == "#id_repository"
+    assert page.brief("repository") == "Repository: not a repository's name"
 
 
 @pytest.mark.parametrize(
