@@ -65,9 +65,9 @@ def sign_in(context: BrowserContext, base: str, cast: Cast, who: str) -> None:
 
 
 def unfold(page: Page, _: Any = None) -> None:
-    """Open all that is folded, but for the menu, which covers what is below it."""
+    """Open all that is folded, but for menus, which cover what is below them."""
     page.evaluate(
-        """() => document.querySelectorAll("details:not(#menu)").forEach((folded) => {
+        """() => document.querySelectorAll("details:not(.menu)").forEach((folded) => {
           folded.removeAttribute("name");  // of those that share one, only one is open
           folded.open = true;
         })"""
@@ -157,6 +157,26 @@ def _check_yaml(page: Page, cast: Cast) -> None:
     page.locator("#report").wait_for()
 
 
+def _tick_two(page: Page, cast: Cast) -> None:
+    for box in page.locator("input[name=entry]").all()[:2]:
+        box.check()
+
+
+def _delete_two(page: Page, cast: Cast) -> None:
+    _tick_two(page, cast)
+    page.get_by_role("button", name="Delete").click()
+    page.locator("h1", has_text="Delete 2 entries?").wait_for()
+
+
+def _select_what_changed(page: Page, cast: Cast) -> None:
+    """As if others had added and deleted entries since the page was shown."""
+    _tick_two(page, cast)
+    page.get_by_label("Select all").last.check()
+    page.locator("input[name=count]").evaluate("field => { field.value = 5003; }")
+    page.get_by_role("button", name="Enable").click()
+    page.locator("h1", has_text="Enable").wait_for()
+
+
 def _issue(name: str) -> Do:
     def do(page: Page, cast: Cast) -> None:
         page.get_by_label("Name", exact=True).fill(name)
@@ -233,6 +253,10 @@ WEB = (
     Stop("registries", "registries"),
     Stop("registries-member", "registries", "bob"),
     Stop("registries-empty", "registries", "nina", chosen=UMBRELLA),
+    Stop("registries-selected", "registries", do=_tick_two),
+    Stop("registries-filtered", "registries", query="?status=failing&sort=pattern", do=unfold),
+    Stop("registries-delete", "registries", do=_delete_two),
+    Stop("registries-changed", "registries", do=_select_what_changed),
     Stop("registries-no-hits", "registries", query="?q=nothing-like-it"),
     _entry("good"),
     _entry("denied"),

@@ -271,6 +271,7 @@ class AwsEcr(_Ecr):
 
     slug = "aws-ecr"
     label = "AWS ECR (IAM credentials)"
+    short_label = "ECR, IAM key"
     summary = "An IAM user's access key. Works on workers anywhere, in any cloud."
     travel = Travel.MINTED
     provider = Provider.AWS
@@ -343,6 +344,7 @@ class AwsEcrRole(_Ecr):
 
     slug = "aws-ecr-role"
     label = "AWS ECR (Instance Role)"
+    short_label = "ECR, instance role"
     summary = "The role attached to your EC2 workers. No key to keep; for AWS-only workers."
     travel = Travel.ON_WORKER
     fields = (

@@ -37,6 +37,7 @@ class DockerRegistry(RegistryType):
 
     slug = "docker"
     label = "Docker registry (username and password)"
+    short_label = "Docker"
     summary = (
         "Docker Hub, Azure, JFrog, Harbor and others. Workers get the password itself, "
         "so use a token that may only read."

@@ -139,6 +139,8 @@ class RegistryType(abc.ABC):
 
     slug: str
     label: str
+    short_label: str
+    """Two or three words for a column of a list; no two types have the same."""
     summary: str
     """One line on when this type fits, shown under the select."""
     fields: tuple[Field, ...]

@@ -86,6 +86,26 @@ def type_label(slug: str) -> str:
 
 
 @register.filter
+def type_short(slug: str) -> str:
+    """The type in two or three words, for lists; its own page has the label."""
+    found = BY_SLUG.get(slug)
+    return found.short_label if found else slug
+
+
+@register.filter
+def thousands(number: int) -> str:
+    """“5,003”."""
+    return f"{number:,}"
+
+
+@register.filter
+def counted(number: int, words: str) -> str:
+    """“5,003 entries”, “1 entry”, of "entry,entries"."""
+    one, many = words.split(",")
+    return f"{number:,} {one if number == 1 else many}"
+
+
+@register.filter
 def happened(action: str) -> str:
     """What an event's action is called."""
     return ACTIONS.get(action, action)

@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from . import api_reference, guide, probes, staff, views
 from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, sso, tokens
 from .organizations import audit, environments, members, overview, projects, settings, workers
-from .registries import check, editing, entry, help, images, importing, listing
+from .registries import check, editing, entry, help, images, importing, listing, selected
 
 _entry: list[URLPattern | URLResolver] = [
     path("", entry.entry, name="entry"),
@@ -26,7 +26,7 @@ _import: list[URLPattern | URLResolver] = [
 ]
 _registries: list[URLPattern | URLResolver] = [
     path("", listing.index, name="registries"),
-    path("selected/", listing.selected, name="entries_selected"),
+    path("selected/", selected.selected, name="entries_selected"),
     path("export/", listing.export, name="entries_export"),
     path("import/", include(_import)),
     path("new/", editing.new, name="entry_new"),

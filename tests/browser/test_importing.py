@@ -63,6 +63,8 @@ def test_many_at_once(scripts, visit, alice, make_entry) -> None:
     alices = visit(java_script_enabled=scripts)
     page = alices.sign_in("alice@example.com")
     alices.go(f"{LIST}?sort=pattern")
+    bar = page.get_by_role("group", name="With the selected entries")
+    expect(bar).to_be_hidden()
     if scripts:
         every = page.get_by_label("Select all on this page")
         every.check()
@@ -71,6 +73,14 @@ def test_many_at_once(scripts, visit, alice, make_entry) -> None:
     else:
         for n in (1, 2):
             page.get_by_label(f"Select {HOST}/a{n}").check()
+    expect(bar).to_be_in_viewport()
+    if scripts:
+        whole = page.get_by_label("Select all 3")
+        whole.check()
+        expect(page.get_by_label(f"Select {HOST}/a0")).to_be_checked()
+        expect(page.locator("#told")).to_have_text("3 selected")
+        page.get_by_label(f"Select {HOST}/a0").uncheck()
+        expect(whole).not_to_be_checked()
     with page.expect_download() as download:
         page.get_by_role("button", name="Export").click()
     exported = Path(download.value.path()).read_text()
@@ -79,6 +89,13 @@ def test_many_at_once(scripts, visit, alice, make_entry) -> None:
     expect(page.get_by_text("2 entries are disabled.")).to_be_visible()
     assert page.url.endswith("?sort=pattern")
     assert RegistryEntry.objects.get(enabled=True).pattern_texts == [f"{HOST}/a0"]
+    page.get_by_label(f"Select {HOST}/a0").check()
+    page.get_by_label("Select all 3").check()
+    expect(bar.get_by_text("3 selected", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete 3 entries").click()
+    expect(page.get_by_text("3 entries are deleted.")).to_be_visible()
+    assert not RegistryEntry.objects.exists()
 
 
 def test_narrow_and_many(visit, alice, make_entry, write) -> None:
@@ -88,9 +105,22 @@ def test_narrow_and_many(visit, alice, make_entry, write) -> None:
     page = alices.sign_in("alice@example.com")
     alices.go(LIST)
     assert alices.sideways <= 0
-    box = page.get_by_label(f"Select {HOST}").first.bounding_box()
+    tick = page.get_by_label(f"Select {HOST}").first
+    box = tick.bounding_box()
     assert box is not None and min(box["width"], box["height"]) >= 44
-    page.get_by_role("link", name="Import").click()
+    # all else of the row leads to the entry, and the line of pages scrolls to this one
+    tick.tap()
+    expect(tick).to_be_checked()
+    row = page.locator("tbody tr").first.bounding_box()
+    assert row is not None and page.url.endswith("/registries/")
+    page.touchscreen.tap(row["x"] + row["width"] - 8, row["y"] + row["height"] - 8)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(HOST)
+    alices.go("/organizations/acme/audit/")
+    expect(page.get_by_role("link", name="Audit log")).to_be_in_viewport(ratio=1)
+    assert alices.sideways <= 0
+    alices.go(LIST)
+    page.get_by_label("More").tap()
+    page.get_by_role("link", name="Import").tap()
     expect(page.get_by_role("heading", level=1)).to_have_text("Import entries")
     assert alices.sideways <= 0
     page.get_by_label("File").set_input_files(write("a" * 100, f"{'b' * 100}:v1"))

@@ -56,3 +56,11 @@ def test_no_room_knows_a_type_or_its_fields_by_name() -> None:
         )
     }
     assert found == KNOWN
+
+
+def test_each_type_has_a_short_name_for_lists() -> None:
+    short = [kind.short_label for kind in TYPES]
+    assert len(set(short)) == len(short)
+    for kind in TYPES:
+        assert 0 < len(kind.short_label) <= 24 and kind.short_label != kind.slug
+        assert kind.short_label == kind.short_label.strip()

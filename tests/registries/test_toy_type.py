@@ -57,6 +57,7 @@ class Toy(RegistryType):
 
     slug = "toy"
     label = "Toy shop"
+    short_label = "Toy"
     summary = "For robots with a certificate."
     travel = Travel.MINTED
     codes = {

@@ -139,7 +139,7 @@ def test_list(look, alice, bob, make_entry) -> None:
     RegistryEntry.objects.filter(pk=failing.pk).update(status="failing")
     page = look(alice, LIST)
     rows = page.texts["tr"][1:]
-    assert rows[0].startswith(f"{HOST}/bad/* +1 AWS ECR (IAM credentials) ▲ Failing Never")
+    assert rows[0].startswith(f"{HOST}/bad/* +1 ECR, IAM key ▲ Failing Never")
     assert any("□ Disabled" in row for row in rows)
     assert any("◇ Checked on workers" in row for row in rows)
     assert any("○ Not verified" in row for row in rows)

@@ -232,16 +232,33 @@ def entry_set_enabled(*, entry: RegistryEntry, actor: Actor, enabled: bool) -> R
 def entry_delete(*, entry: RegistryEntry, actor: Actor) -> None:
     """Erase an entry with its secret; the event stays."""
     with one_by_one(entry.organization):
-        (entry,) = locked([entry.pk])
-        record(
-            actor=actor,
-            action="entry.deleted",
-            organization=entry.organization,
-            subject_id=entry.pk,
-            subject=str(entry),
-            properties={"before": _told(entry, entry.environments)},
-        )
-        entry.delete()
+        _erase(locked([entry.pk]), actor)
+
+
+def entries_delete(*, organization: Organization, keys: Sequence[UUID], actor: Actor) -> int:
+    """Erase those of these that are the organization's and still there, or none of them,
+    each with its event; how many. For as many as one transaction should hold."""
+    with one_by_one(organization):
+        found = [entry for entry in _locked(keys) if entry.organization_id == organization.pk]
+        _erase(found, actor)
+    return len(found)
+
+
+def _erase(found: Sequence[RegistryEntry], actor: Actor) -> None:
+    insert_all(
+        [
+            event(
+                actor=actor,
+                action="entry.deleted",
+                organization=entry.organization,
+                subject_id=entry.pk,
+                subject=str(entry),
+                properties={"before": _told(entry, entry.environments)},
+            )
+            for entry in found
+        ]
+    )
+    RegistryEntry.objects.filter(pk__in=[entry.pk for entry in found]).delete()
 
 
 @contextmanager
@@ -258,16 +275,21 @@ def one_by_one(organization: Organization) -> Iterator[None]:
 
 def locked(keys: Sequence[UUID]) -> list[RegistryEntry]:
     """The entries, their rows locked; raises RegistryEntry.DoesNotExist if one is gone."""
-    found = list(
+    found = _locked(keys)
+    if len(found) < len(keys):
+        raise RegistryEntry.DoesNotExist("An entry was deleted meanwhile.")
+    return found
+
+
+def _locked(keys: Sequence[UUID]) -> list[RegistryEntry]:
+    """Those that are still there."""
+    return list(
         RegistryEntry.objects.select_for_update(of=("self",))
         .select_related("organization")
         .prefetch_related("patterns__environment")
         .filter(pk__in=keys)
         .order_by("pk")
     )
-    if len(found) < len(keys):
-        raise RegistryEntry.DoesNotExist("An entry was deleted meanwhile.")
-    return found
 
 
 def _seal(entry: RegistryEntry, valid: ValidSpec, now: datetime) -> None:

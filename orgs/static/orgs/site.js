@@ -158,23 +158,39 @@
   document.addEventListener("added", ({ target }) => copyButtons(target));
 
   function selectAll(heading) {
-    const boxes = [...heading.closest("form").querySelectorAll("input[name=entry]")];
+    const form = heading.closest("form");
+    const boxes = [...form.querySelectorAll("input[name=entry]")];
+    const whole = find("input[name=all]", form);
+    const ticked = () => boxes.filter((box) => box.checked);
+    const tickEach = (ticked) => boxes.forEach((box) => { box.checked = ticked; });
     const all = document.createElement("input");
     all.type = "checkbox";
     all.setAttribute("aria-label", "Select all on this page");
     heading.replaceChildren(all);
     const follow = () => {
-      const ticked = boxes.filter((box) => box.checked).length;
-      all.checked = ticked === boxes.length;
-      all.indeterminate = ticked > 0 && !all.checked;
+      const count = ticked().length;
+      all.checked = count === boxes.length;
+      all.indeterminate = count > 0 && !all.checked;
     };
-    all.addEventListener("change", () => boxes.forEach((box) => { box.checked = all.checked; }));
-    heading.closest("form").addEventListener("change", follow);
+    // All that fit the filters are more than this page: who then unticks one means the page.
+    form.addEventListener("change", ({ target }) => {
+      if (target === all || target === whole) tickEach(target.checked);
+      if (whole && target !== whole && !target.checked) whole.checked = false;
+      follow();
+      tell(`${whole && whole.checked ? form.elements.count.value : ticked().length} selected`);
+    });
     follow();
   }
 
+  // On phones the organization's pages stand in one line that scrolls.
+  function showCurrent(links) {
+    const current = find("[aria-current]", links);
+    if (current) links.scrollLeft = current.offsetLeft - (links.clientWidth - current.offsetWidth) / 2;
+  }
+
   document.querySelectorAll("[data-select-all]").forEach(selectAll);
-  document.querySelectorAll("#menu").forEach(closableMenu);
+  document.querySelectorAll(".tabs-links").forEach(showCurrent);
+  document.querySelectorAll(".menu").forEach(closableMenu);
   copyButtons(document);
   followLiveHelp();
   document.querySelectorAll("#entry-form").forEach((form) => swapFields(form, followPattern(form)));

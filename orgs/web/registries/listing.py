@@ -1,36 +1,28 @@
-"""The list of an organization's entries: filtered and sorted by its address, exported,
-and switched many at a time."""
+"""The list of an organization's entries: filtered and sorted by its address, and exported;
+what is done with many of them is in selected.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
 from orgs import access
-from orgs.forms.verifying import verify_many
-from orgs.models import IndexedPattern, Organization, RegistryEntry
+from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.registries.problems import Refused
 from orgs.services.bulk.exporting import WRITERS, Held
 from orgs.services.bulk.exporting import export as exported
-from orgs.services.entries import door
 from orgs.services.entries.attention import OLD, old_key, unused
-from orgs.web.context import SignedIn, acting, inside
+from orgs.web.context import SignedIn, inside
 
 PAGE_SIZE = 50
-_MOST_TOLD = 5
 _MOST_SEARCHED = 200  # characters; databases bound what they compare with
 _FIRST_PATTERN = IndexedPattern.objects.filter(entry=OuterRef("pk")).order_by("position", "pk")
 SORTS = {
@@ -46,6 +38,14 @@ STATUSES = {
     **{str(status.value): str(status.label) for status in RegistryEntry.Status},
     "on-workers": "Checked on workers",
     "disabled": "Disabled",
+}
+# What may be done with those that are ticked (selected.py).
+ACTIONS = {
+    "verify": "Verify",
+    "enable": "Enable",
+    "disable": "Disable",
+    "export": "Export",
+    "delete": "Delete",
 }
 
 
@@ -78,16 +78,26 @@ class Filters:
 
     @property
     def narrows(self) -> bool:
-        return bool(self.q or self._chosen)
+        return bool(self.q or self.chosen)
 
     @property
-    def folded(self) -> bool:
-        """Whether anything below the search is set."""
-        return bool(self._chosen or self.sort)
+    def chosen(self) -> int:
+        """How many are set beside the search."""
+        every = (self.type, self.status, self.environment, self.unused, self.old_key)
+        return sum(map(bool, every))
 
-    @property
-    def _chosen(self) -> bool:
-        return bool(self.type or self.status or self.environment or self.unused or self.old_key)
+    def told(self, environments: Sequence[Environment]) -> list[str]:
+        """In words what is set beside the search, and the order where it's another."""
+        names = {one.slug: one.name for one in environments}
+        words = (
+            BY_SLUG[self.type].short_label if self.type else "",
+            STATUSES.get(self.status, ""),
+            names.get(self.environment, self.environment),
+            "Unused for 90 days" if self.unused else "",
+            "Key over 90 days" if self.old_key else "",
+            SORTS[self.sort] if self.sort else "",
+        )
+        return [word for word in words if word]
 
     def narrowed(self, found: QuerySet[RegistryEntry], *, private: bool) -> QuerySet[RegistryEntry]:
         """Those that fit; `private` also by what members don't see."""
@@ -148,41 +158,51 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
     organization = access.organization_for_member(request.user, slug)
     context = inside(request, organization, "registries")
     filters = Filters.of(request.GET)
-    found = filters.narrowed(RegistryEntry.objects.of(organization), private=context["is_admin"])
+    every = RegistryEntry.objects.of(organization)
+    found = filters.narrowed(every, private=context["is_admin"])
+    page = Paginator(filters.sorted(found), PAGE_SIZE).get_page(request.GET.get("page"))
+    environments = list(organization.environments.all())
     context |= {
-        "page": Paginator(filters.sorted(found), PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page,
+        "total": every.count() if filters.narrows else page.paginator.count,
         "filters": filters,
-        "environments": list(organization.environments.all()),
+        "told": filters.told(environments),
+        "environments": environments,
         "types": TYPES,
         "statuses": STATUSES.items(),
         "sorts": SORTS.items(),
         "columns": _columns(filters.sort),
+        "actions": ACTIONS.items(),
     }
     return render(request, "registries/index.html", context)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A heading that sorts: where it leads, and how the list stands now."""
+    """A heading that sorts: where it leads, how the list stands now, and what it's called
+    where that says so."""
 
-    sort: str
+    sort: str | None
     aria: str
+    says: str = ""
 
     @property
     def arrow(self) -> str:
-        return {"ascending": "↑", "descending": "↓"}.get(self.aria, "")
+        return {"ascending": "▲", "descending": "▼", "other": "▼"}.get(self.aria, "")
 
 
 def _columns(sort: str) -> dict[str, Column]:
     """What a press on each heading sorts by: the other way round, once it does."""
-    now = {"": "none", "-": "descending"}
-    return {
-        name: Column(
-            f"-{name}" if sort == name else name,
-            "ascending" if sort == name else now["-"] if sort == f"-{name}" else now[""],
-        )
-        for name in ("pattern", "used", "key")
-    }
+
+    def column(name: str) -> Column:
+        if sort == name:
+            return Column(f"-{name}", "ascending")
+        return Column(name, "descending" if sort == f"-{name}" else "none")
+
+    # by default, and by its heading again
+    by_status = ("other", "Status, failing first") if not sort else ("none", "Status")
+    found = {name: column(name) for name in ("pattern", "used", "key")}
+    return found | {"status": Column(None, *by_status)}
 
 
 @login_required
@@ -190,10 +210,10 @@ def export(request: SignedIn, slug: str) -> HttpResponseBase:
     organization = access.organization_for_admin(request.user, slug)
     found = RegistryEntry.objects.of(organization)
     narrowed = Filters.of(request.GET).narrowed(found, private=True)
-    return _file(organization, narrowed, request.GET.get("format", ""))
+    return file_of(organization, narrowed, request.GET.get("format", ""))
 
 
-def _file(
+def file_of(
     organization: Organization, found: QuerySet[RegistryEntry], format: str
 ) -> StreamingHttpResponse:
     """What import reads back, enabled entries first as it wants them; no secrets."""
@@ -206,76 +226,3 @@ def _file(
         content_type=f"{types[format]}; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-
-
-@login_required
-@require_POST
-def selected(request: SignedIn, slug: str) -> HttpResponseBase:
-    """Verify, enable, disable or export those that are ticked; back to the list as it was."""
-    organization = access.organization_for_admin(request.user, slug)
-    action = request.POST.get("action")
-    chosen = RegistryEntry.objects.of(organization).filter(
-        pk__in=_ids(request.POST.getlist("entry"))
-    )
-    if not chosen.exists():
-        messages.error(request, "No entry is selected. Tick some, then choose what to do.")
-    elif action == "export":
-        return _file(organization, chosen, request.POST.get("format", ""))
-    elif action in {"enable", "disable"}:
-        _switch(request, organization, list(chosen), enabled=action == "enable")
-    elif action == "verify":
-        _verify(request, organization, list(chosen))
-    return redirect(f"{reverse('registries', args=[slug])}?{request.GET.urlencode()}")
-
-
-def _ids(texts: Sequence[str]) -> list[UUID]:
-    """At most a page of them; what isn't an id is nobody's."""
-    found = []
-    for text in texts[:PAGE_SIZE]:
-        try:
-            found.append(UUID(text))
-        except ValueError:
-            continue
-    return found
-
-
-def _switch(
-    request: SignedIn, organization: Organization, chosen: list[RegistryEntry], *, enabled: bool
-) -> None:
-    """Each in a transaction of its own, so that one that is refused holds up no other."""
-    actor, done, same, refused = acting(request, organization), 0, 0, []
-    for entry in chosen:
-        if entry.enabled == enabled:
-            same += 1
-            continue
-        try:
-            door.entry_set_enabled(entry=entry, actor=actor, enabled=enabled)
-            done += 1
-        except Refused as error:
-            refused.append(f"{entry}: {error}")
-        except RegistryEntry.DoesNotExist:
-            refused.append(f"{entry} was deleted meanwhile.")
-    word = "enabled" if enabled else "disabled"
-    sentences = [f"{_number(done)} {word}."] if done or not refused else []
-    if same:
-        sentences.append(f"{_number(same)} {word} already.")
-    if sentences:
-        messages.success(request, " ".join(sentences))
-    _tell(request, refused, "more were refused.")
-
-
-def _verify(request: SignedIn, organization: Organization, chosen: list[RegistryEntry]) -> None:
-    level, done, failed = verify_many(chosen, acting(request, organization))
-    messages.add_message(request, level, done)
-    _tell(request, failed, "more weren't verified.")
-
-
-def _tell(request: SignedIn, sentences: list[str], rest: str) -> None:
-    for sentence in sentences[:_MOST_TOLD]:
-        messages.error(request, sentence)
-    if len(sentences) > _MOST_TOLD:
-        messages.error(request, f"And {len(sentences) - _MOST_TOLD} {rest}")
-
-
-def _number(count: int) -> str:
-    return "1 entry is" if count == 1 else f"{count} entries are"
