@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from orgs import sealed
 from orgs.inserting import insert_many
@@ -239,7 +240,7 @@ def entries_delete(*, organization: Organization, keys: Sequence[UUID], actor: A
     """Erase those of these that are the organization's and still there, or none of them,
     each with its event; how many. For as many as one transaction should hold."""
     with one_by_one(organization):
-        found = [entry for entry in _locked(keys) if entry.organization_id == organization.pk]
+        found = _locked(RegistryEntry.objects.filter(organization=organization, pk__in=keys))
         _erase(found, actor)
     return len(found)
 
@@ -275,19 +276,18 @@ def one_by_one(organization: Organization) -> Iterator[None]:
 
 def locked(keys: Sequence[UUID]) -> list[RegistryEntry]:
     """The entries, their rows locked; raises RegistryEntry.DoesNotExist if one is gone."""
-    found = _locked(keys)
+    found = _locked(RegistryEntry.objects.filter(pk__in=keys))
     if len(found) < len(keys):
         raise RegistryEntry.DoesNotExist("An entry was deleted meanwhile.")
     return found
 
 
-def _locked(keys: Sequence[UUID]) -> list[RegistryEntry]:
+def _locked(found: QuerySet[RegistryEntry]) -> list[RegistryEntry]:
     """Those that are still there."""
     return list(
-        RegistryEntry.objects.select_for_update(of=("self",))
+        found.select_for_update(of=("self",))
         .select_related("organization")
         .prefetch_related("patterns__environment")
-        .filter(pk__in=keys)
         .order_by("pk")
     )
 

@@ -116,7 +116,9 @@ def test_never_used_comes_before_long_unused(look, alice, several) -> None:
 def test_headings_sort_and_turn_round(look, alice, several) -> None:
     page = look(alice, LIST, q="a", page="1")
     assert page.links["Key age"] == "?q=a&sort=key"
+    assert page.links["Status, failing first ▼"] == "?q=a" and 'aria-sort="other"' in page.html
     page = look(alice, LIST, sort="key")
+    assert page.links["Status"] == "?" and 'aria-sort="other"' not in page.html
     assert page.links["Key age ▲"] == "?sort=-key" and 'aria-sort="ascending"' in page.html
     page = look(alice, LIST, sort="-key")
     assert page.links["Key age ▼"] == "?sort=key" and 'aria-sort="descending"' in page.html

@@ -227,6 +227,15 @@ def test_what_is_gone_is_told(acme, actor, several) -> None:
         assert (outcome.done, outcome.gone, outcome.left) == (1, 2, 0)
 
 
+def test_others_entries_are_nobodys(acme, umbrella, actor, make_entry) -> None:
+    theirs = make_entry(organization=umbrella)
+    deleted = many.entries_delete(organization=acme, keys=[theirs.pk], actor=actor)
+    off = many.entries_set_enabled(organization=acme, keys=[theirs.pk], actor=actor, enabled=False)
+    assert (deleted.done, deleted.gone, off.done, off.gone) == (0, 1, 0, 1)
+    theirs.refresh_from_db()
+    assert theirs.enabled and not AuditEvent.objects.filter(action="entry.deleted").exists()
+
+
 def test_a_batch_is_deleted_whole_or_not_at_all(acme, actor, several, monkeypatch) -> None:
     monkeypatch.setattr(many, "BATCH", 2)
     keys, real = [several.a.pk, several.b.pk, several.c.pk, several.d.pk], door.insert_all

@@ -13,6 +13,7 @@ from orgs.models import AuditEvent, Project, RegistryEntry
 from orgs.registries.private import private, whole
 from orgs.services.audit import events
 from orgs.services.audit.events import Actor
+from orgs.services.entries import usage
 from orgs.services.entries.usage import SHOWN, Counted, usage_of
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import Page, url
@@ -157,3 +158,20 @@ def test_as_many_queries_for_more(client, alice, acme, entry, happened):
             assert usage_of(entry, private=True).refused == Counted(*[5 * len(counts)] * 2)
         assert len(found) == 3
     assert counts[0] == counts[1]
+
+
+def test_of_many_entries_together(acme, entry, make_entry, happened, monkeypatch) -> None:
+    """In as many queries as it takes, with the projects that took most."""
+    monkeypatch.setattr(usage, "_TOGETHER", 1)
+    other, unused = make_entry(f"{HOST}/b/*"), make_entry(f"{HOST}/c/*")
+    projects = [Project.objects.create(name=f"p{n}", organization=acme) for n in range(7)]
+    for n, project in enumerate(projects):
+        for _ in range(n):
+            happened(entry, project=project)
+        happened(other, project=project)
+    happened(entry, 8)
+    happened(entry, code="access_denied")
+    together = usage.entries_usage([entry, other, unused], days=7)
+    assert (together.count, together.more) == (28, 2)
+    assert together.projects == ["p6", "p5", "p4", "p3", "p2"]
+    assert usage.entry_usage(unused, days=7) == usage.Usage(0, [])
