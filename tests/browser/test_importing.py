@@ -140,7 +140,10 @@ def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) 
     secret = page.get_by_label("Secret Access Key")
     secret.fill("b" * 40)
     page.get_by_role("button", name="Save").last.click()
-    expect(page.get_by_role("alert")).to_contain_text("so the old one stays in use")
+    expect(page.get_by_role("alert")).to_contain_text("Secret Access Key: AWS doesn't know the key")
+    expect(page.locator("#id_secret_access_key_error")).to_contain_text(
+        "so the old one stays in use"
+    )
     expect(secret).to_have_value("")
     assert door.revealed(RegistryEntry.objects.get()) == {"secret_access_key": CANARY}
     secret.fill("b" * 40)

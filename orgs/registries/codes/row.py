@@ -72,7 +72,11 @@ class Code:
     @property
     def phrase(self) -> str:
         """`short`, or what it says as a phrase."""
-        return self.short or (self.says[:1].lower() + self.says[1:]).removesuffix(".")
+        if self.short:
+            return self.short
+        # A name keeps its capitals.
+        first = self.says[:1] if self.says[1:2].isupper() else self.says[:1].lower()
+        return (first + self.says[1:]).removesuffix(".")
 
     @property
     def answered(self) -> bool:
