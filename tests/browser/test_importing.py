@@ -101,7 +101,7 @@ def test_many_at_once(scripts, visit, alice, make_entry) -> None:
 def test_narrow_and_many(visit, alice, make_entry, write) -> None:
     for n in range(3):
         make_entry(f"{HOST}/a-long-team-name/with-a-long-repository-name-{n}/*")
-    alices = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    alices = visit(viewport={"width": 320, "height": 844}, has_touch=True, is_mobile=True)
     page = alices.sign_in("alice@example.com")
     alices.go(LIST)
     assert alices.sideways <= 0

@@ -92,7 +92,7 @@ class Filters:
         words = (
             BY_SLUG[self.type].short_label if self.type else "",
             STATUSES.get(self.status, ""),
-            names.get(self.environment, self.environment),
+            names.get(self.environment, "Unknown environment") if self.environment else "",
             "Unused for 90 days" if self.unused else "",
             "Key over 90 days" if self.old_key else "",
             SORTS[self.sort] if self.sort else "",

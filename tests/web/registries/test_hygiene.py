@@ -83,6 +83,8 @@ def several(make_entry, gpu):
 def test_filters(query, wanted, look, alice, several) -> None:
     page = look(alice, LIST, **query)
     assert "".join(sorted(shown(page) if "th" in page.texts else [])) == wanted
+    if query == {"environment": "theirs"}:
+        assert "Unknown environment · Failing first Clear filters" in page.text
     if not wanted:
         assert "No entry fits these filters. Clear filters" in page.text
 
