@@ -128,8 +128,20 @@ class Filters:
         told = {f.name: storable(str(given.get(f.name, ""))) for f in fields(cls)}
         return cls(**{name: text.strip()[:700] for name, text in told.items()})
 
-    def __bool__(self) -> bool:
-        return any(getattr(self, f.name) for f in fields(self))
+
+def in_words(filters: Filters) -> list[str]:
+    """In words what is looked for, one for each that is set."""
+    words = (
+        filters.actor,
+        ACTIONS.get(filters.action, filters.action),
+        filters.subject and f"{filters.subject}…",
+        filters.project,
+        filters.result,
+        filters.source,
+        f"from {filters.since}" if asked.day(filters.since) else "",
+        f"to {filters.until}" if asked.day(filters.until) else "",
+    )
+    return [word for word in words if word]
 
 
 @dataclass(frozen=True)

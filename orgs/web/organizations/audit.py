@@ -25,7 +25,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
         "rows": [(event, list(changes_of(event))) for event in page.events],
         "older": page.older,
         "filters": filters,
-        "filtered": bool(filters),
+        "told": log.in_words(filters),
         "actions": log.ACTIONS.items(),
         "results": log.results().items(),
         "projects": organization.projects.values_list("name", flat=True)[:200],

@@ -44,3 +44,17 @@ def test_a_result_without_a_reason_is_told_in_words(look, alice, happened) -> No
     assert codes.of("not_on_ec2").says.replace("'", "&#x27;") in listed
     assert "Nothing serves it." in listed and codes.of("no_match").says not in listed
     assert "code_of_old" in listed
+
+
+def test_what_is_looked_for_is_told_in_words(look, alice, happened) -> None:
+    happened("login.refused", "no_match")
+    page = look(alice, AUDIT)
+    assert "Filters" in page.texts["summary"] and "Clear filters" not in page.links
+    query = {"action": "login.refused", "subject": "123", "since": "2026-01-31", "until": "x"}
+    page = look(alice, AUDIT, **query)
+    assert "Filters (3)" in page.texts["summary"]
+    assert "Login refused · 123… · from 2026-01-31 Clear filters" in page.text
+    assert page.links["Clear filters"] == AUDIT
+    assert "No event fits these filters." in page.text
+    page = look(alice, AUDIT, until="nonsense")
+    assert "Filters" in page.texts["summary"] and "No event fits" not in page.text
