@@ -190,6 +190,7 @@ def _people() -> Cast:
         for key, name in names.items()
     }
     made["staff"] = User.objects.create_superuser("staff@example.com", name="Stella")
+    User.objects.filter(email="bob@example.com").update(time_zone="Europe/Helsinki")
     cast = Cast(made, {key: second_steps.session(user) for key, user in made.items()})
     cast.sessions["tess-midway"] = second_steps.midway(made["tess"])
     cast.named["tess-passkey"] = second_steps.set_up(made["tess"]).pk

@@ -352,6 +352,7 @@ NO_PAGES = {
     "metrics",
     "account_logout",
     "account_name",
+    "account_time_zone",
     "account_email_change",
     "account_email_show",
     "account_password",

@@ -52,6 +52,7 @@ TABLE: dict[str, tuple[list, list]] = {
     "password_forgotten": (EVERYONE, EVERYONE),
     "account": (SIGNED_IN, SIGNED_IN),
     "account_name": (SIGNED_IN, SIGNED_IN),
+    "account_time_zone": (SIGNED_IN, SIGNED_IN),
     "account_email_change": (SIGNED_IN, SIGNED_IN),
     "account_password": (SIGNED_IN, SIGNED_IN),
     "account_email_show": (SIGNED_IN, SIGNED_IN),

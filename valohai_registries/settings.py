@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "orgs.web.middleware.bodies.Bodies",
     "django.middleware.csrf.CsrfViewMiddleware",
     "orgs.web.middleware.pages_only.Authentication",
+    "orgs.web.middleware.time_zone.TimeZone",
     "orgs.web.middleware.pages_only.Messages",
     "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

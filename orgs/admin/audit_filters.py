@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from orgs import zones
 from orgs.models import Organization
 from orgs.registries.text import storable
 from orgs.services.audit import asked, log
@@ -94,7 +95,7 @@ class Asked(admin.ListFilter):
         return iter(())
 
     def presets(self, changelist: Any) -> list[Preset]:
-        today = timezone.now().date()
+        today = timezone.now().astimezone(zones.of_reader()).date()
         days = (("Today", 0, 0), ("Yesterday", 1, 1), ("7 days", 6, 0), ("30 days", 29, 0))
         told = []
         for label, first, last in days:

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Lower, Now
 
+from orgs import zones
 from orgs.stored import StoredEmail, StoredSlug, StoredText
 
 
@@ -36,6 +37,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = StoredText(max_length=100, help_text="For «Hi, <name>».")
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
+    # A name of the IANA's; "" for UTC. Pages tell times in it.
+    time_zone = StoredText(
+        max_length=64, blank=True, default="", db_default="", validators=[zones.known]
+    )
     date_joined = models.DateTimeField(db_default=Now(), editable=False)
     # False of who made the account by an invitation's link, which may have been copied.
     email_verified = models.BooleanField(default=True, db_default=True, editable=False)

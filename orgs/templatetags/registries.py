@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django import forms, template
@@ -13,7 +12,8 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from orgs.models import RegistryEntry, Token, User
+from orgs import zones
+from orgs.models import RegistryEntry, User
 from orgs.registries import codes, pattern_help
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
@@ -24,11 +24,12 @@ from orgs.services.audit.log import ACTIONS
 from orgs.services.entries.attention import OLD, has_old_key, is_unused
 from orgs.services.verification.verifying import Result, Step
 
+from .moments import age, ago, ends, exact
+
 register = template.Library()
 
 _BREAK = mark_safe("<wbr>")
 _STAR = mark_safe('<span class="wild">*</span>')
-_NOTHING = mark_safe('<span class="muted">–</span>')
 
 
 # --- images and patterns ------------------------------------------------------
@@ -241,53 +242,14 @@ def status_word(entry: RegistryEntry) -> str:
 
 # --- times --------------------------------------------------------------------
 
-
-_UNITS = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"))
-
-
-@register.filter
-def ago(moment: datetime | None, nothing: str = "") -> SafeString:
-    """“3 days ago”, for lists; `nothing` where there is no time."""
-    return _time(moment, lambda at: f"{_age(at)} ago", nothing, "just now")
+for _filter in (ago, age, exact, ends):
+    register.filter(_filter)
 
 
-@register.filter
-def age(moment: datetime | None) -> SafeString:
-    """“3 days”: how long it has been."""
-    return _time(moment, _age, "", "new")
-
-
-@register.filter
-def exact(moment: datetime | None, nothing: str = "") -> SafeString:
-    """“23 Nov 2026, 15:38:23 UTC”, for detail pages."""
-    return _time(moment, lambda at: f"{at:%-d %b %Y, %H:%M:%S} UTC", nothing, None)
-
-
-def _time(moment: datetime | None, say: Any, nothing: str, new: str | None) -> SafeString:
-    if moment is None:
-        return format_html('<span class="muted">{}</span>', nothing) if nothing else _NOTHING
-    at = moment.astimezone(UTC)
-    fresh = new is not None and (timezone.now() - moment).total_seconds() < 60
-    return format_html(
-        '<time datetime="{}">{}</time>', f"{at:%Y-%m-%dT%H:%M:%SZ}", new if fresh else say(at)
-    )
-
-
-def _age(at: datetime) -> str:
-    """How long ago; or until then, rounded, so that what ends in 90 days says so."""
-    ahead = (at - timezone.now()).total_seconds()
-    seconds = abs(ahead) + (30 if ahead > 0 else 0)
-    length, unit = next(((n, u) for n, u in _UNITS if seconds >= n), (60, "minute"))
-    count = max(1, round(seconds / length) if ahead > 0 else int(seconds // length))
-    return f"{count} {unit}{'s' if count > 1 else ''}"
-
-
-@register.filter
-def ends(token: Token, verb: str = "") -> SafeString:
-    """“in 3 days”, after a verb where there is one; “expired 3 days ago”; “Never”."""
-    if token.expires_at is not None and token.expires_at <= timezone.now():
-        return _time(token.expires_at, lambda at: f"expired {_age(at)} ago", "", "just expired")
-    return _time(token.expires_at, lambda at: f"{verb} in {_age(at)}".strip(), "Never", None)
+@register.simple_tag
+def days_in() -> str:
+    """The zone that a page's days are days of: the reader's."""
+    return zones.of_reader().key
 
 
 # --- forms --------------------------------------------------------------------

@@ -99,6 +99,7 @@ _account: list[URLPattern | URLResolver] = [
     path("again/", sign_in.PasswordAgain.as_view(), name="account_reauthenticate"),
     path("forgotten/", forgotten.forgotten, name="password_forgotten"),
     path("name/", account.name, name="account_name"),
+    path("time-zone/", account.time_zone, name="account_time_zone"),
     path("email/", account.email, name="account_email_change"),
     path("email/show/", account.email_show, name="account_email_show"),
     path("email/<str:token>/", account.email_confirm, name="email_confirm"),

@@ -71,6 +71,7 @@ def _names(acme, alice, project, gpu):
             environment=gpu, name="x", slug=t, actor=by
         ),
         ("User", "name"): lambda t: people.person_create(email="x@y.org", name=t, actor=by),
+        ("User", "time_zone"): lambda t: people.person_update(person=alice, actor=by, time_zone=t),
         ("User", "email"): lambda t: organizations.person(f'"{t}"@example.com'),
         ("WorkerToken", "name"): lambda t: tokens.token_issue_worker(name=t, **org),
         ("ApiToken", "name"): lambda t: tokens.token_issue_api(user=alice, name=t, actor=by),

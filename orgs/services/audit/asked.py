@@ -6,7 +6,9 @@ What can't be one is None, for the asker to leave out: an address is anybody's t
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from orgs import zones
 
 # A day of the Gregorian calendar, and moments, are moved by time zones and compared:
 # both ends of what Python can count have no room for that.
@@ -21,13 +23,17 @@ def number(text: str) -> int | None:
     return int(text) if _NUMBER.fullmatch(text) else None
 
 
-def day(text: str) -> datetime | None:
-    """Midnight (UTC) at the beginning of a day, YYYY-MM-DD."""
+def day(text: str, later: int = 0) -> datetime | None:
+    """When a day begins, YYYY-MM-DD, in the reader's zone; given in UTC. `later` is that many
+    days on: where clocks are changed meanwhile, that isn't so many times 24 hours."""
     try:
-        found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        found = datetime.strptime(text, "%Y-%m-%d")
     except ValueError:
         return None
-    return found if FIRST <= found.year <= LAST else None
+    if not FIRST <= found.year <= LAST:
+        return None
+    # What isn't there, an hour that is left out at midnight, is when it ends.
+    return (found + timedelta(days=later)).replace(tzinfo=zones.of_reader()).astimezone(UTC)
 
 
 def moment(text: str) -> datetime | None:

@@ -111,7 +111,8 @@ LOOKED_AT = 20_000
 @dataclass(frozen=True)
 class Filters:
     """What to look for; an empty one is no limit. Texts are compared whole, but for
-    `subject`, which may be a beginning. Days are UTC, both included."""
+    `subject`, which may be a beginning. Days are those of the
+    reader's zone, both included."""
 
     actor: str = ""
     action: str = ""
@@ -208,8 +209,8 @@ def _narrowed(
 def _within(found: QuerySet[AuditEvent], filters: Filters) -> QuerySet[AuditEvent]:
     if since := asked.day(filters.since):
         found = found.filter(at__gte=since)
-    if until := asked.day(filters.until):
-        found = found.filter(at__lt=until + timedelta(days=1))
+    if until := asked.day(filters.until, later=1):
+        found = found.filter(at__lt=until)
     return found
 
 

@@ -15,6 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
@@ -26,6 +27,7 @@ from orgs.services.audit.events import Actor
 from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in, sso
 from orgs.web.context import SignedIn, oneself
 
+from .preferences import TimeZoneForm
 from .sign_in import PasswordTwice, name_field
 
 
@@ -144,6 +146,14 @@ def name(request: SignedIn) -> HttpResponse:
     return _page(request, name=form)
 
 
+@_section
+def time_zone(request: SignedIn) -> HttpResponse:
+    form = TimeZoneForm(request.POST)
+    if saved := form.write(request.user, oneself(request)):
+        return _saved(request, f"Times are shown in {saved.time_zone or 'UTC'}.", "time-zone")
+    return _page(request, time_zone=form)
+
+
 @sensitive_post_parameters()
 @_section
 def email(request: SignedIn) -> HttpResponse:
@@ -212,6 +222,9 @@ def _page(request: SignedIn, **forms: Any) -> HttpResponse:
     context = {
         "person": person,
         "name_form": forms.get("name") or NameForm(initial={"name": person.name}),
+        "time_zone_form": forms.get("time_zone")
+        or TimeZoneForm(initial={"time_zone": person.time_zone}),
+        "now": timezone.now(),
         "email_form": forms.get("email") or EmailForm(**by),
         "password_form": forms.get("password") or PasswordForm(**by),
         "wrong": next(iter(forms.values()), None),
