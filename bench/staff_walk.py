@@ -9,84 +9,28 @@ The key is mended at a fake AWS; the registry behind it isn't there, so its step
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from cryptography.fernet import Fernet
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
+
+from .walking import HOST, PASSWORD, Walk, browser, product, wrong
 
 ORGANIZATIONS, ENTRIES, EVENTS = 300, 10, 200  # of each
 FAILING_EVERY = 250
-PASSWORD = "correct horse battery"
-HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 FAR = "Branch 123"
 REASON = "No enabled entry of Branch 123 serves"
 
 
-@dataclass
-class Walk:
-    """What it took to do something, told as it is done."""
-
-    name: str
-    page: Page
-    clicks: int = 0
-    typed: list[str] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
-
-    def click(self, where: Locator) -> None:
-        self.clicks += 1
-        where.click()
-
-    def type(self, label: str, text: str) -> None:
-        self.typed.append(label)
-        self.page.get_by_label(label, exact=True).first.fill(text)
-
-    def tell(self) -> None:
-        took = time.perf_counter() - self.began
-        print(f"{self.name}: {self.clicks} clicks, {len(self.typed)} fields typed "
-              f"({', '.join(self.typed)}), {took:.1f} s")  # fmt: skip
-
-
 def main(*, postgresql: bool) -> None:
-    from tests.support.fake_aws import RemoteFakeAws
-    from tests.support.postgres import start_postgres
-
-    with tempfile.TemporaryDirectory(prefix="staff-") as directory, RemoteFakeAws() as aws:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            del os.environ[name]
-        database = start_postgres() if postgresql else f"sqlite:///{directory}/db.sqlite3"
-        os.environ |= {
-            "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
-            "DATABASE_URL": database,
-            "SECRET_KEY": Fernet.generate_key().decode(),
-            "FERNET_KEYS": Fernet.generate_key().decode(),
-            "AWS_ENDPOINT_URL": aws.url,
-            "EMAIL_URL": "dummymail://",
-        }
-        try:
-            _walk(aws)
-        finally:
-            if postgresql:
-                from tests.support.postgres import stop
-
-                stop(database)
+    with product(postgresql=postgresql) as aws:
+        _walk(aws)
 
 
 def _walk(aws: Any) -> None:
-    import django
-    from django.core.management import call_command
-
-    django.setup()
-    call_command("migrate", verbosity=0)
-    call_command("collectstatic", verbosity=0, interactive=False)
     secret = _fill(aws)
 
     from orgs.models import AuditEvent, Organization, RegistryEntry
@@ -94,35 +38,18 @@ def _walk(aws: Any) -> None:
 
     counted = (model.objects.count() for model in (Organization, RegistryEntry, AuditEvent))
     print("{} organizations, {} entries, {} events".format(*counted))
-    with served() as address, _browser() as open_one:
+    with served() as address, browser() as open_one:
         _mend(open_one(), address, secret)
         page = open_one()
         _explain(page, address)
         _alone(page, address)
 
 
-@contextmanager
-def _browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    from pictures.taking import ARGUMENTS, CHROMIUM
-
-    # Playwright's own loop runs in this thread, and Django would refuse the database.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield lambda: chromium.new_context().new_page()
-        chromium.close()
-
-
 # --- the walks ------------------------------------------------------------------
 
 
 def _to_staff(walk: Walk, address: str) -> None:
-    walk.page.goto(f"{address}/accounts/login/")
-    walk.type("E-mail", "staff@example.com")
-    walk.type("Password", PASSWORD)
-    walk.click(walk.page.get_by_role("button", name="Sign in"))
+    walk.sign_in(address, "staff@example.com")
     walk.click(walk.page.get_by_text("Hi, Stella"))
     walk.click(walk.page.get_by_role("link", name="Staff", exact=True))
 
@@ -207,9 +134,8 @@ def _fill(aws: Any) -> str:
         status_detail=marked("AWS doesn't know the key, or it's inactive. Check it."),
     )  # fmt: skip
     key_id, secret = aws.create_user("valohai", aws.policy(repository="*"))
-    wrong = secret[:-4] + ("AAAA" if not secret.endswith("AAAA") else "BBBB")
     spec = EntrySpec("aws-ecr", [f"{HOST}/broken/*"], {"access_key_id": key_id},
-                     {"secret_access_key": wrong})  # fmt: skip
+                     {"secret_access_key": wrong(secret)})  # fmt: skip
     far = Organization.objects.get(name=FAR)
     broken = door.entry_create(organization=far, actor=COMMAND_LINE, spec=spec)
     verifying.entry_verify(entry=broken, actor=COMMAND_LINE)
