@@ -79,6 +79,9 @@ def post_worker_init(worker):
     sys.setswitchinterval(0.001)
     from orgs.postgresql.pool import pool
     from orgs.services.logins.renewing import Renewer
+    from orgs.services.runs.runner import Runner
+    from orgs.services.verification.long_work import WORK
 
     pool.bound(logins=12, others=6, health=1)
     Renewer().start()
+    Runner(WORK).start()

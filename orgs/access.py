@@ -28,12 +28,13 @@ from .models import (
     Organization,
     Project,
     RegistryEntry,
+    Run,
     User,
     WorkerToken,
 )
 from .registries.catalogue import TYPES
 
-Its = TypeVar("Its", RegistryEntry, Environment, Membership, Invitation, Project, WorkerToken)
+Its = TypeVar("Its", RegistryEntry, Environment, Membership, Invitation, Project, WorkerToken, Run)
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
@@ -112,6 +113,21 @@ def organization_for_auditor(user: User | AnonymousUser, slug: str) -> Organizat
     if not by_role and not (isinstance(user, User) and user.is_staff):
         raise AdminsOnly(organization)
     return organization
+
+
+def organization_for_runs(user: User | AnonymousUser, slug: str) -> Organization:
+    """One whose long work the person may look at, which names keys: its org admins, and
+    staff who see its entries in the admin."""
+    organization = organization_for_member(user, slug)
+    by_role = organization.role_of_asker == Membership.Role.ADMIN
+    if not by_role and not (isinstance(user, User) and user.has_perm("orgs.view_registryentry")):
+        raise AdminsOnly(organization)
+    return organization
+
+
+def run_in(organization: Organization, run_id: UUID) -> Run:
+    """The organization's run; raises Http404."""
+    return _its(organization, Run.objects.all(), run_id)
 
 
 def staff_sight(user: User | AnonymousUser) -> Sight:

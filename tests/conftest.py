@@ -22,8 +22,10 @@ from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
+from orgs.services.runs import going, runner
 from orgs.services.tenancy import mails
 from orgs.services.upstream import calls
+from orgs.services.verification.long_work import WORK
 from tests.support.fake_aws import FakeAws
 from tests.support.internet import Internet
 from tests.support.registry import Registry
@@ -98,6 +100,14 @@ def _every_kind_of_place() -> list[Places]:
 
 def make_user(email: str, name: str, **extra: object) -> User:
     return User.objects.create_user(email, PASSWORD, name=name, **extra)
+
+
+def run_all() -> None:
+    """Do what runs there are, as a server's thread would."""
+    while (run := going.due().first()) is not None:
+        held = going.take(run)
+        assert held is not None
+        runner.do(held, WORK)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
 from orgs.services.logins import issuing, resolve
 from orgs.services.upstream import calls
-from orgs.services.verification import verifying
+from orgs.services.verification import many, verifying
 from tests.conftest import HOST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -299,7 +299,7 @@ def test_a_crash_is_one_entrys(make_entry, acme, monkeypatch, caplog) -> None:
         return verifying.Report([])
 
     monkeypatch.setattr(verifying, "_claim", crash)
-    found = dict(verifying.verify_each([first, second], COMMAND_LINE))
+    found = dict(many.verify_in_turn([first, second], COMMAND_LINE))
     assert found[first].code == "server_error"
     assert "what it was working on" not in caplog.text and str(first.pk) in caplog.text
     document = exporting._document

@@ -29,7 +29,7 @@ from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
 from orgs.forms.entry import EntryForm, requested_form
-from orgs.forms.verifying import AfterForm, VerifyForm, awaited_image, verify_many
+from orgs.forms.verifying import AfterForm, VerifyForm, awaited_image
 from orgs.models import Organization, RegistryEntry
 from orgs.models.entries import FAILING_FIRST
 from orgs.registries.catalogue import BY_SLUG, TYPES
@@ -41,7 +41,7 @@ from orgs.services.entries.history import history_of
 from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import entries_usage, entry_usage
 from orgs.services.entries.validating import told_today
-from orgs.services.verification import verifying
+from orgs.services.verification import many, verifying
 from orgs.templatetags import registries as shown
 
 from .base import Autocomplete, ServiceAdmin, staff_actor, words_of
@@ -156,10 +156,18 @@ class EntryAdmin(ServiceAdmin):
 
     @admin.action(description="Verify", permissions=["change"])
     def verify(self, request: HttpRequest, queryset: QuerySet[RegistryEntry]) -> None:
-        if chosen := self._chosen(request, queryset):
-            level, done, failed = verify_many(chosen, staff_actor(request))
-            self.message_user(request, done, level)
-            self._tell(request, failed, "more weren't verified.")
+        chosen = {entry.organization for entry in self._chosen(request, queryset)}
+        for organization in sorted(chosen, key=str):
+            run, new = many.begin(
+                organization=organization, entries=queryset, actor=staff_actor(request)
+            )
+            began = "are being verified" if new else "were being verified already"
+            told = format_html(
+                '{} of {} {}. <a href="{}">See how far it is</a>',
+                *(f"{run.total:,}", organization, began),
+                reverse("run", args=[organization.slug, run.pk]),
+            )
+            self.message_user(request, told, messages.INFO if new else messages.WARNING)
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[RegistryEntry]) -> None:

@@ -13,10 +13,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from orgs.forms.importing import (
-    CHANGED,
     EXPIRED,
     UploadForm,
-    counts,
+    changed_rows,
     errors_csv,
     previewed,
     template_csv,
@@ -24,7 +23,7 @@ from orgs.forms.importing import (
 )
 from orgs.models import ImportDraft, Organization, RegistryEntry, User
 from orgs.registries.catalogue import TYPES
-from orgs.services.bulk import drafts, importing
+from orgs.services.bulk import drafts, importing, long_work
 
 from .base import staff_actor
 from .entry_filters import OrganizationFilter, chosen_organization
@@ -86,15 +85,19 @@ def preview(request: HttpRequest, organization_id: int, draft_id: UUID) -> HttpR
 
 def _import(request: HttpRequest, draft: ImportDraft, told: dict[str, Any]) -> HttpResponse:
     """Do what the preview told, or nothing; a preview of something else is shown again."""
-    organization = draft.organization
-    report = importing.apply(
-        actor=staff_actor(request), expected=request.POST.get("fingerprint", ""), **told
-    )
+    organization, actor = draft.organization, staff_actor(request)
+    fingerprint = request.POST.get("fingerprint", "")
+    if (count := changed_rows(request.POST)) > long_work.LONG:
+        run, _ = long_work.begin_import(
+            draft=draft, count=count, fingerprint=fingerprint, actor=actor
+        )
+        return redirect("run", organization.slug, run.pk)
+    report = importing.apply(actor=actor, expected=fingerprint, **told)
     if not report.written:
-        messages.error(request, CHANGED)
+        messages.error(request, long_work.CHANGED)
         return redirect(_PREVIEW, organization.pk, draft.pk)
     drafts.draft_discard(draft)
-    messages.success(request, f"{draft.file_name} is imported: {counts(report)}")
+    messages.success(request, f"{draft.file_name} is imported: {importing.counts(report)}")
     return redirect(_list_of(organization))
 
 

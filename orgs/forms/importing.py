@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from uuid import UUID
 
 from django import forms
 from django.core.paginator import Paginator
-from django.http import StreamingHttpResponse
+from django.http import QueryDict, StreamingHttpResponse
 
 from orgs.models import ImportDraft, Organization, User
 from orgs.registries.turns import turns
@@ -30,10 +31,6 @@ from orgs.services.bulk.importing import Outcome, Report
 
 PAGE_SIZE = 200
 EXPIRED = "This preview has expired. Choose the file again."
-CHANGED = (
-    "Registries were changed since you looked, so nothing was imported. "
-    "This is what importing would do now."
-)
 _ENDINGS = ".csv, .json, .yaml or .xlsx"
 
 
@@ -122,7 +119,7 @@ def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dic
         "report": report,
         "mistakes": len(report.errors) + report.untold,
         "count": report.created + report.updated,
-        "counts": counts(report),
+        "counts": importing.counts(report),
         "page": Paginator(listed, PAGE_SIZE).get_page(page),
         "minutes": drafts.LIFE.seconds // 60,
     }
@@ -159,9 +156,11 @@ def _keep_changes(rows: list[Outcome]) -> Callable[[Outcome], object]:
     return lambda outcome: rows.append(outcome) if outcome.kind != "unchanged" else None
 
 
-def counts(report: Report) -> str:
-    told = f"{report.created:,} new, {report.updated:,} changed, {report.unchanged:,} unchanged."
-    return f"{told} {report.advice}".strip()
+def changed_rows(sent: QueryDict) -> int:
+    """How many rows the preview that is confirmed said it changes; as it was sent, so that it
+    decides of nothing but how the import is watched."""
+    text = sent.get("count", "")
+    return min(int(text), MAX_ROWS) if re.fullmatch("[0-9]{1,6}", text) else 0
 
 
 def errors_csv(organization: Organization, told: dict[str, Any]) -> StreamingHttpResponse:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.http import HttpRequest
 
 from orgs.models import RegistryEntry
@@ -14,8 +12,6 @@ from orgs.registries.problems import Failed, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.verification import verifying
 
-# Seconds for verifying many in one request, which has to end before a proxy gives up.
-WITHIN = 25.0
 # For what is typed as it stands, such as an image.
 PLAIN = {"class": "code", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
@@ -97,19 +93,3 @@ def awaited_image(request: HttpRequest, entry: RegistryEntry) -> str | None:
         return None
     del request.session[_AWAITED]
     return str(awaited["image"])
-
-
-def verify_many(found: Sequence[RegistryEntry], actor: Actor) -> tuple[int, str, list[str]]:
-    """Verify the selected ones; the level of a message and its sentence on how many hold, and
-    a sentence for each that doesn't."""
-    works, failed = 0, []
-    for entry, outcome in verifying.verify_each(found, actor, WITHIN):
-        if not isinstance(outcome, verifying.Report):
-            told = outcome.in_full if isinstance(outcome, Failed) else str(outcome)
-            failed.append(f"{entry}: {told}")
-        elif outcome.holds:
-            works += 1
-        elif (step := outcome.failed) is not None:
-            failed.append(f"{entry}: {step.what} {step.fix}")
-    level = messages.SUCCESS if works == len(found) else messages.WARNING
-    return level if works else messages.ERROR, f"{works} of {len(found)} verified.", failed

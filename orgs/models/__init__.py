@@ -24,6 +24,7 @@ from .people import (
     User,
     UserManager,
 )
+from .runs import Run, RunFile, RunRow
 from .tokens import ApiToken, Token, WorkerToken
 
 __all__ = [
@@ -45,6 +46,9 @@ __all__ = [
     "RegistryEntry",
     "RegistryEntryQuerySet",
     "Repeat",
+    "Run",
+    "RunFile",
+    "RunRow",
     "Tally",
     "Token",
     "User",

@@ -236,11 +236,15 @@ class ImportDraft(models.Model):
     update = models.BooleanField()
     content: Sealed = SealedField(editable=False)  # type: ignore[assignment]
     created_at = models.DateTimeField(db_index=True)
+    # The run that imports it, which it waits for as long as that takes.
+    run = models.OneToOneField("orgs.Run", models.CASCADE, null=True, related_name="+")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "user"], name="import_draft_once_per_person"
+                fields=["organization", "user"],
+                condition=Q(run=None),
+                name="import_draft_once_per_person",
             )
         ]
 

@@ -13,7 +13,7 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from orgs import zones
-from orgs.models import RegistryEntry, User
+from orgs.models import RegistryEntry, RunRow, User
 from orgs.registries import codes, pattern_help
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
@@ -232,6 +232,20 @@ def _badge(found: State) -> SafeString:
         found.shape,
         found.word,
     )
+
+
+_ROWS = {
+    RunRow.Result.OK: _STATES[RegistryEntry.Status.VERIFIED],
+    RunRow.Result.UNREACHABLE: _UNREACHABLE_STATIC,
+    RunRow.Result.FAILED: _STATES[RegistryEntry.Status.FAILING],
+    RunRow.Result.NOT_CHECKED: State("open", "–", "Not checked"),
+}
+
+
+@register.filter
+def row_state(row: RunRow) -> SafeString:
+    """What came of one of a run's, or of those that came out alike."""
+    return _badge(_ROWS[RunRow.Result(row.result)])
 
 
 @register.filter

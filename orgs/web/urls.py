@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from . import api_reference, guide, probes, staff, views
 from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, sso, tokens
 from .organizations import audit, environments, members, overview, projects, settings, workers
-from .registries import check, editing, entry, help, images, importing, listing, selected
+from .registries import check, editing, entry, help, images, importing, listing, runs, selected
 
 _entry: list[URLPattern | URLResolver] = [
     path("", entry.entry, name="entry"),
@@ -24,11 +24,19 @@ _import: list[URLPattern | URLResolver] = [
     path("<uuid:draft_id>/", importing.preview, name="import_preview"),
     path("<uuid:draft_id>/errors.csv", importing.errors, name="import_errors"),
 ]
+_runs: list[URLPattern | URLResolver] = [
+    path("", runs.run, name="run"),
+    path("stop/", runs.stop, name="run_stop"),
+    path("again/", runs.again, name="run_again"),
+    path("file/", runs.file, name="run_file"),
+]
 _registries: list[URLPattern | URLResolver] = [
     path("", listing.index, name="registries"),
     path("selected/", selected.selected, name="entries_selected"),
     path("export/", listing.export, name="entries_export"),
+    path("export/run/", listing.export_run, name="entries_export_run"),
     path("import/", include(_import)),
+    path("runs/<uuid:run_id>/", include(_runs)),
     path("new/", editing.new, name="entry_new"),
     path("check/", check.check, name="check"),
     path("help/", help.entry_help, name="entry_help"),

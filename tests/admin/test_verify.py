@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from orgs.models import AuditEvent
+from orgs.models import AuditEvent, Run
 from orgs.services.upstream import calls
-from tests.conftest import HOST
+from tests.conftest import HOST, run_all
 from tests.web.conftest import TYPED, Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,7 +113,11 @@ def test_a_selection(client, staff, ecr, entry, make_entry) -> None:
     chosen = [str(entry.pk), str(wrong.pk)]
     data = {"action": "verify", "_selected_action": chosen}
     page = Page(client.post(LIST, data, follow=True))
-    assert "1 of 2 verified." in page.text
-    assert f"{HOST}/wrong/*: AWS doesn't know the key" in page.text
+    assert "2 of Acme are being verified. See how far it is" in page.text
+    again = Page(client.post(LIST, data, follow=True))
+    assert "2 of Acme were being verified already." in again.text
+    run_all()
+    run = Page(client.get(reverse("run", args=["acme", Run.objects.get().pk])))
+    assert "1 of 2 verified." in run.text and "begun by staff@example.com (staff)" in run.text
     wrong.refresh_from_db()
     assert wrong.status == "failing"

@@ -8,11 +8,9 @@ from django.core.management.base import CommandParser
 
 from orgs.management.base import Command as Base
 from orgs.models import RegistryEntry
-from orgs.registries.problems import Failed, Refused
 from orgs.services.audit.events import COMMAND_LINE
-from orgs.services.verification.verifying import Report, verify_each
-
-Outcome = Report | Failed | Refused
+from orgs.services.verification.many import Outcome, told_of, verify_in_turn
+from orgs.services.verification.verifying import Report
 
 
 class Command(Base):
@@ -31,9 +29,8 @@ class Command(Base):
             found = found.filter(organization=organization)
         found = found.select_related("organization").prefetch_related("patterns__environment")
         told = []
-        for entry, outcome in verify_each(
-            found.order_by("organization_id", "created_at"), COMMAND_LINE
-        ):
+        in_order = found.order_by("organization_id", "created_at")
+        for entry, outcome in verify_in_turn(in_order, COMMAND_LINE):
             told.append(_document(entry, outcome))
             if not options["json"]:
                 self.stdout.write(_line(told[-1]))
@@ -47,46 +44,19 @@ class Command(Base):
 
 
 def _document(entry: RegistryEntry, outcome: Outcome) -> dict[str, Any]:
-    """`result` is ok, failed, unreachable where the login works and the registry doesn't
-    answer this server, or not_checked: where only a worker can, or what was to be seen
-    can't be from here."""
-    document: dict[str, Any] = {
+    """`result` as `told_of` has it."""
+    told = told_of(outcome)
+    steps = outcome.steps if isinstance(outcome, Report) else []
+    return {
         "id": str(entry.pk),
         "organization": entry.organization.slug,
         "type": entry.registry_type,
         "image_pattern": str(entry),
+        "result": str(told.result),
+        "code": told.code,
+        "detail": told.detail,
+        "steps": [{"step": step.name, "result": step.result} for step in steps],
     }
-    if isinstance(outcome, Report):
-        failed = outcome.failed
-        document |= {
-            "result": _result(outcome),
-            "code": failed.code if failed else "",
-            "detail": f"{failed.what} {failed.fix}".strip() if failed else "",
-            "steps": [{"step": step.name, "result": step.result} for step in outcome.steps],
-        }
-    elif isinstance(outcome, Refused):
-        on_worker = outcome.code == "checked_on_workers"
-        result = "not_checked" if on_worker else "failed"
-        document |= {"result": result, "code": outcome.code, "detail": str(outcome), "steps": []}
-    else:
-        document |= {
-            "result": "failed",
-            "code": outcome.code,
-            "detail": outcome.in_full,
-            "steps": [],
-        }
-    return document
-
-
-def _result(report: Report) -> str:
-    if report.holds:
-        return "ok"
-    failed = report.failed
-    broken = report.status in (RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE)
-    if broken or failed is None or failed.name == "login":
-        return "failed"
-    unreachable = report.status == RegistryEntry.Status.UNREACHABLE
-    return "unreachable" if unreachable else "not_checked"
 
 
 def _line(told: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@ from django.db import connection
 
 from orgs.management.base import Command as Base
 from orgs.services.audit import log, repeats
-from orgs.services.bulk import drafts
+from orgs.services.bulk import drafts, long_work
+from orgs.services.runs import going
 
 
 class Command(Base):
@@ -16,6 +17,8 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         # Previews that nobody came back to; the web drops them when the next one is looked at.
         drafts.expire()
+        long_work.expire_files()
+        going.prune()
         while repeats.write_due() >= repeats.BEFORE_READING:
             pass
         dropped = log.prune()

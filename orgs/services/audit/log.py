@@ -37,6 +37,7 @@ ACTIONS = {
     "entry.disabled": "Entry disabled",
     "entry.deleted": "Entry deleted",
     "entry.verified": "Entry checked",
+    "run.begun": "Long work begun",
     "login.issued": "Login given",
     "login.refused": "Login refused",
     "login.reported": "Login reported by a worker",

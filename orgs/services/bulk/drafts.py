@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from orgs import sealed
-from orgs.models import ImportDraft, Organization, User
+from orgs.models import ImportDraft, Organization, Run, User
 from orgs.services.audit.clock import database_now
 
 from .files.rows import MAX_BYTES
@@ -61,8 +61,32 @@ def draft_load(
     or another file took its place."""
     expire()
     draft = _of(organization, user).filter(pk=draft_id).first()
-    if draft is None:
-        return None
+    return None if draft is None else _opened(draft)
+
+
+def hold(draft: ImportDraft, run: Run) -> None:
+    """Have it wait for the run that imports it; its person may bring another meanwhile."""
+    ImportDraft.objects.filter(pk=draft.pk).update(run=run)
+
+
+def held_by(run: Run) -> tuple[ImportDraft, bytes] | None:
+    """What a run imports; None where it's gone."""
+    draft = ImportDraft.objects.select_related("organization").filter(run=run).first()
+    return None if draft is None else _opened(draft)
+
+
+def let_go(draft: ImportDraft) -> None:
+    """Give it back to its person, to look at for another quarter of an hour; an older one,
+    where they brought another meanwhile, is dropped."""
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).filter(pk=draft.user_id).first()
+        if _of(draft.organization, draft.user).exists():
+            draft_discard(draft)
+        else:
+            ImportDraft.objects.filter(pk=draft.pk).update(run=None, created_at=Now())
+
+
+def _opened(draft: ImportDraft) -> tuple[ImportDraft, bytes] | None:
     try:
         text = draft.content.reveal(draft.sealed_for)
     except sealed.Unreadable:
@@ -79,10 +103,10 @@ def draft_discard(draft: ImportDraft) -> None:
 
 def expire() -> int:
     """Erase every draft past its time, whoever's; how many went."""
-    late = ImportDraft.objects.filter(created_at__lte=Now() - LIFE)
+    late = ImportDraft.objects.filter(created_at__lte=Now() - LIFE, run=None)
     # Looked for first: a DELETE waits for SQLite's only writer even if it finds nothing.
     return late.delete()[0] if late.exists() else 0
 
 
 def _of(organization: Organization, user: User):
-    return ImportDraft.objects.filter(organization=organization, user=user)
+    return ImportDraft.objects.filter(organization=organization, user=user, run=None)

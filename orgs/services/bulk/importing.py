@@ -127,6 +127,12 @@ class Report:
         self.untold += len(row.refusals) - (len(self.errors) - before)
 
 
+def counts(report: Report) -> str:
+    """“12 new, 3 changed, 40 unchanged.”, and what to do afterwards, if anything."""
+    told = f"{report.created:,} new, {report.updated:,} changed, {report.unchanged:,} unchanged."
+    return f"{told} {report.advice}".strip()
+
+
 @dataclass(frozen=True)
 class _Judged:
     row_spec: RowSpec

@@ -34,13 +34,6 @@ _TOLD = "Many registries are being asked at this moment, and some take their tim
 LOGINS = Places(16, _TOLD, most={"entry": 4})
 PAGES = Places(9, _TOLD, most={"listing": 2}, retry_after=3)
 REFRESHES = Places(12, _TOLD)
-# Runs over many entries keep a thread each for as long as they take.
-_RUNS = Places(
-    4,
-    "Many entries are being verified already.",
-    most={"run": 1},
-    retry_after=10,
-)
 
 
 def require_real(entry: RegistryEntry) -> None:
@@ -48,12 +41,6 @@ def require_real(entry: RegistryEntry) -> None:
     if entry.organization.made_up:
         what = f"{entry.organization} is made up, so no registry is asked for it."
         raise Refused(Problem("made_up", what, "Try it with an entry of a real organization."))
-
-
-def run(organization_ids: frozenset[int]) -> AbstractContextManager[None]:
-    """The place for verifying many of these organizations' entries, one run at a time;
-    raises `places.Full`."""
-    return _RUNS.taken(organization_ids, run=organization_ids)
 
 
 @contextmanager

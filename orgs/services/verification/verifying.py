@@ -10,8 +10,7 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -34,7 +33,6 @@ from orgs.registries.pasted import typed
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.private import stored
 from orgs.registries.problems import NO_LOGIN, Failed, Problem, Refused
-from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
@@ -48,11 +46,8 @@ REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
 MOST_OF_IMAGE = 700  # characters; as many as are kept
-THREADS = 4  # where many are verified
-WAIT = 20.0  # seconds that each of them waits for a place
+WAIT = 20.0  # seconds that one of many waits for a place
 Status = RegistryEntry.Status
-log = logging.getLogger(__name__)
-
 log = logging.getLogger(__name__)
 
 
@@ -171,46 +166,26 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
     return image
 
 
-def verify_each(
-    found: Iterable[RegistryEntry], actor: events.Actor, within: float | None = None
-) -> Iterator[tuple[RegistryEntry, Report | Failed | Refused]]:
-    """Verify many, some at a time, each with the image it was checked with last.
-
-    Gives each entry with its report, or why there is none, in the order given. Those
-    not begun `within` so many seconds are `Failed` busy. Raises `places.Full` where
-    the same organizations' entries are being verified like this already.
-    """
-    end = None if within is None else time.monotonic() + within
-
-    def one(entry: RegistryEntry) -> Report | Failed | Refused:
-        try:
-            if end is not None and time.monotonic() > end:
-                raise Failed("busy", "It wasn't its turn in time.", "Verify it by itself.")
-            image = _still_served(entry, newest(entry, private=False)[1])
-            return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
-        except (Failed, Refused) as error:
-            return error
-        except RegistryEntry.DoesNotExist:
-            return Failed("entry_not_found", "It was deleted meanwhile.", "")
-        except Exception as error:
-            # One that makes us stumble must not end the run over all the others.
-            _log_stumble(entry, error)
-            return Failed(
-                "server_error",
-                "Verifying it failed for a reason of this server's own.",
-                "Ask staff to look at the server's log.",
-            )
-        finally:
-            connection.close()
-
-    entries = list(found)
-    organizations = frozenset(entry.organization_id for entry in entries)
-    with (
-        calls.run(organizations),
-        turns.given_up(),
-        ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool,
-    ):
-        yield from zip(entries, pool.map(one, entries), strict=True)
+def verify_for_many(entry: RegistryEntry, actor: events.Actor) -> Report | Failed | Refused:
+    """Verify one of many, with the image it was checked with last; gives its report, or why
+    there is none. Blocking, in a thread whose connection is closed afterwards."""
+    try:
+        image = _still_served(entry, newest(entry, private=False)[1])
+        return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
+    except (Failed, Refused) as error:
+        return error
+    except RegistryEntry.DoesNotExist:
+        return Failed("entry_not_found", "It was deleted meanwhile.", "")
+    except Exception as error:
+        # One that makes us stumble must not end the run over all the others.
+        _log_stumble(entry, error)
+        return Failed(
+            "server_error",
+            "Verifying it failed for a reason of this server's own.",
+            "Ask staff to look at the server's log.",
+        )
+    finally:
+        connection.close()
 
 
 def _log_stumble(entry: RegistryEntry, error: Exception) -> None:

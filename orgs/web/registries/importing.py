@@ -13,10 +13,9 @@ from django.views.decorators.cache import never_cache
 
 from orgs import access
 from orgs.forms.importing import (
-    CHANGED,
     EXPIRED,
     UploadForm,
-    counts,
+    changed_rows,
     errors_csv,
     previewed,
     template_csv,
@@ -24,8 +23,10 @@ from orgs.forms.importing import (
 )
 from orgs.models import ImportDraft
 from orgs.registries.catalogue import TYPES
-from orgs.services.bulk import drafts, importing
+from orgs.services.bulk import drafts, importing, long_work
 from orgs.web.context import SignedIn, acting, inside, posted
+
+from .runs import begin_importing
 
 
 @login_required
@@ -60,17 +61,19 @@ def preview(request: SignedIn, slug: str, draft_id: UUID) -> HttpResponse:
 
 def _import(request: SignedIn, draft: ImportDraft, told: dict[str, Any]) -> HttpResponse:
     """Do what the preview told, or nothing; a preview of something else is shown again."""
-    slug = draft.organization.slug
+    slug, actor = draft.organization.slug, acting(request, draft.organization)
+    if (count := changed_rows(request.POST)) > long_work.LONG:
+        return begin_importing(request, draft, count)
     report = importing.apply(
-        actor=acting(request, draft.organization),
+        actor=actor,
         expected=request.POST.get("fingerprint", ""),
         **told,
     )
     if not report.written:
-        messages.error(request, CHANGED)
+        messages.error(request, long_work.CHANGED)
         return redirect("import_preview", slug, draft.pk)
     drafts.draft_discard(draft)
-    messages.success(request, f"{draft.file_name} is imported: {counts(report)}")
+    messages.success(request, f"{draft.file_name} is imported: {importing.counts(report)}")
     return redirect("registries", slug)
 
 

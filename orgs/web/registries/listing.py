@@ -13,14 +13,19 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.services.bulk import long_work
 from orgs.services.bulk.exporting import WRITERS, Held
 from orgs.services.bulk.exporting import export as exported
 from orgs.services.entries.attention import OLD, old_key, unused
+from orgs.services.runs import going
 from orgs.web.context import SignedIn, inside
+
+from .runs import begin_exporting
 
 PAGE_SIZE = 50
 _MOST_SEARCHED = 200  # characters; databases bound what they compare with
@@ -173,6 +178,8 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
         "sorts": SORTS.items(),
         "columns": _columns(filters.sort),
         "actions": ACTIONS.items(),
+        "running": going.going_on(organization) if context["is_admin"] else None,
+        "long": long_work.LONG,
     }
     return render(request, "registries/index.html", context)
 
@@ -211,6 +218,16 @@ def export(request: SignedIn, slug: str) -> HttpResponseBase:
     found = RegistryEntry.objects.of(organization)
     narrowed = Filters.of(request.GET).narrowed(found, private=True)
     return file_of(organization, narrowed, request.GET.get("format", ""))
+
+
+@login_required
+@require_POST
+def export_run(request: SignedIn, slug: str) -> HttpResponse:
+    """The same of many, as a run that makes the file."""
+    organization = access.organization_for_admin(request.user, slug)
+    found = RegistryEntry.objects.of(organization)
+    narrowed = Filters.of(request.GET).narrowed(found, private=True)
+    return begin_exporting(request, organization, narrowed, request.POST.get("format", ""))
 
 
 def file_of(

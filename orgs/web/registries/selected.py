@@ -16,13 +16,14 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from orgs import access
-from orgs.forms.verifying import verify_many
 from orgs.models import Organization, RegistryEntry
+from orgs.services.bulk import long_work
 from orgs.services.entries.many import Outcome, entries_delete, entries_set_enabled
 from orgs.services.entries.usage import entries_usage
 from orgs.web.context import SignedIn, acting, inside
 
 from .listing import ACTIONS, PAGE_SIZE, Filters, file_of
+from .runs import begin_exporting, begin_verifying
 
 _MOST_TOLD = 5
 _LISTED = 10
@@ -75,11 +76,11 @@ def selected(request: SignedIn, slug: str) -> HttpResponseBase:
     elif chosen.changed and action in ACTIONS:
         return _ask_again(request, organization, chosen, action)
     elif action == "export":
-        return file_of(organization, chosen.found, request.POST.get("format", ""))
+        return _export(request, organization, chosen)
     elif action in {"enable", "disable"}:
         _switch(request, organization, chosen, enabled=action == "enable")
     elif action == "verify":
-        _verify(request, organization, chosen.found)
+        return begin_verifying(request, organization, chosen.found)
     return _back(request, slug)
 
 
@@ -146,10 +147,14 @@ def _switch(
     _tell_of(request, outcome, "enabled" if enabled else "disabled")
 
 
-def _verify(request: SignedIn, organization: Organization, chosen: QuerySet[RegistryEntry]) -> None:
-    level, done, failed = verify_many(list(chosen), acting(request, organization))
-    messages.add_message(request, level, done)
-    _tell(request, failed, "more weren't verified.")
+def _export(
+    request: SignedIn, organization: Organization, chosen: Selection
+) -> HttpResponseBase:
+    """The file at once, or by a run where that takes long."""
+    format = request.POST.get("format", "")
+    if chosen.count > long_work.LONG:
+        return begin_exporting(request, organization, chosen.found, format)
+    return file_of(organization, chosen.found, format)
 
 
 def _tell_of(request: SignedIn, outcome: Outcome, word: str) -> None:

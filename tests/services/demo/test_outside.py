@@ -25,7 +25,7 @@ from orgs.services.entries.status import status_mark
 from orgs.services.logins import fast, health, issuing
 from orgs.services.logins.renewing import renew_due
 from orgs.services.tenancy import mails, tokens
-from orgs.services.verification import images, verifying
+from orgs.services.verification import images, many, verifying
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,7 +100,7 @@ def test_verify_asks_nobody(made, good, calls) -> None:
         with pytest.raises(Refused) as refused:
             asking()
         assert refused.value.code == "made_up"
-    told = dict(verifying.verify_each(made.entries.all(), COMMAND_LINE))
+    told = dict(many.verify_in_turn(made.entries.all(), COMMAND_LINE))
     assert {error.code for error in told.values()} == {"made_up"}
     assert calls == []
     assert RegistryEntry.objects.values().get(pk=good.pk) == before

@@ -28,7 +28,7 @@ from orgs.services.entries.validating import revealed, told_today
 from orgs.services.logins import issuing
 from orgs.services.tenancy import tokens
 from orgs.services.upstream import calls
-from orgs.services.verification import verifying
+from orgs.services.verification import many, verifying
 from tests.api.conftest import Api
 from tests.conftest import make_user
 from tests.former import cases
@@ -192,7 +192,7 @@ def test_each_is_verified(former, aws, actor, internet, monkeypatch) -> None:
     """What a registry or AWS says of it is told, and nothing that rules say."""
     monkeypatch.setattr(calls, "PAUSES", {})
     entries = [entry for case, entry in stored(former) if case.type != "aws-ecr-role"]
-    found = list(verifying.verify_each(entries, actor))
+    found = list(many.verify_in_turn(entries, actor))
     assert len(found) == len(entries)
     for entry, report in found:
         assert isinstance(report, verifying.Report), (entry.note, report)

@@ -110,13 +110,3 @@ def test_an_entry_that_hangs_can_still_be_mended(aws, make_entry, monkeypatch):
         assert told.value.code == "invalid_key"
         with pytest.raises(Full):
             look(entry)
-
-
-def test_one_run_over_many_at_a_time(make_entry, actor, monkeypatch):
-    entry = make_entry()
-    running = verifying.verify_each([entry], actor, within=-1)
-    next(running)
-    with pytest.raises(Full):
-        next(verifying.verify_each([entry], actor, within=-1))
-    running.close()
-    assert len(list(verifying.verify_each([entry], actor, within=-1))) == 1

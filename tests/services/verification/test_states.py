@@ -19,7 +19,7 @@ from orgs.services.entries.attention import entries_needing_attention
 from orgs.services.entries.status import status_mark
 from orgs.services.tenancy import mails
 from orgs.services.verification import verifying
-from tests.conftest import HOST
+from tests.conftest import HOST, run_all
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
 from tests.web.conftest import Page, url
@@ -128,7 +128,7 @@ def test_that_it_works_again_is_told_and_no_more(
 
 
 @pytest.mark.parametrize(
-    ("works", "level"), [(0, "notice-error"), (1, "notice-warning"), (2, "notice-success")]
+    ("works", "level"), [(0, "callout callout-bad"), (1, "callout callout-warn"), (2, 'callout"')]
 )
 def test_how_many_held_has_its_colour(
     works, level, minted, make_entry, alice, client, monkeypatch
@@ -144,7 +144,9 @@ def test_how_many_held_has_its_colour(
 
     monkeypatch.setattr(verifying, "entry_verify", one)
     data = {"action": "verify", "entry": [str(entry.pk) for entry in entries]}
-    page = Page(client.post(reverse("entries_selected", args=["acme"]), data, follow=True))
+    address = client.post(reverse("entries_selected", args=["acme"]), data).url
+    run_all()
+    page = Page(client.get(address))
     assert f"{works} of 2 verified." in page.text and level in page.html
 
 

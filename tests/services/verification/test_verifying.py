@@ -21,7 +21,7 @@ from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
-from orgs.services.verification import verifying
+from orgs.services.verification import many, verifying
 from tests.conftest import CANARY, HOST, changed_to
 from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
@@ -365,7 +365,7 @@ def test_an_entry_that_is_gone(aws, entry, actor):
     RegistryEntry.objects.filter(pk=entry.pk).delete()
     with pytest.raises(RegistryEntry.DoesNotExist):
         verifying.entry_verify(entry=stale, actor=actor)
-    ((_, told),) = verifying.verify_each([stale], actor)
+    ((_, told),) = many.verify_in_turn([stale], actor)
     assert told.code == "entry_not_found" and not aws.calls
 
 
@@ -396,7 +396,7 @@ def test_many_at_once(ecr, aws, entry, make_entry, actor, monkeypatch, caplog):
     role = make_entry(f"{HOST}/role/*", registry_type="aws-ecr-role")
     wrong = make_entry(f"{HOST}/wrong/*")
     found = [entry, role, wrong]
-    told = dict(verifying.verify_each(found, actor))
+    told = dict(many.verify_in_turn(found, actor))
     assert told[entry].holds and told[role].code == "checked_on_workers"
     assert told[wrong].failed.code == "invalid_key"
     steps = verifying._steps
@@ -408,8 +408,6 @@ def test_many_at_once(ecr, aws, entry, make_entry, actor, monkeypatch, caplog):
 
     with monkeypatch.context() as patch:
         patch.setattr(verifying, "_steps", stumble)
-        told = dict(verifying.verify_each(found, actor))
+        told = dict(many.verify_in_turn(found, actor))
     assert told[entry].code == "server_error" and told[wrong].failed.code == "invalid_key"
     assert "ZeroDivisionError" in caplog.text and CANARY not in caplog.text
-    late = dict(verifying.verify_each(found, actor, within=-1))
-    assert {error.code for error in late.values()} == {"busy"}

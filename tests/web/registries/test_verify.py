@@ -6,7 +6,7 @@ import pytest
 
 from orgs.models import RegistryEntry, Verification
 from orgs.services.upstream import calls
-from tests.conftest import CANARY, HOST
+from tests.conftest import CANARY, HOST, run_all
 from tests.web.conftest import NEW, TYPED, Page, url
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,9 +164,12 @@ def test_a_selection_of_the_list(client, alice, bob, ecr, entry, make_entry) -> 
     )
     chosen = {"action": "verify", "entry": [str(e.pk) for e in (entry, wrong, role)]}
     client.force_login(alice)
-    page = Page(client.post("/organizations/acme/registries/selected/", chosen, follow=True))
+    address = client.post("/organizations/acme/registries/selected/", chosen).url
+    assert "0 of 3" in Page(client.get(address)).text
+    run_all()
+    page = Page(client.get(address))
     assert "1 of 3 verified." in page.text
-    assert f"{HOST}/wrong/*: AWS doesn't know the key" in page.text
-    assert f"{HOST}/r/*: Only a worker can check" in page.text
+    assert f"{HOST}/wrong/* ▲ Failing AWS doesn't know the key" in page.text
+    assert f"{HOST}/r/* – Not checked Only a worker can check" in page.text
     client.force_login(bob)
     assert client.post("/organizations/acme/registries/selected/", chosen).status_code == 403

@@ -1,0 +1,245 @@
+"""The life of a run: begun by a person, held by a lease, ended once.
+
+One process at a time works on a run, and says so every few seconds; one that was killed
+says nothing more, and after `LEASE` another goes on. Every time is the database's.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
+
+from orgs.models import Organization, Run, RunRow
+from orgs.registries import codes
+from orgs.services.audit.events import Actor, record
+
+LEASE = timedelta(seconds=15)
+BEAT = 2.0  # seconds between two signs of life
+KEPT = timedelta(days=7)
+MOST_ROWS = 10_000
+_BATCH = 500
+
+Result = RunRow.Result
+
+
+class Lost(Exception):
+    """Another process has the run now, or it's gone with its organization."""
+
+
+class Stopped(Exception):
+    """Somebody asked for it to stop."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a row is about: the id and name of an entry, and whether its failing was told."""
+
+    id: uuid.UUID
+    name: str
+    was_failing: bool = False
+
+
+# --- by people ------------------------------------------------------------------
+
+
+def begin(
+    *,
+    organization: Organization,
+    kind: Run.Kind,
+    actor: Actor,
+    subjects: Sequence[Subject] = (),
+    total: int | None = None,
+    given: dict[str, Any] | None = None,
+) -> tuple[Run, bool]:
+    """A new run, or the one of this kind that is going on; and whether it's new.
+
+    Of `MOST_ROWS` subjects at most. It is taken up once the transaction is committed.
+    """
+    assert len(subjects) <= MOST_ROWS
+    prune()
+    run = Run(
+        organization=organization,
+        kind=kind,
+        begun_by=actor.user,
+        actor=actor.name[:200],
+        as_staff=actor.staff,
+        source_address=actor.source_address,
+        total=len(subjects) if total is None else total,
+        given=given or {},
+    )
+    rows = [
+        RunRow(
+            run=run, position=n, subject_id=one.id, subject=one.name, was_failing=one.was_failing
+        )
+        for n, one in enumerate(subjects)
+    ]
+    try:
+        with transaction.atomic():
+            run.save(force_insert=True)
+            RunRow.objects.bulk_create(rows, batch_size=_BATCH)
+            record(
+                actor=actor,
+                action="run.begun",
+                organization=organization,
+                subject_id=run.pk,
+                subject=str(run),
+                properties={"kind": run.kind, "total": run.total},
+            )
+            transaction.on_commit(wake.set)
+    except IntegrityError:
+        standing = going_on(organization, kind)
+        if standing is None:  # it ended at this moment
+            return begin(
+                organization=organization, kind=kind, actor=actor, subjects=subjects,
+                total=total, given=given,
+            )  # fmt: skip
+        return standing, False
+    return run, True
+
+
+def going_on(organization: Organization, kind: Run.Kind | None = None) -> Run | None:
+    """The run that the organization has going on, of a kind or of any."""
+    found = Run.objects.filter(organization=organization, state=Run.State.GOING)
+    return (found.filter(kind=kind) if kind else found).first()
+
+
+def stop(run: Run) -> None:
+    """Have it end soon; what is done stays done."""
+    Run.objects.filter(pk=run.pk, state=Run.State.GOING).update(stop_wanted=True)
+    wake.set()
+
+
+def prune() -> int:
+    """Drop the runs that ended long ago, with what they hold; how many went."""
+    late = Run.objects.exclude(state=Run.State.GOING).filter(ended_at__lte=Now() - KEPT)
+    # Looked for first: a DELETE waits for SQLite's only writer even if it finds nothing.
+    return late.delete()[0] if late.exists() else 0
+
+
+def actor_of(run: Run) -> Actor:
+    """Who began it, as events name them."""
+    return Actor(run.actor, run.begun_by, run.as_staff, run.source_address)
+
+
+# --- by who does it ---------------------------------------------------------------
+
+# Set when there may be something to do, so that it begins at once in this process.
+wake = threading.Event()
+
+
+class Going:
+    """A run that this process holds. Its methods raise `Lost` once it doesn't any more."""
+
+    def __init__(self, run: Run, lease: uuid.UUID) -> None:
+        self.run = run
+        self.lease = lease
+        self._mine = Run.objects.filter(pk=run.pk, lease_id=lease, state=Run.State.GOING)
+
+    def beat(self, **changes: Any) -> None:
+        """Say that it goes on, and how far it is; raises `Stopped` where that is wanted."""
+        if not self._mine.update(lease_until=Now() + LEASE, **changes):
+            raise Lost
+        if self._mine.filter(stop_wanted=True).exists():
+            raise Stopped
+
+    def rows_left(self) -> list[RunRow]:
+        return list(self.run.rows.filter(at=None))
+
+    def row_done(self, row: RunRow, result: RunRow.Result, code: str, detail: str) -> None:
+        """Store what came of a row, once, and count it."""
+        mine = RunRow.objects.filter(pk=row.pk, at=None, run__lease_id=self.lease)
+        with transaction.atomic():
+            # The run's row first: it is the lock of all that is counted in it.
+            if not self._mine.update(lease_until=Now() + LEASE):
+                raise Lost
+            mine.update(result=result, code=code, detail=detail, at=Now())
+            done = self.run.rows.exclude(at=None).count()
+            self._mine.update(done=done)
+
+    def end(self, state: Run.State, **changes: Any) -> None:
+        """It is over; what `changes` says is stored with that, or raises `Lost`."""
+        if not self._mine.update(
+            state=state, ended_at=Now(), lease_id=None, lease_until=None, **changes
+        ):
+            raise Lost
+
+
+def due() -> QuerySet[Run]:
+    """The runs that nobody works on, the oldest first."""
+    far = Q(lease_until__gt=Now() + 4 * LEASE)  # of a clock that was ahead
+    free = Q(lease_id=None) | Q(lease_until__lt=Now()) | far
+    return Run.objects.filter(free, state=Run.State.GOING).order_by("begun_at")
+
+
+def take(run: Run) -> Going | None:
+    """The run, if nobody else took it up meanwhile."""
+    lease = uuid.uuid4()
+    if not due().filter(pk=run.pk).order_by().update(lease_id=lease, lease_until=Now() + LEASE):
+        return None
+    fresh = Run.objects.select_related("organization", "begun_by").filter(pk=run.pk).first()
+    return Going(fresh, lease) if fresh else None
+
+
+@contextmanager
+def beating(going: Going, ended: Callable[[], bool]) -> Iterator[None]:
+    """Signs of life while something else, which says when it `ended`, takes its time; the
+    thread stops by itself once the run isn't this process's any more."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT) and not ended():
+            try:
+                going.beat()
+            except (Lost, Stopped):
+                return
+            finally:
+                connection.close()
+
+    thread = threading.Thread(target=beat, name="run-beats", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+# --- what is shown ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that came out alike."""
+
+    result: RunRow.Result
+    code: str
+    count: int
+    detail: str  # of one of them
+
+    @property
+    def told(self) -> str:
+        """“42: unknown key”"""
+        what = codes.phrase(self.code) or Result(self.result).label.lower()
+        return f"{self.count:,}: {what}"
+
+
+def groups(run: Run) -> list[Group]:
+    """What came of the rows by cause, the most frequent first, what is well last."""
+    counted = (
+        run.rows.exclude(at=None).order_by().values("result", "code").annotate(count=Count("id"))
+    )
+    found = []
+    for one in counted:
+        alike = run.rows.filter(result=one["result"], code=one["code"]).exclude(at=None)
+        detail = alike.values_list("detail", flat=True).first() or ""
+        found.append(Group(Result(one["result"]), one["code"], one["count"], detail))
+    return sorted(found, key=lambda group: (group.result == Result.OK, -group.count, group.code))
