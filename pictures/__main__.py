@@ -43,6 +43,7 @@ def main() -> None:
 
         cast.same_keys(aws)
         made = cast.fill(aws)
+        cast.keep_going(made)
         only = sys.argv[1:]
         if not only:
             call_command("collectstatic", verbosity=0, interactive=False)

@@ -46,6 +46,7 @@ from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing
+from orgs.services.runs import going
 from orgs.services.tenancy import (
     attempts,
     invitations,
@@ -60,7 +61,7 @@ from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
 
-from . import second_steps
+from . import runs, second_steps
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 NORTH = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
@@ -107,6 +108,7 @@ class Cast:
     sessions: dict[str, str]
     entries: dict[str, RegistryEntry] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
+    held: going.Going | None = None
     named: dict[str, Any] = field(default_factory=dict)
 
     def address(self, name: str, **chosen: str) -> str:
@@ -138,6 +140,7 @@ def fill(aws: AwsControl) -> Cast:
         _tokens(cast, acme, alice)
         _happenings(cast, acme)
         _imports(cast, acme)
+        runs.fill(cast, acme)
     cast.named["acme-id"] = acme.pk
     cast.named["support-id"] = Group.objects.get(name=SUPPORT).pk
     cast.named["event-id"] = AuditEvent.objects.filter(action="entry.created").latest("pk").pk

@@ -15,9 +15,18 @@ from django.core.management.commands import flush
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from orgs.models import Environment, Membership, Organization, Project, RegistryEntry, User
+from orgs.models import (
+    Environment,
+    Membership,
+    Organization,
+    Project,
+    RegistryEntry,
+    Run,
+    User,
+)
 from orgs.registries.places import Places
 from orgs.services.audit.events import Actor
+from orgs.services.bulk import long_work
 from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
@@ -108,6 +117,13 @@ def run_all() -> None:
         held = going.take(run)
         assert held is not None
         runner.do(held, WORK)
+
+
+def exported(organization: Organization, actor: Actor) -> Run:
+    """A run that is over, with a file."""
+    run, _ = long_work.begin_export(organization=organization, ids=[], format="csv", actor=actor)
+    run_all()
+    return run
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from orgs.models import Invitation
 from orgs.services.audit.events import Actor
 from orgs.services.bulk import drafts
 from orgs.services.tenancy import invitations, tokens
-from tests.conftest import PASSWORD, make_user
+from tests.conftest import PASSWORD, exported, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +91,11 @@ TABLE: dict[str, tuple[list, list]] = {
     "registries": (MEMBERS, MEMBERS),
     "entries_selected": ([IN] + [405] * 5, ADMINS),
     "entries_export": (ADMINS, ADMINS),
+    "entries_export_run": ([IN] + [405] * 5, ADMINS),
+    "run": (AUDITORS, AUDITORS),
+    "run_stop": ([IN] + [405] * 5, ADMINS),
+    "run_again": ([IN] + [405] * 5, ADMINS),
+    "run_file": (ADMINS, ADMINS),
     "import": (ADMINS, ADMINS),
     "import_template": (ADMINS, ADMINS),
     "import_preview": (ADMINS, ADMINS),
@@ -195,6 +200,7 @@ def arguments(acme, alice, bob, gpu, project, actor, make_entry):
             content=b"image_pattern,type",
             update=False,
         ).pk,
+        "run_id": exported(acme, actor).pk,
         # one that needs nothing outside to be verified
         "entry_id": make_entry(registry_type="aws-ecr-role").pk,
         "uidb64": "MQ",

@@ -40,7 +40,7 @@ from orgs.services.bulk import drafts
 from orgs.services.logins import health, issuing
 from orgs.services.tenancy import invitations, tokens
 from tests.api.conftest import Api
-from tests.conftest import HOST, make_user
+from tests.conftest import HOST, exported, make_user
 from tests.test_access import addresses, own
 
 pytestmark = pytest.mark.django_db
@@ -127,6 +127,7 @@ def named(acme, alice, bob, actor, gpu, project, make_entry) -> dict[str, Any]:
             organization=acme, user=alice, file_name="f.csv", format="csv", content=content,
             update=False,
         ).pk,
+        "run_id": exported(acme, actor).pk,
         "uidb64": "MQ",
         "token": "abc-def",
         "key": 1,

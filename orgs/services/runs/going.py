@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Count, Q, QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import Now
 
 from orgs.models import Organization, Run, RunRow
@@ -189,30 +188,6 @@ def take(run: Run) -> Going | None:
     return Going(fresh, lease) if fresh else None
 
 
-@contextmanager
-def beating(going: Going, ended: Callable[[], bool]) -> Iterator[None]:
-    """Signs of life while something else, which says when it `ended`, takes its time; the
-    thread stops by itself once the run isn't this process's any more."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(BEAT) and not ended():
-            try:
-                going.beat()
-            except (Lost, Stopped):
-                return
-            finally:
-                connection.close()
-
-    thread = threading.Thread(target=beat, name="run-beats", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 # --- what is shown ------------------------------------------------------------------
 
 
@@ -234,12 +209,9 @@ class Group:
 
 def groups(run: Run) -> list[Group]:
     """What came of the rows by cause, the most frequent first, what is well last."""
-    counted = (
-        run.rows.exclude(at=None).order_by().values("result", "code").annotate(count=Count("id"))
-    )
-    found = []
-    for one in counted:
-        alike = run.rows.filter(result=one["result"], code=one["code"]).exclude(at=None)
-        detail = alike.values_list("detail", flat=True).first() or ""
-        found.append(Group(Result(one["result"]), one["code"], one["count"], detail))
+    alike = run.rows.exclude(at=None).order_by().values("result", "code")
+    counted = alike.annotate(count=Count("id"), detail=Min("detail"))
+    found = [
+        Group(Result(one["result"]), one["code"], one["count"], one["detail"]) for one in counted
+    ]
     return sorted(found, key=lambda group: (group.result == Result.OK, -group.count, group.code))

@@ -45,12 +45,15 @@ def begin(
     return going.begin(organization=organization, kind=kind, actor=actor, subjects=subjects)
 
 
-def again(run: Run, actor: Actor) -> tuple[Run, bool]:
-    """A new run of those that didn't work in this one, as far as they are there still."""
+def again(run: Run, actor: Actor) -> tuple[Run, bool] | None:
+    """A new run of those that didn't work in this one, as far as they are there still; None
+    where none is."""
     failed = run.rows.filter(result__in=[Result.FAILED, Result.UNREACHABLE])
     entries = RegistryEntry.objects.of(run.organization).filter(
         pk__in=failed.values("subject_id"), enabled=True
     )
+    if not entries.exists():
+        return None
     return begin(organization=run.organization, entries=entries, actor=actor)
 
 

@@ -13,6 +13,7 @@ from orgs import access
 from orgs.models import Organization, RegistryEntry
 from orgs.services.audit.login_events import refused_logins
 from orgs.services.entries.attention import entries_needing_attention, tokens_ending
+from orgs.services.runs import going
 from orgs.web.context import SignedIn, inside
 
 MOST_PROJECTS = 20
@@ -25,6 +26,7 @@ def organization(request: SignedIn, slug: str) -> HttpResponse:
     context = inside(request, found, "overview")
     context |= {
         "steps": _steps(found),
+        "running": going.going_on(found) if context["is_admin"] else None,
         "attention": entries_needing_attention(found, private=context["is_admin"]),
         "ending": tokens_ending(found),
         "refused": refused_logins(found, private=context["is_admin"]),

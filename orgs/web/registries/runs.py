@@ -90,7 +90,11 @@ def stop(request: SignedIn, slug: str, run_id: UUID) -> HttpResponse:
 def again(request: SignedIn, slug: str, run_id: UUID) -> HttpResponse:
     organization = access.organization_for_admin(request.user, slug)
     standing = access.run_in(organization, run_id)
-    return _to(request, many.again(standing, acting(request, organization)))
+    begun = many.again(standing, acting(request, organization))
+    if begun is None:
+        messages.error(request, "None of those that failed is left and enabled.")
+        return redirect("run", slug, run_id)
+    return _to(request, begun)
 
 
 @login_required

@@ -118,6 +118,9 @@ def test_again_are_those_that_failed(ecr, good, make_entry, begin, actor) -> Non
     door.entry_set_enabled(entry=off, actor=actor, enabled=False)
     again, new = many.again(run, actor)
     assert new and results(again) == {str(wrong): ""}
+    run_all()
+    door.entry_delete(entry=wrong, actor=actor)
+    assert many.again(run, actor) is None
 
 
 DO_ALL = """
