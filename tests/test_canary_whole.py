@@ -28,7 +28,7 @@ from orgs.services.bulk import drafts
 from orgs.services.entries import door
 from orgs.services.logins import issuing
 from orgs.services.tenancy import invitations, mails, people, second_steps, tokens
-from tests.conftest import CANARY, HOST, PASSWORD, make_user
+from tests.conftest import CANARY, HOST, PASSWORD, exported, make_user
 from tests.test_access import admin_addresses, own
 from tests.test_canary import database_bytes
 
@@ -116,6 +116,7 @@ def addresses(acme, alice, bob, project, gpu: Environment, actor) -> list[str]:
             content=f"image_pattern,type,username,password\nquay.io/x/*,docker,r,{CANARY}".encode(),
             update=False,
         ).pk,
+        "run_id": exported(acme, Actor("alice", alice)).pk,
         "uidb64": "MQ", "token": "abc-def", "key": 1, "pk": 1,
     }  # fmt: skip
     found = []

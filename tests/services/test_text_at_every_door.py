@@ -93,6 +93,8 @@ MADE = {
     *(("Verification", "image"), ("CachedLogin", "scope"), ("ImportDraft", "format")),
     *((kind, name) for kind in ("WorkerToken", "ApiToken") for name in ("key_id", "digest")),
     *((kind, "key") for kind in ("Tally", "Repeat")),
+    *(("Run", "kind"), ("Run", "state"), ("Run", "actor"), ("RunFile", "name")),
+    *(("RunRow", "result"), ("RunRow", "code")),
 }
 
 
@@ -119,7 +121,7 @@ def test_every_json_column_too() -> None:
         for column in model._meta.fields
         if isinstance(column, models.JSONField)
     ]
-    assert len(found) == 4 and all(isinstance(column, stored.StoredJson) for column in found)
+    assert len(found) == 6 and all(isinstance(column, stored.StoredJson) for column in found)
 
 
 @pytest.mark.parametrize("bad", [*BAD, "x" * 501])

@@ -147,9 +147,7 @@ def _switch(
     _tell_of(request, outcome, "enabled" if enabled else "disabled")
 
 
-def _export(
-    request: SignedIn, organization: Organization, chosen: Selection
-) -> HttpResponseBase:
+def _export(request: SignedIn, organization: Organization, chosen: Selection) -> HttpResponseBase:
     """The file at once, or by a run where that takes long."""
     format = request.POST.get("format", "")
     if chosen.count > long_work.LONG:
