@@ -29,6 +29,7 @@ from orgs.models import (
     Environment,
     ImportDraft,
     Invitation,
+    NoticeAddress,
     Organization,
     Project,
     RegistryEntry,
@@ -50,6 +51,7 @@ from orgs.services.runs import going
 from orgs.services.tenancy import (
     attempts,
     invitations,
+    notice_addresses,
     organizations,
     people,
     projects,
@@ -220,6 +222,13 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
         name="nina-sandbox", user=who["nina"], actor=COMMAND_LINE
     )
     _invitations(cast, acme, alice)
+    notice_addresses.address_set(
+        organization=acme, actor=alice, kind="webhook",
+        address="https://chat.example.com/hooks/registries-of-acme",
+    )  # fmt: skip
+    NoticeAddress.objects.update(
+        failed_at=Now(), failure="chat.example.com answered 404: no_service"
+    )
     link = people.person_link(person=who["dora"], actor=COMMAND_LINE).rstrip("/").split("/")
     cast.named |= made | own | {key: user.pk for key, user in who.items()}
     cast.named["gpu-id"], cast.named["spare-id"] = made["gpu"].pk, made["spare"].pk

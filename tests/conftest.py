@@ -32,7 +32,7 @@ from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
 from orgs.services.runs import going, runner
-from orgs.services.tenancy import mails
+from orgs.services.tenancy import mails, webhooks
 from orgs.services.upstream import calls
 from orgs.services.verification.long_work import WORK
 from tests.support.fake_aws import FakeAws
@@ -87,6 +87,7 @@ def _nothing_left_running() -> Iterator[None]:
     yield
     minting.background.drain()
     mails.drain()
+    webhooks.drain()
 
 
 @pytest.fixture(autouse=True)

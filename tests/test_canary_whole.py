@@ -27,7 +27,7 @@ from orgs.services.audit.events import Actor
 from orgs.services.bulk import drafts
 from orgs.services.entries import door
 from orgs.services.logins import issuing
-from orgs.services.tenancy import invitations, mails, people, second_steps, tokens
+from orgs.services.tenancy import invitations, mails, notice_addresses, people, second_steps, tokens
 from tests.conftest import CANARY, HOST, PASSWORD, exported, make_user
 from tests.test_access import admin_addresses, own
 from tests.test_canary import database_bytes
@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 APP = "CANARYKEY234567CANARYKEY234567AB"
 SEED = "c0ffee" * 13
+HOOK = "CANARYhookCANARYhook/4321CANARYhook"
 
 
 @pytest.fixture
@@ -59,6 +60,9 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
         Authenticator.objects.create(user=alice, type="totp", data=sealed)
         seed = {"seed": second_steps.sealed(SEED), "used_mask": 0, "viewed_at": 1.0}
         codes = Authenticator.objects.create(user=alice, type="recovery_codes", data=seed)
+    notices_secret = notice_addresses.address_set(
+        organization=acme, actor=actor, kind="webhook", address=f"https://nowhere.invalid/{HOOK}"
+    )[1]
     worker = tokens.token_issue_worker(organization=acme, name="w", actor=actor)[1]
     person = tokens.token_issue_api(user=alice, name="a", actor=actor)[1]
     return {
@@ -70,6 +74,8 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
         "a recovery code": code_of(RecoveryCodes(codes), alice),
         "a worker token": worker.rpartition("_")[2],
         "an API token": person.rpartition("_")[2],
+        "an address for notices": HOOK,
+        "a signing secret": notices_secret,
         "a password": PASSWORD,
         "a password link": people.person_link(person=bob, actor=actor).rstrip("/").split("/")[-1],
     }

@@ -14,6 +14,7 @@ from .entries import (
 )
 from .health import Heartbeat
 from .invitations import Invitation
+from .notices import NoticeAddress
 from .people import (
     Environment,
     FormerSlug,
@@ -40,6 +41,7 @@ __all__ = [
     "IndexedPattern",
     "Invitation",
     "Membership",
+    "NoticeAddress",
     "Organization",
     "OrganizationQuerySet",
     "Project",

@@ -132,6 +132,8 @@ class Membership(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = StoredText(max_length=10, choices=Role, default=Role.MEMBER)
     invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    # Whether an org admin gets an e-mail when entries stop or start working.
+    notices_by_mail = models.BooleanField(default=True, db_default=True, editable=False)
 
     class Meta:
         constraints = [

@@ -93,7 +93,7 @@ _REFUSALS = {
         "Correct the host, or its DNS record.",
     ),
     "metadata": (
-        "{host} leads to a cloud's instance metadata, which is no registry.",
+        "{host} leads to a cloud's instance metadata, so nothing was sent there.",
         "Write the registry's own host.",
     ),
     "private": (
@@ -105,7 +105,7 @@ _REFUSALS = {
         "Correct the host, or its DNS record.",
     ),
     "reserved": (
-        "{host} leads to an address that is reserved, so no registry can be there.",
+        "{host} leads to an address that is reserved, so nothing can be there.",
         "Correct the host, or its DNS record.",
     ),
 }

@@ -90,15 +90,20 @@ def request(
     target: str,
     headers: Mapping[str, str],
     deadline: float,
+    *,
+    content: bytes = b"",
+    most: int = MAX_BODY,
+    tls: bool = True,
 ) -> Answer:
-    """Make one HTTPS request to a host at one of the addresses `to`, and read the answer.
+    """Make one HTTPS request to a host at one of the addresses `to`, and read the answer,
+    `most` bytes of it. Without `tls` over HTTP, which is for networks of the operator's own.
 
     The certificate has to be the host's. `deadline` is a `time.monotonic()` value that
     holds however slowly the other side sends. Any status is an answer. Raises
     `Unreachable`, and `Failed` `not_a_registry` where no HTTP is spoken.
     """
-    with closing(_Connection(host, port, to, deadline)) as connection:
-        return _exchanged(connection, method, target, headers, b"", MAX_BODY)
+    with closing(_Connection(host, port, to, deadline, tls=tls)) as connection:
+        return _exchanged(connection, method, target, headers, content, most)
 
 
 def ask_provider(

@@ -6,7 +6,16 @@ from django.views.generic import RedirectView
 
 from . import api_reference, guide, probes, staff, views
 from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, sso, tokens
-from .organizations import audit, environments, members, overview, projects, settings, workers
+from .organizations import (
+    audit,
+    environments,
+    members,
+    notices,
+    overview,
+    projects,
+    settings,
+    workers,
+)
 from .registries import check, editing, entry, help, images, importing, listing, runs, selected
 
 _entry: list[URLPattern | URLResolver] = [
@@ -65,6 +74,12 @@ _members: list[URLPattern | URLResolver] = [
         "invitations/<uuid:invitation_id>/withdraw/", members.withdraw, name="invitation_withdraw"
     ),
 ]
+_notices: list[URLPattern | URLResolver] = [
+    path("", notices.notices, name="notices"),
+    path("test/", notices.test, name="notices_test"),
+    path("secret/", notices.secret, name="notices_secret"),
+    path("remove/", notices.remove, name="notices_remove"),
+]
 _projects: list[URLPattern | URLResolver] = [
     path("", projects.index, name="projects"),
     path("new/", projects.new, name="project_new"),
@@ -108,6 +123,7 @@ _account: list[URLPattern | URLResolver] = [
     path("forgotten/", forgotten.forgotten, name="password_forgotten"),
     path("name/", account.name, name="account_name"),
     path("time-zone/", account.time_zone, name="account_time_zone"),
+    path("notices/", account.notices, name="account_notices"),
     path("email/", account.email, name="account_email_change"),
     path("email/show/", account.email_show, name="account_email_show"),
     path("email/<str:token>/", account.email_confirm, name="email_confirm"),
@@ -138,6 +154,7 @@ urlpatterns = [
     path("organizations/<slug:slug>/", overview.organization, name="organization"),
     path("organizations/<slug:slug>/rename/", settings.names, name="organization_rename"),
     path("organizations/<slug:slug>/policies/", settings.policies, name="policies"),
+    path("organizations/<slug:slug>/notices/", include(_notices)),
     path("organizations/<slug:slug>/registries/", include(_registries)),
     path("organizations/<slug:slug>/projects/", include(_projects)),
     path("organizations/<slug:slug>/environments/", include(_environments)),

@@ -22,7 +22,14 @@ from orgs.services.bulk import importing
 from orgs.services.bulk.files import Rows
 from orgs.services.entries import door
 from orgs.services.entries.validating import EntrySpec
-from orgs.services.tenancy import invitations, organizations, people, projects, tokens
+from orgs.services.tenancy import (
+    invitations,
+    notice_addresses,
+    organizations,
+    people,
+    projects,
+    tokens,
+)
 from tests.conftest import HOST
 from tests.support.declared import valid
 
@@ -71,6 +78,9 @@ def _names(acme, alice, project, gpu):
             environment=gpu, name="x", slug=t, actor=by
         ),
         ("User", "name"): lambda t: people.person_create(email="x@y.org", name=t, actor=by),
+        ("NoticeAddress", "kind"): lambda t: notice_addresses.address_set(
+            kind=t, address="https://a.io/x", **org
+        ),
         ("User", "time_zone"): lambda t: people.person_update(person=alice, actor=by, time_zone=t),
         ("User", "email"): lambda t: organizations.person(f'"{t}"@example.com'),
         ("WorkerToken", "name"): lambda t: tokens.token_issue_worker(name=t, **org),
@@ -95,6 +105,7 @@ MADE = {
     *((kind, "key") for kind in ("Tally", "Repeat")),
     *(("Run", "kind"), ("Run", "state"), ("Run", "actor"), ("RunFile", "name")),
     *(("RunRow", "result"), ("RunRow", "code")),
+    *(("NoticeAddress", name) for name in ("host", "ending")),
 }
 
 

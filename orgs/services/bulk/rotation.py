@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from allauth.mfa.models import Authenticator
 from django.db import models, transaction
 
-from orgs.models import CachedLogin, Heartbeat, ImportDraft, RegistryEntry
+from orgs.models import CachedLogin, Heartbeat, ImportDraft, NoticeAddress, RegistryEntry
 from orgs.sealed import Unreadable
 from orgs.services.audit.events import COMMAND_LINE, record
 from orgs.services.tenancy import second_steps
@@ -34,6 +34,8 @@ def rotate_secrets() -> Report:
         (CachedLogin, "login"),
         (ImportDraft, "content"),
         (Heartbeat, "sealed"),
+        (NoticeAddress, "address"),
+        (NoticeAddress, "secret"),
     )
     for model, name in sealed_fields:
         last = None

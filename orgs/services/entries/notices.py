@@ -1,7 +1,6 @@
-"""The mails that org admins get about their entries.
+"""The notices that an organization gets about its entries.
 
-An organization gets so many in an hour, and then one that says that there is more. Where
-many are verified, one says it all at the end.
+Where many are verified, one says it all at the end.
 """
 
 from __future__ import annotations
@@ -10,22 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
-from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.urls import reverse
 
-from orgs.models import Membership, Organization, RegistryEntry, User
+from orgs.models import Organization, RegistryEntry
 from orgs.registries import codes
 from orgs.registries.private import whole
 from orgs.registries.problems import Failed
-from orgs.services.tenancy import mails, tallies
-from orgs.services.tenancy.mails import Mail
+from orgs.services.tenancy.notifying import Notice, notify
 
-MOST = 20
-WINDOW = timedelta(hours=1)
-NAMED = 5  # entries of a cause, in the mail about many
+NAMED = 5  # entries of a cause, in the notice about many
 _together: ContextVar[bool] = ContextVar("together", default=False)
 
 
@@ -43,7 +39,7 @@ def together() -> Iterator[None]:
 def many_changed(
     organization: Organization, was_failing: Mapping[UUID, bool], address: str
 ) -> None:
-    """Tell of all that stopped working or works again since, in one mail: `was_failing` has
+    """Tell of all that stopped working or works again since, in one notice: `was_failing` has
     for each entry whether it was told as failing before. `address` is where to look."""
     found = RegistryEntry.objects.filter(organization=organization, pk__in=was_failing)
     found = found.prefetch_related("patterns").order_by("status_code", "created_at", "id")
@@ -66,7 +62,9 @@ def many_changed(
         *([f"{_counted(works)} working again"] if works else []),
     ]
     subject = f"{', '.join(told)} in {organization}"
-    _send(organization, Mail(subject, sentences, address, (), f"organization {organization.pk}"))
+    facts = {"stopped": len(stopped), "works": len(works)}
+    about = f"organization {organization.pk}"
+    notify(organization, Notice("entries.changed", subject, sentences, address, about, facts))
 
 
 def _counted(entries: list[RegistryEntry]) -> str:
@@ -79,8 +77,9 @@ def _named(entries: list[RegistryEntry]) -> str:
 
 
 def entry_stopped(entry: RegistryEntry, error: Failed) -> None:
-    """Tell the org admins that an entry turned failing, why, and what to do."""
-    _tell(entry, f"{entry} stopped working", [whole(error.told), error.fix])
+    """Tell that an entry turned failing, why, and what to do."""
+    facts = {"code": error.code, "what": whole(error.told), "fix": error.fix}
+    _tell(entry, "entry.stopped", "stopped working", [whole(error.told), error.fix], facts)
 
 
 def entry_works(entry: RegistryEntry, *, reached: bool = True) -> None:
@@ -89,42 +88,22 @@ def entry_works(entry: RegistryEntry, *, reached: bool = True) -> None:
     what = "Images that it serves can be pulled again."
     if not reached:
         what = "Its login is obtained again. Whether its images are there, nobody saw yet."
-    _tell(entry, f"{entry} works again", [what])
+    _tell(entry, "entry.works", "works again", [what], {"code": "ok"})
 
 
-def _tell(entry: RegistryEntry, subject: str, sentences: list[str]) -> None:
+def _tell(
+    entry: RegistryEntry, event: str, what: str, sentences: list[str], facts: dict[str, Any]
+) -> None:
     if _together.get():
         return
     address = reverse("entry", args=[entry.organization.slug, entry.pk])
-    _send(entry.organization, Mail(subject, sentences, address, (), f"entry {entry.pk}"))
-
-
-def _send(organization: Organization, mail: Mail) -> None:
-    """To the org admins, within the organization's number of an hour."""
-    if organization.made_up:
-        return
-    addresses = _admins_of(organization)
-    if not addresses:
-        return
-    sent = tallies.count(f"mails:{organization.pk}", WINDOW)
-    if sent <= MOST:
-        mails.send(replace(mail, to=addresses))
-    elif sent == MOST + 1:
-        address = reverse("organization", args=[organization.slug])
-        more = [
-            f"You got {MOST} e-mails about entries of {organization} within an hour, so the "
-            "others of this hour aren't sent.",
-            "See under “Needs attention” which entries fail.",
-        ]
-        about = f"organization {organization.pk}"
-        subject = f"More entries of {organization} changed"
-        mails.send(Mail(subject, more, address, addresses, about))
-
-
-def _admins_of(organization: Organization) -> list[str]:
-    admins = User.objects.filter(
-        is_active=True,
-        memberships__organization=organization,
-        memberships__role=Membership.Role.ADMIN,
+    named = {
+        "id": str(entry.pk),
+        "image_pattern": next(iter(entry.pattern_texts), ""),
+        "url": f"{settings.BASE_URL}{address}",
+    }
+    subject = f"{entry} {what}"
+    notice = Notice(
+        event, subject, sentences, address, f"entry {entry.pk}", {"entry": named} | facts
     )
-    return list(admins.order_by("email").values_list("email", flat=True))
+    notify(entry.organization, notice)

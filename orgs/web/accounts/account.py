@@ -27,7 +27,7 @@ from orgs.services.audit.events import Actor
 from orgs.services.tenancy import links, mails, people, second_steps, sessions, signing_in, sso
 from orgs.web.context import SignedIn, oneself
 
-from .preferences import TimeZoneForm
+from .preferences import NoticesForm, TimeZoneForm
 from .sign_in import PasswordTwice, name_field
 
 
@@ -165,6 +165,14 @@ def email(request: SignedIn) -> HttpResponse:
 
 
 @_section
+def notices(request: SignedIn) -> HttpResponse:
+    form = NoticesForm(request.POST, person=request.user)
+    if form.write(oneself(request)):
+        return _saved(request, "What you are told by e-mail is saved.", "notices")
+    return _page(request, notices=form)
+
+
+@_section
 def email_show(request: SignedIn) -> HttpResponse:
     try:
         links.own_email_ask(person=request.user, actor=oneself(request))
@@ -224,6 +232,7 @@ def _page(request: SignedIn, **forms: Any) -> HttpResponse:
         "name_form": forms.get("name") or NameForm(initial={"name": person.name}),
         "time_zone_form": forms.get("time_zone")
         or TimeZoneForm(initial={"time_zone": person.time_zone}),
+        "notices_form": forms.get("notices") or NoticesForm(person=person),
         "now": timezone.now(),
         "email_form": forms.get("email") or EmailForm(**by),
         "password_form": forms.get("password") or PasswordForm(**by),

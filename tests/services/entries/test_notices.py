@@ -14,10 +14,10 @@ from django.db.models.functions import Now
 from orgs.models import AuditEvent, Membership, RegistryEntry, Tally, WorkerToken
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
-from orgs.services.entries import door, notices, status
+from orgs.services.entries import door, status
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import issuing, minting
-from orgs.services.tenancy import mails, tallies
+from orgs.services.tenancy import mails, notifying, tallies
 from orgs.services.upstream import calls
 from orgs.services.verification import outcomes, verifying
 from tests.conftest import CANARY, HOST, changed_to, make_user
@@ -235,7 +235,7 @@ def test_a_clock_set_right_silences_nothing(make_entry, alice, flap, mailoutbox)
 def test_an_organization_gets_so_many_in_an_hour(
     make_entry, alice, charlie, umbrella, mailoutbox, monkeypatch
 ):
-    monkeypatch.setattr(notices, "MOST", 3)
+    monkeypatch.setattr(notifying, "MOST", 3)
     error = issuing.Failed("access_denied", "No.", "Do.")
     made = [make_entry(f"{HOST}/{n}") for n in range(6)]
     for entry in [*made, make_entry(organization=umbrella)]:
@@ -244,7 +244,7 @@ def test_an_organization_gets_so_many_in_an_hour(
     told = [mail.subject for mail in mailoutbox if mail.to == [alice.email]]
     assert [subject.split()[-2:] for subject in told[:3]] == [["stopped", "working"]] * 3
     assert told[3:] == ["More entries of Acme changed"]
-    assert "You got 3 e-mails about entries of Acme within an hour" in mailoutbox[3].body
+    assert "Acme got 3 notices about its entries within an hour" in mailoutbox[3].body
     assert mailoutbox[3].body.endswith("/organizations/acme/")
     assert [mail.subject for mail in mailoutbox[4:]] == [f"{HOST}/* stopped working"]
     hour = Tally.objects.filter(key=f"mails:{alice.memberships.get().organization_id}")
@@ -257,7 +257,7 @@ def test_an_organization_gets_so_many_in_an_hour(
 def test_processes_count_together(acme):
     def count(n):
         try:
-            return tallies.count("mails:1", notices.WINDOW)
+            return tallies.count("mails:1", notifying.WINDOW)
         finally:
             connection.close()
 
