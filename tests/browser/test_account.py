@@ -103,13 +103,31 @@ def test_a_forgotten_password(visit, alice, how) -> None:
 
 @pytest.mark.parametrize("how", WIDTHS)
 def test_name_email_password_sessions(visit, alice, how) -> None:
-    someone, other = visit(**how), visit()
+    someone, other = visit(timezone_id="Europe/Helsinki", **how), visit()
     other.sign_in_by_form(alice.email)
     page = someone.sign_in_by_form(alice.email)
     someone.go("/accounts/")
     page.get_by_role("textbox", name="Name").fill("Alice Liddell")
     page.get_by_role("button", name="Save the name").click()
     expect(page.get_by_text("Hi, Alice Liddell")).to_be_visible()
+
+    section = page.get_by_role("region", name="Time zone")
+    expect(section.get_by_label("Zone")).to_have_value("")  # never by itself
+    if how.get("java_script_enabled", True):
+        section.get_by_role("button", name="Use this browser's: Europe/Helsinki").click()
+    else:
+        expect(section.get_by_text("Use this browser's")).to_be_hidden()
+        section.get_by_label("Zone").select_option(label="Helsinki")
+        section.get_by_role("button", name="Save the time zone").click()
+    expect(page.get_by_text("Times are shown in Europe/Helsinki.")).to_be_visible()
+    expect(section.get_by_text(re.compile("EES?T ?·")).first).to_be_visible()
+    expect(section.get_by_text("Use this browser's")).to_be_hidden()
+
+    section = page.get_by_role("region", name="Notices")
+    section.get_by_label("Acme", exact=True).uncheck()
+    section.get_by_role("button", name="Save the notices").click()
+    expect(page.get_by_text("What you are told by e-mail is saved.")).to_be_visible()
+    expect(section.get_by_label("Acme", exact=True)).not_to_be_checked()
 
     section = page.get_by_role("region", name="E-mail")
     section.get_by_label("New e-mail").fill("liddell@example.com")
