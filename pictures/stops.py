@@ -223,7 +223,7 @@ WEB = (
     Stop("second-step", "mfa_authenticate", "tess-midway", do=_wrong_code),
     Stop("account", "account", "tess"),
     Stop("account-plain", "account", "bob"),
-    Stop("account-wrong", "account", "bob", do=_wrong_account),
+    Stop("account-wrong", "account", "erin", do=_wrong_account),
     Stop("email-confirm", "email_confirm", "bob", chosen=WRONG_LINK),
     Stop("password-again", "account_reauthenticate", "bob"),
     Stop("code-again", "mfa_reauthenticate", "tess"),
