@@ -39,11 +39,11 @@ def main() -> None:
 
         from tests.support.product import served
 
-        from . import cast, guide, taking
+        from . import cast, guide, runs, taking
 
         cast.same_keys(aws)
         made = cast.fill(aws)
-        cast.keep_going(made)
+        runs.keep_going(made)
         only = sys.argv[1:]
         if not only:
             call_command("collectstatic", verbosity=0, interactive=False)
