@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, Page, expect
 
 from orgs.models import WorkerToken
 from orgs.services.audit.events import Actor, record
@@ -20,30 +20,74 @@ TEXT = re.compile(r"vrw_[0-9a-f]{16}_[0-9a-f]{64}")
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
-def test_issue_a_token(scripts: bool, visit, alice, gpu, project) -> None:
+def test_issue_a_token(scripts: bool, visit, alice, gpu, project, make_entry) -> None:
+    """From *Workers* to the first login: four clicks and one paste."""
+    make_entry()
     permissions = ["clipboard-read", "clipboard-write"] if scripts else []
     alices = visit(java_script_enabled=scripts, permissions=permissions)
     page = alices.sign_in("alice@example.com")
-    page.get_by_role("link", name="Workers", exact=True).click()
-    page.get_by_role("link", name="Issue a worker token").first.click()
+    clicks = []
+
+    def click(role: str, name: str) -> None:
+        clicks.append(name)
+        page.get_by_role(role, name=name, exact=True).first.click()  # type: ignore[arg-type]
+
+    page.clock.install()
+    click("link", "Workers")
+    click("link", "Issue a worker token")
     page.get_by_label("Name").fill("gpu workers")
     page.get_by_label("Environment").select_option(label="GPU")
-    page.get_by_role("button", name="Issue").click()
+    click("button", "Issue")
     expect(page.get_by_text("Copy this token now. It won't be shown again.")).to_be_visible()
-    text = page.get_by_text(TEXT).inner_text()
+    shown = page.locator("pre:visible")
+    expect(shown).to_have_count(1)  # of the chosen client only
+    expect(shown).to_contain_text("Docker logs in by itself")
+    text = page.locator("code", has_text=re.compile(f"^{TEXT.pattern}$")).inner_text()
+    token = WorkerToken.objects.get()
+    waiting = page.get_by_text("Waiting for the first login")
+    expect(waiting).to_be_visible()
     if scripts:
-        page.get_by_role("button", name="Copy").click()
-        expect(page.get_by_role("button", name="Copied")).to_be_visible()
-        assert page.evaluate("navigator.clipboard.readText()") == text
+        leave_uncopied(page)
+        clicks.append("Copy")
+        page.locator(".script:visible .copy").click()
+        expect(page.get_by_text("Copied. It stays here until you leave")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == shown.text_content()
+        logged_in(token, project)
+        page.clock.run_for(5100)
+        expect(page.get_by_text("from 10.0.0.7, for")).to_be_visible()
+        assert clicks == ["Workers", "Issue a worker token", "Issue", "Copy"]
+        expect(page.get_by_text(text, exact=True)).to_be_visible()
+    else:
+        page.get_by_text("Podman and skopeo", exact=True).click()
+        expect(page.locator("pre:visible")).to_contain_text("Podman and skopeo logs in by itself")
+        logged_in(token, project)
+        with page.expect_popup() as popup:
+            page.get_by_role("link", name="Look again").click()
+        expect(popup.value.get_by_text("from 10.0.0.7, for")).to_be_visible()
+    # Copied, it may be left; and then it's gone.
     page.reload()
     expect(page.get_by_text("Already issued as gpu workers.")).to_be_visible()
     expect(page.get_by_text(TEXT)).to_have_count(0)
-    token = WorkerToken.objects.get()
     assert tokens.authenticate(text) == token
     page.get_by_role("link", name="Revoke it").click()
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_text("gpu workers is revoked.")).to_be_visible()
     assert [r for r in alices.requests if text in r.url or text in (r.post_data or "")] == []
+    assert [r for r in alices.requests if text in str(r.headers)] == []
+
+
+def leave_uncopied(page: Page) -> None:
+    asked = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("link", name="All worker tokens").click(no_wait_after=True)
+    expect(page.get_by_role("heading", name="Token issued")).to_be_visible()
+    page.remove_listener("dialog", stay)
+    assert asked == ["beforeunload"]
 
 
 def logged_in(token: WorkerToken, project) -> None:

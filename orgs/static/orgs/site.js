@@ -27,6 +27,7 @@
         await navigator.clipboard.writeText(source.textContent.trim());
         button.textContent = "Copied";
         tell("Copied");
+        source.dispatchEvent(new Event("copied", { bubbles: true }));
         setTimeout(() => { button.textContent = "Copy"; }, 2000);
       } catch {
         // No clipboard on plain HTTP: selected, it's one key away.

@@ -9,7 +9,8 @@
 
   function poll(place) {
     const since = Date.now();
-    const url = new URL(location.href);
+    // A page that answers a POST has no address to ask again, and names another.
+    const url = new URL(place.dataset.pollAt || location.href, location.href);
     url.searchParams.set(place.dataset.poll, "1");
 
     async function look() {

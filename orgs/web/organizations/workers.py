@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import quote_etag
@@ -19,12 +20,14 @@ from django.views.decorators.http import condition, require_safe
 from orgs import access
 from orgs.forms.asking import ask
 from orgs.models import IndexedPattern, Organization, WorkerToken
-from orgs.registries.images import HUB
 from orgs.services.audit import login_events
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
+from orgs.templatetags.registries import example_image
 from orgs.web.accounts.tokens import IssueForm
 from orgs.web.context import SignedIn, acting, inside, posted
+
+from .worker_scripts import Script, docker_key, scripts
 
 PAGE_SIZE = 50
 MOST_CHOICES = 200
@@ -40,7 +43,14 @@ class WorkerTokenForm(IssueForm):
         error_messages={"invalid_choice": "This isn't in the list. Choose one that is."},
     )
 
-    field_order = ["name", "environment", "expires_in"]
+    project = forms.ChoiceField(
+        required=False,
+        label="Set up for project",
+        help_text="Stands in the script that sets a worker up. The token works for each of them.",
+        error_messages={"invalid_choice": "This isn't in the list. Choose one that is."},
+    )
+
+    field_order = ["name", "environment", "expires_in", "project"]
 
     def __init__(self, *args: Any, organization: Organization, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,6 +63,15 @@ class WorkerTokenForm(IssueForm):
             *own,
             (ANY, "May act as any environment"),
         ]
+        self.projects = projects_of(organization)
+        self.fields["project"].choices = self.projects  # type: ignore[attr-defined]
+        if len(self.projects) < 2:
+            del self.fields["project"]
+
+    @property
+    def set_up_for(self) -> str:
+        """The id to set workers up for; "" where there's no project yet."""
+        return self.cleaned_data.get("project") or next((pk for pk, _ in self.projects), "")
 
     def issue(self, actor: Actor) -> tuple[WorkerToken, str] | None:
         """The token and its text; None, with errors. Raises `AlreadyIssued`."""
@@ -66,6 +85,12 @@ class WorkerTokenForm(IssueForm):
             any_environment=chosen == ANY,
             **self.given(),
         )
+
+
+def projects_of(organization: Organization) -> list[tuple[str, str]]:
+    """Id and name of those that a worker may be set up for, not more than one can choose from."""
+    standing = organization.projects.filter(archived_at=None)
+    return [(str(pk), name) for pk, name in standing.values_list("pk", "name")[:MOST_CHOICES]]
 
 
 @login_required
@@ -85,7 +110,8 @@ def issue(request: SignedIn, slug: str) -> HttpResponse:
     form = WorkerTokenForm(posted(request), organization=organization)
     try:
         if form.is_bound and (issued := form.issue(acting(request, organization))):
-            context |= {"token": issued[0], "text": issued[1]}
+            context |= {"token": issued[0], "text": issued[1], "project": form.set_up_for}
+            context["scripts"] = _scripts(*issued, form.set_up_for)
             return render(request, "workers/issued.html", context)
     except tokens.AlreadyIssued as before:
         return render(request, "workers/issued.html", context | {"token": before.token})
@@ -117,11 +143,8 @@ class Choices(forms.Form):
         super().__init__(data)
         standing = organization.worker_tokens.filter(revoked_at=None)
         self.tokens = list(standing.select_related("environment")[:MOST_CHOICES])
-        projects = organization.projects.filter(archived_at=None).values_list("pk", "name")[
-            :MOST_CHOICES
-        ]
         self.fields["worker"].choices = [(str(t.pk), t.name) for t in self.tokens]  # type: ignore[attr-defined]
-        self.fields["project"].choices = [(str(pk), name) for pk, name in projects]  # type: ignore[attr-defined]
+        self.fields["project"].choices = projects_of(organization)  # type: ignore[attr-defined]
         self.is_valid()
 
     def chosen(self, name: str) -> str:
@@ -160,18 +183,34 @@ def _first_login(token: WorkerToken | None) -> dict[str, Any]:
     }
 
 
+def _scripts(token: WorkerToken, text: str, project: str) -> list[Script]:
+    """What sets a worker up with this new token; none before there is something to pull."""
+    rows = IndexedPattern.objects.filter(organization=token.organization, enabled=True)
+    if not token.any_environment:
+        rows = rows.filter(Q(environment=None) | Q(environment=token.environment))
+    hosts, newest = _named(rows)
+    if not newest or not project:
+        return []
+    image = example_image(newest.text)
+    return scripts(token=token, text=text, project=project, hosts=hosts, image=image)
+
+
+def _named(rows: QuerySet[IndexedPattern]) -> tuple[list[str], IndexedPattern | None]:
+    """The hosts that clients' files can name, and the newest pattern on one of them."""
+    literal = rows.filter(wildcard_host=False)
+    hosts = literal.values_list("host", flat=True).distinct().order_by("host")[:MOST_HOSTS]
+    return list(hosts), literal.order_by("-pk").first()
+
+
 def _registries(organization: Organization) -> dict[str, Any]:
     """The hosts that the organization's entries name, and an image to try with."""
     rows = IndexedPattern.objects.filter(organization=organization, enabled=True)
-    literal = rows.filter(wildcard_host=False)
-    hosts = list(literal.values_list("host", flat=True).distinct().order_by("host")[:MOST_HOSTS])
-    newest = literal.order_by("-pk").first()
+    hosts, newest = _named(rows)
     pattern = newest.text if newest else EXAMPLE_PATTERN
     hosts = hosts or [EXAMPLE_PATTERN.partition("/")[0]]
     return {
         "hosts": hosts,
-        # What clients look Docker Hub up by differs (FACTS «Docker»).
-        "docker_hosts": ["https://index.docker.io/v1/" if h == HUB else h for h in hosts],
+        "docker_hosts": [docker_key(host) for host in hosts],
         "pattern": pattern,
         "has_entries": newest is not None,
         "wildcard_hosts": rows.filter(wildcard_host=True).exists(),

@@ -20,6 +20,11 @@ from tests.web.conftest import Page
 
 WORKERS = "/organizations/acme/workers/"
 ISSUE, SETUP = f"{WORKERS}issue/", f"{WORKERS}setup/"
+DOCKER = {
+    "registry_type": "docker",
+    "config": {"username": "m"},
+    "secrets": {"password": "p"},
+}
 TEXT = re.compile(r"vrw_[0-9a-f]{16}_[0-9a-f]{64}")
 
 
@@ -48,12 +53,12 @@ def test_issue(client, look, send, alice, gpu) -> None:
     page = send(alice, ISSUE, form | {"name": " gpu workers ", "environment": "gpu"})
     assert page.status == 200 and page.heading == "Token issued"
     assert "Copy this token now. It won't be shown again." in page.text
-    (text,) = TEXT.findall(page.html)
+    (text,) = set(TEXT.findall(page.html))
     token = WorkerToken.objects.get()
     assert tokens.authenticate(text) == token
     assert (token.name, token.environment, token.any_environment) == ("gpu workers", gpu, False)
     assert token.expires_at is None and token.created_by == alice
-    assert page.links["Set up a worker with it"] == f"{SETUP}?worker={token.pk}"
+    assert page.links["Set up by hand"] == f"{SETUP}?worker={token.pk}"
     event = AuditEvent.objects.get(action="token.issued")
     assert event.actor == "alice@example.com" and event.source_address == "127.0.0.1"
     # Nowhere else, and kept by no cache.
@@ -147,6 +152,37 @@ def test_list_has_pages(look, alice, gpu, issue) -> None:
         issue(f"w{n}", environment=gpu)
     assert "Page 1 of 2" in look(alice, WORKERS).text
     assert len(look(alice, WORKERS, page="2").texts["tr"]) == 2
+
+
+def test_the_script_is_for_what_the_token_reaches(look, send, alice, gpu, acme, make_entry) -> None:
+    form = ask_for_form(look, alice) | {"name": "w"}
+    assert "no project yet" in send(alice, ISSUE, form).text
+    first = Project.objects.create(name="first", organization=acme)
+    form |= {"once": ask_for_form(look, alice)["once"]}
+    nothing = send(alice, ISSUE, form)
+    assert "names a registry yet" in nothing.text and "<pre" not in nothing.html
+    make_entry("all.example.com/a", **DOCKER)
+    make_entry("gpu.example.com/b", environments=[gpu], **DOCKER)
+    make_entry("off.example.com/c", enabled=False, **DOCKER)
+    make_entry("*.dkr.ecr.us-east-1.amazonaws.com/*")
+    second = Project.objects.create(name="second's", organization=acme)
+    for environment, image in (("", "all.example.com/a"), ("gpu", "gpu.example.com/b")):
+        once = ask_for_form(look, alice)["once"]
+        chosen = {"environment": environment, "project": str(second.pk), "once": once}
+        page = send(alice, ISSUE, form | chosen)
+        told = snippets(page)
+        assert len(page.texts["pre"]) == 4 and f"image=${{VALOHAI_IMAGE:-{image}" in told
+        assert ("gpu.example.com" in told) == (environment == "gpu")
+        assert "off.example.com" not in told and "dkr.ecr" not in told
+        assert f"project={second.pk}" in told and str(first.pk) not in told
+        assert "environment= #" not in told
+    once = ask_for_form(look, alice)["once"]
+    page = send(alice, ISSUE, form | {"environment": "*", "once": once})
+    assert "environment= # this worker's" in snippets(page)
+    assert f"project={first.pk}" in snippets(page)
+    for wrong in (str(acme.pk), "$(id)"):
+        page = send(alice, ISSUE, form | {"project": wrong})
+        assert "This isn't in the list" in page.text and TEXT.findall(page.html) == []
 
 
 def test_revoke(client, look, alice, bob, charlie, umbrella, issue, actor) -> None:
