@@ -464,3 +464,5 @@ def _imports(cast: Cast, acme: Organization) -> None:
         )
         cast.named[name] = draft.pk
     cast.arguments["draft_id"] = cast.named["draft-good"]
+    # Taking every page lasts longer than a preview lives, and this one is to be seen whole.
+    ImportDraft.objects.update(created_at=Now() + timedelta(days=1))
