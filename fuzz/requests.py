@@ -28,7 +28,7 @@ PARAMETERS = (
     *("q", "type", "status", "environment", "unused", "old_key", "sort", "page", "format"),
     *("image", "repository", "host", "worker", "first_login", "copy", "fields", "pattern"),
     *("replace", "next", "template", "errors", "organization", "owner", "limit", "offset"),
-    *("asked", "words", "staff", "part"),
+    *("asked", "words", "staff", "part", "corrected"),
     # Django's admin, and what its lists may be narrowed by.
     *("p", "o", "e", "all", "_popup", "_to_field", "_facets", "_changelist_filters"),
     *("term", "app_label", "model_name", "field_name", "registry_type", "status__exact"),

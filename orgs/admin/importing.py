@@ -12,10 +12,13 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from orgs.forms.correcting import NOT_CORRECTED, NOT_GIVEN
 from orgs.forms.importing import (
     EXPIRED,
     UploadForm,
     changed_rows,
+    corrected,
+    corrected_for_download,
     errors_csv,
     previewed,
     template_csv,
@@ -72,7 +75,9 @@ def preview(request: HttpRequest, organization_id: int, draft_id: UUID) -> HttpR
         if draft.update and not _may_update(user):
             raise PermissionDenied
         if request.method == "POST":
-            return _import(request, draft, told)
+            return (_correct if "correct" in request.POST else _import)(request, draft, told)
+        if request.GET.get("corrected") == "file":
+            return _corrected_file(request, draft, told)
         if request.GET.get("errors") == "csv":
             return errors_csv(organization, told)
         context = previewed(draft, told, request.GET.get("page"))
@@ -99,6 +104,22 @@ def _import(request: HttpRequest, draft: ImportDraft, told: dict[str, Any]) -> H
     drafts.draft_discard(draft)
     messages.success(request, f"{draft.file_name} is imported: {importing.counts(report)}")
     return redirect(_list_of(organization))
+
+
+def _correct(request: HttpRequest, draft: ImportDraft, told: dict[str, Any]) -> HttpResponse:
+    """Put right what is certain, and look again; nothing is imported."""
+    new = corrected(draft, told)
+    if new is None:
+        messages.error(request, NOT_CORRECTED)
+    return redirect(_PREVIEW, draft.organization.pk, (new or draft).pk)
+
+
+def _corrected_file(request: HttpRequest, draft: ImportDraft, told: dict[str, Any]) -> HttpResponse:
+    file = corrected_for_download(draft, told)
+    if file is None:
+        messages.error(request, NOT_GIVEN)
+        return redirect(_PREVIEW, draft.organization.pk, draft.pk)
+    return file
 
 
 def _gate(request: HttpRequest, organization_id: int) -> tuple[User, Organization]:

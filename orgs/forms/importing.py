@@ -18,16 +18,20 @@ from uuid import UUID
 
 from django import forms
 from django.core.paginator import Paginator
-from django.http import QueryDict, StreamingHttpResponse
+from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 
 from orgs.models import ImportDraft, Organization, User
 from orgs.registries.turns import turns
 from orgs.services.audit.cells import escape
 from orgs.services.bulk import drafts, files, importing
+from orgs.services.bulk.correcting import Corrections
 from orgs.services.bulk.files import apart
 from orgs.services.bulk.files.columns import CellError, columns
 from orgs.services.bulk.files.rows import MAX_BYTES, MAX_ROWS, Row
-from orgs.services.bulk.importing import Outcome, Report
+from orgs.services.bulk.grouping import grouped
+from orgs.services.bulk.importing import Outcome, Refusing, Report
+
+from .correcting import corrected_draft, corrected_file, offer
 
 PAGE_SIZE = 200
 EXPIRED = "This preview has expired. Choose the file again."
@@ -96,7 +100,7 @@ def work(
             yield None
             return
         draft, content = found
-        draft.organization = organization
+        draft.organization, draft.chosen = organization, content
         yield (
             draft,
             {
@@ -110,14 +114,17 @@ def work(
 
 
 def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dict[str, Any]:
-    """What a preview's page shows of a draft's `work`: all errors, or else all changes."""
+    """What a preview's page shows of a draft's `work`: all errors, the same problem of many
+    rows once; or else all changes."""
     rows: list[Outcome] = []
-    report = _planned(told, _keep_changes(rows))
-    listed: list[Any] = list(report.errors) or rows
+    found = Corrections()
+    report = planned(told, _keep_changes(rows), found.look_at)
+    listed: list[Any] = grouped(report.errors) or rows
     return {
         "draft": draft,
         "report": report,
         "mistakes": len(report.errors) + report.untold,
+        "offer": offer(draft, told["rows"], report, found),
         "count": report.created + report.updated,
         "counts": importing.counts(report),
         "page": Paginator(listed, PAGE_SIZE).get_page(page),
@@ -125,7 +132,26 @@ def previewed(draft: ImportDraft, told: dict[str, Any], page: str | None) -> dic
     }
 
 
-def _planned(told: dict[str, Any], on_row: Callable[[Outcome], object]) -> Report:
+def corrected(draft: ImportDraft, told: dict[str, Any]) -> ImportDraft | None:
+    """A draft's `work` with what is certain put right, to be looked at again; None where
+    nothing is."""
+    found = Corrections()
+    planned(told, on_refused=found.look_at)
+    return corrected_draft(draft, found) if found.cells else None
+
+
+def corrected_for_download(draft: ImportDraft, told: dict[str, Any]) -> HttpResponse | None:
+    """The same as a file; None where it isn't given."""
+    found = Corrections()
+    report = planned(told, on_refused=found.look_at)
+    return corrected_file(draft, offer(draft, told["rows"], report, found), found)
+
+
+def planned(
+    told: dict[str, Any],
+    on_row: Callable[[Outcome], object] = lambda outcome: None,
+    on_refused: Refusing | None = None,
+) -> Report:
     """`plan`, with a pause every few rows of each of its passes.
 
     Whoever waits for the interpreter, or for a turn, gets it in a pause
@@ -148,7 +174,7 @@ def _planned(told: dict[str, Any], on_row: Callable[[Outcome], object]) -> Repor
         pause(next(judged))
         on_row(outcome)
 
-    return importing.plan(**{**told, "rows": gently(), "on_row": pausing})
+    return importing.plan(**{**told, "rows": gently(), "on_row": pausing, "on_refused": on_refused})
 
 
 def _keep_changes(rows: list[Outcome]) -> Callable[[Outcome], object]:
@@ -165,7 +191,7 @@ def changed_rows(sent: QueryDict) -> int:
 
 def errors_csv(organization: Organization, told: dict[str, Any]) -> StreamingHttpResponse:
     """The errors of a draft's `work`, as a file."""
-    lines = _error_lines(_planned(told, lambda outcome: None).errors)
+    lines = _error_lines(planned(told).errors)
     return _csv(lines, f"{organization.slug}-import-errors.csv")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -238,6 +238,9 @@ class ImportDraft(models.Model):
     created_at = models.DateTimeField(db_index=True)
     # The run that imports it, which it waits for as long as that takes.
     run = models.OneToOneField("orgs.Run", models.CASCADE, null=True, related_name="+")
+    # There once it is opened: the file, and what was corrected in it (`services.bulk.drafts`).
+    chosen: bytes = b""
+    corrected: Sequence[Any] = ()
 
     class Meta:
         constraints = [

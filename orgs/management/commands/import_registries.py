@@ -14,6 +14,7 @@ from tqdm import tqdm
 from orgs.management.base import Command as Base
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.bulk import files, importing
+from orgs.services.bulk.grouping import grouped
 from orgs.services.bulk.importing import Outcome, Report
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
@@ -98,7 +99,7 @@ class Command(Base):
         for remark in report.remarks:
             self.stderr.write(str(remark))
         if report.errors:
-            self.stderr.write("\n".join(map(str, report.errors)))
+            self.stderr.write("\n".join(map(str, grouped(report.errors))))
             if report.untold:
                 self.stderr.write(f"… and {report.untold:,} more errors.")
             self.fail(

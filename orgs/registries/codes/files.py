@@ -21,9 +21,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "formula_error": field(
             "The cell's formula gives no value.", short="a formula without a value"
         ),
-        "not_a_boolean": field(
-            "This is neither true nor false.", short="neither true nor false", certain=True
-        ),
+        "not_a_boolean": field("This is neither true nor false.", short="neither true nor false"),
         "field_of_other_type": field(
             "The field belongs to another type.", short="belongs to another type"
         ),

@@ -7,7 +7,10 @@ this file and of no other one.
 from __future__ import annotations
 
 import base64
+import json
 import zlib
+from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -19,6 +22,7 @@ from orgs.models import ImportDraft, Organization, Run, User
 from orgs.services.audit.clock import database_now
 
 from .files.rows import MAX_BYTES
+from .grouping import Corrected
 
 LIFE = timedelta(minutes=15)
 
@@ -31,8 +35,10 @@ def draft_store(
     format: str,
     content: bytes,
     update: bool,
+    corrected: Sequence[Corrected] = (),
 ) -> ImportDraft:
-    """Keep a file; the person's earlier one in this organization is dropped."""
+    """Keep a file, and what was corrected in it; the person's earlier one in this
+    organization is dropped."""
     expire()
     draft = ImportDraft(
         id=uuid4(),
@@ -44,7 +50,9 @@ def draft_store(
         created_at=database_now(),
     )
     # Packed first: tables shrink to a tenth, and sealing adds a third twice.
-    text = base64.b64encode(zlib.compress(content, 1)).decode()
+    text = _packed(content)
+    if corrected:
+        text += "." + _packed(json.dumps([astuple(one) for one in corrected]).encode())
     draft.content = sealed.seal(text, draft.sealed_for)
     with transaction.atomic():
         # The person's row is the lock: two tabs may send at the same moment.
@@ -57,8 +65,8 @@ def draft_store(
 def draft_load(
     *, organization: Organization, user: User, draft_id: UUID
 ) -> tuple[ImportDraft, bytes] | None:
-    """The person's own draft and its file; None once it has expired, was imported,
-    or another file took its place."""
+    """The person's own draft, with its corrections, and its file; None once it has
+    expired, was imported, or another file took its place."""
     expire()
     draft = _of(organization, user).filter(pk=draft_id).first()
     return None if draft is None else _opened(draft)
@@ -93,7 +101,18 @@ def _opened(draft: ImportDraft) -> tuple[ImportDraft, bytes] | None:
         # Sealed under a key that is gone: as good as expired.
         draft.delete()
         return None
-    return draft, zlib.decompressobj().decompress(base64.b64decode(text), MAX_BYTES)
+    content, _, corrected = text.partition(".")
+    if corrected:
+        draft.corrected = [Corrected(*one) for one in json.loads(_unpacked(corrected))]
+    return draft, _unpacked(content)
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content, 1)).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompressobj().decompress(base64.b64decode(text), MAX_BYTES)
 
 
 def draft_discard(draft: ImportDraft) -> None:

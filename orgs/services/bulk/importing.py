@@ -8,11 +8,11 @@ a single entry: `services.checking`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from orgs.models import Organization, RegistryEntry
+from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.problems import Problem, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
@@ -39,6 +39,7 @@ MAX_REMARKS = 100  # different ones; of more, nothing is told
 _IDENTIFYING = frozenset({PATTERN, ENVIRONMENTS, ENABLED})
 
 Kind: TypeAlias = Literal["created", "updated", "unchanged", "refused"]
+Refusing: TypeAlias = Callable[[RowSpec, Mapping[str, Environment]], object]
 
 
 @dataclass(frozen=True)
@@ -152,14 +153,16 @@ def plan(
     update: bool = False,
     limit: int | None = None,
     on_row: Callable[[Outcome], object] = lambda outcome: None,
+    on_refused: Refusing | None = None,
 ) -> Report:
     """What `apply` would do; writes nothing.
 
     `rows` can be gone through more than once, as `files.Rows` can. More than `limit`
-    are an error. Each row's outcome goes to `on_row` as soon as it's known.
+    are an error. Each row's outcome goes to `on_row` as soon as it's known; a row that is
+    refused, with the organization's environments by slug, to `on_refused`.
     """
     report = Report()
-    for _ in _run(report, organization, rows, update, limit, on_row):
+    for _ in _run(report, organization, rows, update, limit, on_row, on_refused):
         pass
     return report
 
@@ -202,6 +205,7 @@ def _run(
     update: bool,
     limit: int | None,
     on_row: Callable[[Outcome], object],
+    on_refused: Refusing | None = None,
 ) -> Iterator[list[_Judged]]:
     """Judge the rows, a chunk at a time, filling in the report."""
     judge = _Judge(organization, update, limit)
@@ -215,6 +219,8 @@ def _run(
                 kind = judged.outcome.kind
                 setattr(report, kind, getattr(report, kind) + 1)
                 report.refuse_row(judged.row_spec)
+                if on_refused and kind == "refused":
+                    on_refused(judged.row_spec, judge.reader.environments)
                 report.untried += kind == "updated" and _replaces_a_key(judged)
                 if kind != "refused":
                     entry = judged.entry.pk if judged.entry else ""

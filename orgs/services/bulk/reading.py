@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +31,8 @@ from .files.columns import (
 )
 from .files.rows import NearMisses, Row, broken
 
-_ENABLED = {"": True, "true": True, "yes": True, "1": True}
-_ENABLED |= {"false": False, "no": False, "0": False}
+_ENABLED = {"": True, **dict.fromkeys(("true", "yes", "y", "on", "1"), True)}
+_ENABLED |= dict.fromkeys(("false", "no", "n", "off", "0"), False)
 _LISTS = frozenset({PATTERN, ENVIRONMENTS})
 MAX_NUMBER = 10**15  # a spreadsheet's numbers are exact below it
 MOST_TOLD = 20  # of what is wrong in one row
@@ -42,7 +42,8 @@ MOST_TOLD = 20  # of what is wrong in one row
 class RowSpec:
     """A row as far as it could be read, with what is wrong in it.
 
-    `cells` are its texts, for what may be told of them. `found` is None where not
+    `cells` are its texts, for what may be told of them, `slugs` the environments that are
+    named in it, known or not. `found` is None where not
     even the cells are in their places; its problems are refused once it's known which
     entry is meant, which may have them already. `refusals` aren't yet fit to be told.
     """
@@ -52,6 +53,7 @@ class RowSpec:
     spec: EntrySpec
     found: Examined | None
     refusals: list[Problem | CellError] = field(repr=False)
+    slugs: Sequence[str] = field(default=(), repr=False)
 
     def refuse(self, *problems: Problem) -> None:
         """Note problems, but for those of columns that something is wrong with anyway."""
@@ -117,7 +119,7 @@ class SpecReader:
         cells = {name: value for name, value in row.cells.items() if isinstance(value, str)}
         if row.errors:
             return RowSpec(row.number, cells, spec, None, list(row.errors))
-        row_spec = RowSpec(row.number, cells, spec, examine(spec), [])
+        row_spec = RowSpec(row.number, cells, spec, examine(spec), [], slugs)
         row_spec.refuse(*problems)
         if any(slug not in self.environments for slug in slugs):
             row_spec.refusals.append(self._unknown_environment(row_spec, slugs))

@@ -12,10 +12,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
 from orgs import access
+from orgs.forms.correcting import NOT_CORRECTED, NOT_GIVEN
 from orgs.forms.importing import (
     EXPIRED,
     UploadForm,
     changed_rows,
+    corrected,
+    corrected_for_download,
     errors_csv,
     previewed,
     template_csv,
@@ -50,7 +53,9 @@ def preview(request: SignedIn, slug: str, draft_id: UUID) -> HttpResponse:
         if found is None:
             return _expired(request, slug)
         if request.method == "POST":
-            return _import(request, *found)
+            return (_correct if "correct" in request.POST else _import)(request, *found)
+        if request.GET.get("corrected") == "file":
+            return _corrected_file(request, *found)
         context = previewed(*found, request.GET.get("page"))
     return render(
         request,
@@ -75,6 +80,22 @@ def _import(request: SignedIn, draft: ImportDraft, told: dict[str, Any]) -> Http
     drafts.draft_discard(draft)
     messages.success(request, f"{draft.file_name} is imported: {importing.counts(report)}")
     return redirect("registries", slug)
+
+
+def _correct(request: SignedIn, draft: ImportDraft, told: dict[str, Any]) -> HttpResponse:
+    """Put right what is certain, and look again; nothing is imported."""
+    new = corrected(draft, told)
+    if new is None:
+        messages.error(request, NOT_CORRECTED)
+    return redirect("import_preview", draft.organization.slug, (new or draft).pk)
+
+
+def _corrected_file(request: SignedIn, draft: ImportDraft, told: dict[str, Any]) -> HttpResponse:
+    file = corrected_for_download(draft, told)
+    if file is None:
+        messages.error(request, NOT_GIVEN)
+        return redirect("import_preview", draft.organization.slug, draft.pk)
+    return file
 
 
 @login_required

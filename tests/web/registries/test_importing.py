@@ -195,7 +195,7 @@ def test_only_errors_are_shown(choose, look, alice, make_entry) -> None:
     assert "Nothing was imported. Mend these 3 and choose the file again." in page.text
     assert "fingerprint" not in page.fields and page.links["Choose the file again"] == IMPORT
     head, *rows = page.texts["tr"]
-    assert head == "Row Column Value Problem Fix"
+    assert head == "Rows Column Value Problem Fix"
     assert rows[0].startswith(f"Row 3 image_pattern {HOST}/tagged:v1 Patterns match")
     assert "Allow updates (“Update entries that differ”" in rows[1]
     assert rows[2].startswith(
@@ -224,9 +224,10 @@ def test_errors_as_a_file(choose, look, client, alice) -> None:
     ]
 
 
-def test_errors_have_pages(choose, look, alice) -> None:
-    page = look(alice, choose(table(*(row(f"a{n}:v1") for n in range(201)))))
-    assert "Mend these 201" in page.text and len(page.texts["tr"]) == 201
+def test_errors_have_pages(choose, look, alice, monkeypatch) -> None:
+    monkeypatch.setattr("orgs.forms.importing.PAGE_SIZE", 1)
+    page = look(alice, choose(table(row("a:v1"), row("b", secret="a word"))))
+    assert "Mend these 2 and" in page.text and len(page.texts["tr"]) == 2
     assert page.links["Next"] == "?page=2"
 
 
@@ -236,6 +237,140 @@ def test_confirming_a_file_with_errors_writes_nothing(choose, client) -> None:
         page = Page(client.post(address, {"fingerprint": fingerprint}, follow=True))
         assert "Mend this one" in page.text
     assert not RegistryEntry.objects.exists()
+
+
+def tagged(count: int, secret: str = CANARY) -> bytes:
+    return table(*(row(f"a{n}:v{n}", secret=secret) for n in range(count)))
+
+
+def role(path: str) -> str:
+    return f"{HOST}/{path},aws-ecr-role,,,Worker,kept as it is"
+
+
+def test_the_same_problem_of_many_rows_is_told_once(choose, look, alice) -> None:
+    page = look(alice, choose(table(*(row(f"a{n}:v{n}") for n in range(1200)), row("", note="x"))))
+    assert "Mend these 1,201 and choose the file again, or have them" in page.text
+    head, many, one = page.texts["tr"]
+    assert head == "Rows Column Value Problem Fix"
+    assert many.startswith(
+        f"1,200 rows 2–1201 image_pattern {HOST}/a0:v0 {HOST}/a1:v1 {HOST}/a2:v2 and 1,197 more "
+        "A tag in the pattern. Row 2: Patterns match repositories, not tags"
+    )
+    assert f"Leave the tag out: every tag is covered. Row 2: Write {HOST}/a0;" in many
+    assert one.startswith(f"Row 1202 image_pattern {HOST}/ ")
+
+
+def test_what_is_certain_is_corrected_and_looked_at_again(choose, confirm, look, client, alice):
+    content = tagged(3) + row("b", note="mine").encode() + b"\n"
+    address = choose(content)
+    page = look(alice, address)
+    assert "choose the file again, or have them corrected here." in page.text
+    assert "Correct 3 rows and look again" in page.texts["button"]
+    assert "Download a corrected file" not in page.links and "it holds secrets" in page.text
+    after = Page(client.post(address, {"correct": "1"}, follow=True))
+    assert "4 new, 0 changed, 0 unchanged." in after.text and CANARY not in after.html
+    assert "Corrected in registries.csv: 3 rows: a tag in the pattern; rows 2–4" in after.text
+    assert f"{HOST}/a0:v0 →is now {HOST}/a0" in after.text and "errors" not in after.by_id
+    assert not RegistryEntry.objects.exists()
+    draft = ImportDraft.objects.get()
+    assert CANARY.encode() not in database_bytes() and draft.file_name == "registries.csv"
+    assert client.get(address)["Location"] == IMPORT  # the one before is gone
+    confirm(f"{IMPORT}{draft.pk}/", after)
+    assert sorted(e.pattern_texts[0] for e in RegistryEntry.objects.all()) == [
+        f"{HOST}/a0", f"{HOST}/a1", f"{HOST}/a2", f"{HOST}/b",
+    ]  # fmt: skip
+    assert all(door.revealed(entry)["secret_access_key"] == CANARY
+               for entry in RegistryEntry.objects.all())  # fmt: skip
+
+
+def test_what_is_not_certain_stays(choose, look, client, alice) -> None:
+    address = choose(table(row("a:v1"), row("b:v1"), row("c", secret="a word")), update="on")
+    page = look(alice, address)
+    assert "Correct 2 rows and look again" in page.texts["button"]
+    assert "Mend these 3 and choose the file again." in page.text
+    after = Page(client.post(address, {"correct": "1"}, follow=True))
+    assert "Mend this one" in after.text and "Corrected in registries.csv: 2 rows" in after.text
+    assert not any("look again" in button for button in after.texts["button"])
+    draft = ImportDraft.objects.get()
+    assert draft.update
+    # Pressed again, from a page of before.
+    again = Page(client.post(f"{IMPORT}{draft.pk}/", {"correct": "1"}, follow=True))
+    assert "can't be corrected here" in again.text and ImportDraft.objects.get() == draft
+
+
+def test_corrections_add_up(choose, client) -> None:
+    """What hid behind one is found by the next look."""
+    address = choose(table(f"{HOST}/a:v1,aws-ecr-role,,,Worker,", f"{HOST}/a,aws-ecr-role,,,W,"))
+    page = Page(client.post(address, {"correct": "1"}, follow=True))
+    assert "Corrected in registries.csv: 1 row: a tag in the pattern; row 2" in page.text
+    assert "Row 2 has such a pattern already" in page.text
+
+
+def test_a_corrected_file_where_no_secret_is_in_it(choose, look, client, alice) -> None:
+    address = choose(table(role("a:v1"), role("b")), name="our list.csv")
+    page = look(alice, address)
+    assert page.links["Download a corrected file"] == "?corrected=file"
+    answer = client.get(address, {"corrected": "file"})
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer["Content-Disposition"] == 'attachment; filename="our list-corrected.csv"'
+    assert "no-store" in answer["Cache-Control"]
+    assert answer.content.decode().splitlines() == [HEADER, role("a"), role("b")]
+    assert "2 new" in look(alice, choose(answer.content)).text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tagged(2),
+        table(role("a:v1"), row("b")),
+        table(role("a:v1").replace("kept as it is", CANARY)),
+        table(role("a:v1"), role("b,,")),
+        table(role("a")),
+    ],
+    ids=["secrets", "secret-elsewhere", "secret-in-the-note", "not-all-certain", "nothing-wrong"],
+)
+def test_else_no_corrected_file_is_given(content, choose, look, client, alice) -> None:
+    address = choose(content)
+    answer = client.get(address, {"corrected": "file"}, follow=True)
+    page = Page(answer)
+    assert page.heading == "Import preview: registries.csv"
+    assert "A corrected file isn't given here" in page.text and CANARY not in page.html
+    assert CANARY not in look(alice, address).html
+
+
+def test_a_workbook_is_corrected_as_a_table(choose, look, client, alice) -> None:
+    from openpyxl import Workbook
+
+    book, file = Workbook(), io.BytesIO()
+    for cells in (HEADER, role("a:v1")):
+        book.active.append([cell or None for cell in cells.split(",")])
+    book.save(file)
+    address = choose(file.getvalue(), "a.xlsx")
+    assert "Download a corrected file (CSV)" in look(alice, address).links
+    answer = client.get(address, {"corrected": "file"})
+    assert answer["Content-Disposition"] == 'attachment; filename="a-corrected.csv"'
+    page = Page(client.post(address, {"correct": "1"}, follow=True))
+    assert "Corrected in a.xlsx" in page.text and "1 new" in page.text
+
+
+def test_nobody_elses_file_is_corrected(choose, client, acme, alice, bob, charlie) -> None:
+    address = choose(table(role("a:v1")))
+    other = make_user("olga@example.com", "Olga")
+    Membership.objects.create(organization=acme, user=other, role="admin")
+    for person, status in ((charlie, 404), (bob, 403)):
+        client.force_login(person)
+        assert client.post(address, {"correct": "1"}).status_code == status
+        assert client.get(address, {"corrected": "file"}).status_code == status
+    client.force_login(other)
+    for answer in (
+        client.post(address, {"correct": "1"}),
+        client.get(address, {"corrected": "file"}),
+    ):
+        assert answer["Location"] == IMPORT
+    client.force_login(alice)
+    ImportDraft.objects.update(created_at=Now() - drafts.LIFE)
+    assert client.post(address, {"correct": "1"})["Location"] == IMPORT
+    assert not ImportDraft.objects.exists()
 
 
 # --- the draft ------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""`python -m orgs.services.bulk.files FORMAT < FILE`: a file's rows or images, as lines of JSON.
+"""`python -m orgs.services.bulk.files FORMAT < FILE`: a file's rows or images, as lines of JSON;
+with `corrected` after the format, the file by the corrections in the line before it.
 
 `apart` starts it, with nothing in its environment. Exit 0: everything is told, what is
 wrong with the file too. Anything else: it took too much.
@@ -13,6 +14,8 @@ from io import BytesIO
 from orgs.registries.problems import Refused
 
 from . import Rows, wire
+from .corrected import corrected
+from .rows import BrokenFile
 from .valohai_yaml import read_images
 
 CPU = 10  # seconds
@@ -42,6 +45,18 @@ def told(format: str, content: bytes) -> Iterator[bytes]:
         yield wire.refusal_told(refused)
 
 
+def told_corrected(format: str, sent: bytes) -> bytes:
+    changes, _, content = sent.partition(b"\n")
+    try:
+        return wire.corrected_told(corrected(content, format, wire.changes_heard(changes)))
+    except BrokenFile as broken:
+        return wire.broken_told(broken)
+
+
 if __name__ == "__main__":
     limit()
-    sys.stdout.buffer.writelines(told(sys.argv[1], sys.stdin.buffer.read()))
+    format, sent = sys.argv[1], sys.stdin.buffer.read()
+    if sys.argv[2:] == ["corrected"]:
+        sys.stdout.buffer.write(told_corrected(format, sent))
+    else:
+        sys.stdout.buffer.writelines(told(format, sent))

@@ -22,6 +22,7 @@ from orgs.registries.places import Places
 from orgs.registries.problems import Problem, Refused
 
 from . import wire
+from .corrected import Changes, Corrected
 from .rows import Row, broken
 from .valohai_yaml import Mentions
 
@@ -67,10 +68,19 @@ def read_images(content: str | bytes) -> Mentions:
         raise Refused(told) from None
 
 
-def _run(format: str, content: bytes) -> bytes:
+def corrected(content: bytes, format: str, changes: Changes) -> Corrected:
+    """As `corrected.corrected`; blocks. Raises `BrokenFile`."""
+    try:
+        line = _run(format, wire.changes_told(changes) + content, "corrected")
+    except TooMuch:
+        raise broken("too_much_work", _WHAT, _FIX) from None
+    return wire.corrected_heard(line)
+
+
+def _run(format: str, content: bytes, *how: str) -> bytes:
     """What the process tells; raises `TooMuch`. The file goes in by its standard input
     alone, and nothing of this process's environment does."""
-    command = [sys.executable, "-E", "-s", "-m", "orgs.services.bulk.files", format]
+    command = [sys.executable, "-E", "-s", "-m", "orgs.services.bulk.files", format, *how]
     try:
         with outside():
             ended = subprocess.run(  # noqa: S603 (every part of it is ours)

@@ -90,10 +90,14 @@ def _by_label(kinds: tuple[RegistryType, ...]) -> Mapping[str, str]:
 
 
 def type_named(cell: str) -> str:
-    """The slug of the type that a cell names by its label; else the cell."""
+    """The slug of the type that a cell names by its label, or with other signs between its
+    words; else the cell."""
     if cell in BY_SLUG or len(cell) > _LONGEST_NAME:
         return cell
-    return _by_type_label(tuple(TYPES)).get(" ".join(cell.lower().split()), cell)
+    words = " ".join(cell.lower().split())
+    if (slug := words.replace("_", "-")) in BY_SLUG:
+        return slug
+    return _by_type_label(tuple(TYPES)).get(words, cell)
 
 
 @cache

@@ -43,7 +43,20 @@ _NULL = re.compile(r"~|null|Null|NULL|")
 
 
 def read_json(file: BinaryIO) -> Iterator[Row]:
-    return _listed(_json(_whole(file, "JSON")))
+    return _listed(document_of(file, "json"))
+
+
+def document_of(file: BinaryIO, format: str) -> Any:
+    """What a file of “json” or “yaml” holds, scalars as written; raises `BrokenFile`."""
+    return _json(_whole(file, "JSON")) if format == "json" else _yaml(_whole(file, "YAML"))
+
+
+def entries_in(document: Any) -> list[Any] | None:
+    """The list of entries in it: itself, or a page of the API's own answers; None where
+    there is none."""
+    if type(document) is dict:
+        document = document.get("results")
+    return document if type(document) is list else None
 
 
 def _json(text: str) -> Any:
@@ -94,19 +107,22 @@ def _duplicate_key(line: int | None = None) -> BrokenFile:
 
 
 def read_yaml(file: BinaryIO) -> Iterator[Row]:
+    return _listed(document_of(file, "yaml"))
+
+
+def _yaml(text: str) -> Any:
+    """What a text of YAML holds; raises `BrokenFile`."""
     import yaml
 
-    text = _whole(file, "YAML")
     if text.count("%TAG") > _MAX_DIRECTIVES:
         raise _not("YAML")  # libyaml compares each with all before
     try:
-        document = _Built().of(yaml.parse(text, Loader=_loader()))
+        return _Built().of(yaml.parse(text, Loader=_loader()))
     except yaml.MarkedYAMLError as error:
         # The error's own text quotes the file.
         raise _not("YAML", error.problem_mark.line + 1 if error.problem_mark else None) from None
     except (yaml.YAMLError, UnicodeError):
         raise _not("YAML") from None
-    return _listed(document)
 
 
 def _loader() -> Any:
@@ -271,16 +287,15 @@ def _listed(document: Any) -> Iterator[Row]:
     if (logins := docker_config.rows_of(document, _json)) is not None:
         yield from logins
         return
-    if type(document) is dict and type(document.get("results")) is list:
-        document = document["results"]
-    if type(document) is not list:
+    entries = entries_in(document)
+    if entries is None:
         raise broken(
             "not_a_list", "The file doesn't hold a list of entries.", "Write one, even for one."
         )
-    if len(document) > MAX_ROWS:
+    if len(entries) > MAX_ROWS:
         raise too_large()
     near = near_columns()
-    for number, entry in enumerate(document, 1):
+    for number, entry in enumerate(entries, 1):
         yield _flat(number, entry, near)
 
 

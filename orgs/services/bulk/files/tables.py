@@ -7,6 +7,8 @@ import io
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from orgs.registries.catalogue import BY_SLUG
@@ -59,17 +61,13 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
             f"This is {other}, and no CSV.",
             "Save it as CSV UTF-8, or give a workbook's name its own ending, .xlsx.",
         )
-    file.seek(0)
-    known = coding.of_table(file)
-    text = io.TextIOWrapper(file, encoding=known.name, errors=known.errors, newline="")
     # The next of it is that of the record after the one that can't be read.
     numbers = itertools.count(1)
+    file.seek(0)
+    known = coding.of_table(file)
     try:
-        delimiter, above = _delimiter(text)
-        text.seek(0)
-        for _ in range(above):
-            text.readline(_LONGEST_LINE)
-        yield from table(zip(numbers, _records(text, delimiter), strict=False), known)
+        with opened(file, known) as found:
+            yield from table(zip(numbers, found.records(), strict=False), known)
     except UnicodeError:
         count = max(0, next(numbers) - 2)
         raise broken(
@@ -86,8 +84,45 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
             'Write a cell with a quotation mark in it as "…""…".',
             next(numbers) - 1,
         ) from None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A table's text and how it is to be read; `above` are lines that aren't of it."""
+
+    known: Coding
+    delimiter: str
+    above: Sequence[str]
+    _text: io.TextIOWrapper
+
+    def records(self) -> Iterator[list[str]]:
+        """All of them, blank ones too, once; raises `csv.Error`, `UnicodeError`."""
+        return _records(self._text, self.delimiter)
+
+
+@contextmanager
+def opened(file: BinaryIO, known: Coding | None = None) -> Iterator[Opened]:
+    """The file, which stays open, from its beginning; raises `UnicodeError`."""
+    file.seek(0)
+    known = known or coding.of_table(file)  # which leaves it at its beginning
+    text = io.TextIOWrapper(file, encoding=known.name, errors=known.errors, newline="")
+    try:
+        delimiter, above = _delimiter(text)
+        text.seek(0)
+        lines = [text.readline(_LONGEST_LINE) for _ in range(above)]
+        yield Opened(known, delimiter, lines, text)
     finally:
         text.detach()
+
+
+def names_separator(line: str) -> bool:
+    """Whether a first line would be taken for one that names the separator."""
+    return _SEPARATOR.fullmatch(line) is not None
+
+
+def header_of(records: Iterable[tuple[int, Sequence[Any]]]) -> tuple[int, list[str]]:
+    """The header's row among all records, and its columns; raises `BrokenFile`."""
+    return _header(_not_blank(records))
 
 
 def _records(text: io.TextIOBase, delimiter: str) -> Iterator[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
@@ -12,11 +13,16 @@ from orgs.registries.images import ImageReference
 from orgs.registries.problems import Problem, Refused
 
 from .columns import CellError
+from .corrected import Changes, Corrected
 from .rows import MAX_ROWS, BrokenFile, Row, too_large
 from .valohai_yaml import Mention, Mentions, Warned
 
 # Bytes; ASCII, so letters of other scripts take up to three times their own.
 MAX_TOLD = 40_000_000
+
+
+# What a last line begins with.
+_LAST = (b"[null,", b'["end"', b'["refused"', b'["corrected"')
 
 
 def rows_told(rows: Iterable[Row]) -> Iterator[bytes]:
@@ -33,7 +39,7 @@ def rows_told(rows: Iterable[Row]) -> Iterator[bytes]:
             yield line
         yield _line(None, [])
     except BrokenFile as broken:
-        yield _line(None, [astuple(error) for error in broken.errors])
+        yield broken_told(broken)
 
 
 def rows_heard(lines: Iterable[bytes]) -> Iterator[Row]:
@@ -47,6 +53,32 @@ def rows_heard(lines: Iterable[bytes]) -> Iterator[Row]:
         cells, errors, *remarks = rest
         yield Row(number, cells, tuple(CellError(*error) for error in errors), tuple(remarks))
     raise EOFError("The lines end before the file did.")
+
+
+def corrected_told(made: Corrected) -> bytes:
+    text = base64.b64encode(made.content).decode()
+    return _line("corrected", made.format, made.secrets, text)
+
+
+def broken_told(broken: BrokenFile) -> bytes:
+    return _line(None, [astuple(error) for error in broken.errors])
+
+
+def corrected_heard(line: bytes) -> Corrected:
+    """The file; raises `BrokenFile` as correcting it did."""
+    kind, *told = json.loads(line)
+    if kind is None:
+        raise BrokenFile(*(CellError(*error) for error in told[0]))
+    format, secrets, text = told
+    return Corrected(format, base64.b64decode(text), secrets)
+
+
+def changes_told(changes: Changes) -> bytes:
+    return _line(*changes.items())
+
+
+def changes_heard(line: bytes) -> Changes:
+    return dict(json.loads(line))
 
 
 def images_told(mentions: Mentions) -> Iterator[bytes]:
@@ -89,7 +121,7 @@ def _mention(line: int, where: str, text: str, problem: list[str] | None) -> Men
 def is_whole(told: bytes) -> bool:
     """Whether the last line is there, by which what was told ends."""
     last = told[told.rfind(b"\n", 0, -1) + 1 :]
-    return last.startswith((b"[null,", b'["end"', b'["refused"')) and last.endswith(b"]\n")
+    return last.startswith(_LAST) and last.endswith(b"]\n")
 
 
 def _plain(value: Any) -> Any:

@@ -72,8 +72,13 @@ class _NotOne(Exception):
 
 
 def read_xlsx(file: BinaryIO) -> Iterator[Row]:
+    yield from table(records_of(file))
+
+
+def records_of(file: BinaryIO) -> Iterator[tuple[int, list[Any]]]:
+    """(row, cells) of the shown sheet's rows that have any; raises `BrokenFile`."""
     try:
-        records = _Workbook(file).records()
+        return _Workbook(file).records()
     except (
         *(_NotOne, zipfile.BadZipFile, zlib.error, expat.ExpatError, KeyError, ValueError),
         *(LookupError, NotImplementedError, RuntimeError, EOFError, OSError, OverflowError),
@@ -83,7 +88,6 @@ def read_xlsx(file: BinaryIO) -> Iterator[Row]:
             "This isn't an XLSX workbook, or it has a password.",
             "Save it as XLSX or CSV again.",
         ) from None
-    yield from table(records)
 
 
 class _Bounded:
