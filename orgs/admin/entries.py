@@ -49,6 +49,7 @@ from .entry_filters import (
     EnvironmentFilter,
     OldKeyFilter,
     OrganizationFilter,
+    StatusFilter,
     TypeFilter,
     UnusedFilter,
     chosen_organization,
@@ -71,20 +72,19 @@ class ChooseOrganization(forms.Form):
 
 @admin.register(RegistryEntry)
 class EntryAdmin(ServiceAdmin):
-    list_display = ["pattern", "organization", "kind", "state", "reason", "used", "key_age"]
+    list_display = ["pattern", "state", "reason", "organization", "kind", "used", "key_age"]
     list_select_related = ["organization"]
     list_filter = [
         OrganizationFilter,
         TypeFilter,
-        "status",
-        "enabled",
+        StatusFilter,
         UnusedFilter,
         OldKeyFilter,
         EnvironmentFilter,
     ]
     search_fields = ["patterns__text"]  # said in full by `get_search_results`
     search_help_text = "Pattern, account, organization, key ID, username, role or note"
-    ordering = ["-created_at", "id"]
+    ordering = [FAILING_FIRST, "-created_at", "id"]
     actions = ["verify", "enable", "disable", "export_csv", "delete_with_secrets"]
     change_list_template = "admin/orgs/registryentry/change_list.html"
 
@@ -108,7 +108,7 @@ class EntryAdmin(ServiceAdmin):
 
     @admin.display(description="Type", ordering="registry_type")
     def kind(self, entry: RegistryEntry) -> str:
-        return shown.type_label(entry.registry_type)
+        return shown.type_short(entry.registry_type)
 
     @admin.display(description="Status", ordering=FAILING_FIRST)
     def state(self, entry: RegistryEntry) -> SafeString:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from orgs.models import Environment, IndexedPattern, Organization
 from orgs.registries.catalogue import TYPES
 from orgs.services.entries.attention import OLD, old_key, unused
+from orgs.services.entries.status import STATUSES, of_status
 
 from .base import is_id
 
@@ -55,6 +56,22 @@ class TypeFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(registry_type=self.value()) if self.value() else queryset
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """As lists show it, so that “Disabled” is one of them."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(STATUSES.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        return queryset.filter(of_status(chosen)) if chosen in STATUSES else queryset.none()
 
 
 class EnvironmentFilter(admin.SimpleListFilter):

@@ -15,18 +15,36 @@ from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry
 from orgs.registries import codes
+from orgs.registries.catalogue import TYPES
 from orgs.registries.problems import Failed
 
 from . import notices
 
 Status = RegistryEntry.Status
 BROKEN = (Status.FAILING, Status.UNREADABLE)
+# What a list can be narrowed to: each state that it shows.
+STATUSES = {
+    **{str(status.value): str(status.label) for status in Status},
+    "on-workers": "Checked on workers",
+    "disabled": "Disabled",
+}
 MAILED_EVERY = timedelta(minutes=30)
 # Found out by verifying only, after the login: that a login was obtained proves nothing
 # against it.
 BEYOND_LOGIN = frozenset(codes.of_kind(codes.Kind.BEYOND_LOGIN)) | frozenset(
     code for code, row in codes.table().items() if row.verifying
 )
+
+
+def of_status(shown: str) -> Q:
+    """Entries in one of `STATUSES`, as lists show it: one that is disabled is nothing else."""
+    on_workers = [kind.slug for kind in TYPES if kind.completed_on_worker]
+    if shown == "disabled":
+        return Q(enabled=False)
+    if shown == "on-workers":
+        return Q(enabled=True, status=Status.UNVERIFIED, registry_type__in=on_workers)
+    wanted = Q(enabled=True, status=shown)
+    return wanted & ~Q(status=Status.UNVERIFIED, registry_type__in=on_workers)
 
 
 def status_mark(

@@ -22,6 +22,7 @@ from orgs.services.bulk import long_work
 from orgs.services.bulk.exporting import WRITERS, Held
 from orgs.services.bulk.exporting import export as exported
 from orgs.services.entries.attention import OLD, old_key, unused
+from orgs.services.entries.status import STATUSES, of_status
 from orgs.services.runs import going
 from orgs.web.context import SignedIn, inside
 
@@ -38,11 +39,6 @@ SORTS = {
     "-used": "Last used first",
     "key": "Oldest key first",
     "-key": "Newest key first",
-}
-STATUSES = {
-    **{str(status.value): str(status.label) for status in RegistryEntry.Status},
-    "on-workers": "Checked on workers",
-    "disabled": "Disabled",
 }
 # What may be done with those that are ticked (selected.py).
 ACTIONS = {
@@ -112,7 +108,7 @@ class Filters:
         if self.type:
             found = found.filter(registry_type=self.type)
         if self.status:
-            found = found.filter(self._status())
+            found = found.filter(of_status(self.status))
         if self.environment:
             limited = IndexedPattern.objects.filter(environment__slug=self.environment)
             found = found.filter(pk__in=limited.values("entry"))
@@ -121,17 +117,6 @@ class Filters:
         if self.old_key:
             found = found.filter(old_key(before))
         return found
-
-    def _status(self) -> Q:
-        """As lists show it: an entry that is disabled is nothing else."""
-        on_workers = [kind.slug for kind in TYPES if kind.completed_on_worker]
-        if self.status == "disabled":
-            return Q(enabled=False)
-        unverified = RegistryEntry.Status.UNVERIFIED
-        if self.status == "on-workers":
-            return Q(enabled=True, status=unverified, registry_type__in=on_workers)
-        wanted = Q(enabled=True, status=self.status)
-        return wanted & ~Q(status=unverified, registry_type__in=on_workers)
 
     def sorted(self, found: QuerySet[RegistryEntry]) -> QuerySet[RegistryEntry]:
         name, down = self.sort.removeprefix("-"), self.sort.startswith("-")
