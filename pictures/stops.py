@@ -377,6 +377,7 @@ NO_PAGES = {
     "company_metadata",
     "company_disconnect",
     "entries_selected",
+    "entries_undo",
     "entries_export",
     "entries_export_run",
     "run_stop",

@@ -95,6 +95,7 @@ TABLE: dict[str, tuple[list, list]] = {
     "account_notices": (SIGNED_IN, SIGNED_IN),
     "registries": (MEMBERS, MEMBERS),
     "entries_selected": ([IN] + [405] * 5, ADMINS),
+    "entries_undo": ([IN] + [405] * 5, ADMINS),
     "entries_export": (ADMINS, ADMINS),
     "entries_export_run": ([IN] + [405] * 5, ADMINS),
     "run": (AUDITORS, AUDITORS),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms, template
+from django.contrib.messages.storage.base import Message
 from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -170,6 +171,13 @@ def mended_by_policy(step: Step, entry: RegistryEntry) -> bool:
     """Whether what to do about it is to attach the policy that the page shows."""
     kind = BY_SLUG.get(entry.registry_type)
     return kind is not None and step.fix == kind.denied_fixes.get(step.code)
+
+
+@register.filter
+def undone_by(message: Message) -> str:
+    """The request whose disabling a message offers to undo; "" for all others."""
+    tags = message.extra_tags or ""
+    return tags.removeprefix("undo:") if tags.startswith("undo:") else ""
 
 
 # --- states -------------------------------------------------------------------

@@ -16,7 +16,18 @@ from .organizations import (
     settings,
     workers,
 )
-from .registries import check, editing, entry, help, images, importing, listing, runs, selected
+from .registries import (
+    check,
+    editing,
+    entry,
+    help,
+    images,
+    importing,
+    listing,
+    runs,
+    selected,
+    switching,
+)
 
 _entry: list[URLPattern | URLResolver] = [
     path("", entry.entry, name="entry"),
@@ -24,8 +35,8 @@ _entry: list[URLPattern | URLResolver] = [
     path("images/", images.images, name="entry_images"),
     path("edit/", editing.edit, name="entry_edit"),
     path("delete/", editing.delete, name="entry_delete"),
-    path("enable/", editing.enable, name="entry_enable"),
-    path("disable/", editing.disable, name="entry_disable"),
+    path("enable/", switching.enable, name="entry_enable"),
+    path("disable/", switching.disable, name="entry_disable"),
 ]
 _import: list[URLPattern | URLResolver] = [
     path("", importing.upload, name="import"),
@@ -42,6 +53,7 @@ _runs: list[URLPattern | URLResolver] = [
 _registries: list[URLPattern | URLResolver] = [
     path("", listing.index, name="registries"),
     path("selected/", selected.selected, name="entries_selected"),
+    path("undo/", switching.undo, name="entries_undo"),
     path("export/", listing.export, name="entries_export"),
     path("export/run/", listing.export_run, name="entries_export_run"),
     path("import/", include(_import)),

@@ -47,7 +47,8 @@ FOCUSED = """() => {
     seen: parseFloat(style.outlineWidth) >= 2 && style.outlineStyle !== "none",
     top: box.top + scrollY, left: box.left, bottom: box.bottom + scrollY,
     column: node.closest(
-      ".form-help, .guides, .on-page, .text, .form-fields, .by-code, .by-organization"
+      ".form-help, .guides, .on-page, .text, .form-fields, .by-code, .by-organization, " +
+      ".entry-main, .entry-side"
     )?.className || "",
   };
 }"""

@@ -83,7 +83,8 @@ def test_without_scripts(visit, bob, entry) -> None:
     expect(page.get_by_role("table", name="Images, 2 tags")).to_be_visible()
     page.get_by_label("Repository").fill("../x")
     page.get_by_role("button", name="Look").click()
-    expect(page.get_by_role("alert")).to_contain_text("This isn't the name of a repository.")
+    expect(page.get_by_role("alert")).to_contain_text("Repository: not a repository's name")
+    expect(page.get_by_text("This isn't the name of a repository.")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])

@@ -41,7 +41,7 @@ def test_saved_and_verified(visit, alice, aws, ecr) -> None:
     (saved,) = alices.carrying(secret[:20])
     assert saved.url.endswith("/new/")
     page.reload()
-    expect(page.get_by_text("Check again")).to_be_visible()
+    expect(page.get_by_text(f"{IMAGE} can be pulled.")).to_be_visible()
     assert len([r for r in alices.requests if "/verify/" in r.url]) == 1
 
 

@@ -46,6 +46,8 @@ from .validating import (
 
 # What a change of must raise credentials_version, and forgets the verification.
 _CREDENTIALS = ("type", "configuration", "secret", "enabled")
+# Of these, what makes another login: whatever was found of the one before says nothing of it.
+_ANOTHER = frozenset(_CREDENTIALS) - {"enabled"}
 # An entry may change while its new key is tried, so that it has to be tried again.
 TRIES = 3
 # So little behind, a clock counts coarsely; more, and it was set back.
@@ -360,12 +362,15 @@ def _later(last: datetime, now: datetime) -> datetime:
 def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[str, Any]) -> None:
     if any(name in changes for name in _CREDENTIALS):
         entry.credentials_version += 1
+        CachedLogin.objects.filter(entry=entry).delete()
+        # A verification that runs can't write what it finds any more.
+        Verification.objects.filter(entry=entry).update(claim_id=None, claim_until=None)
+    if not _ANOTHER.isdisjoint(changes):
         entry.status = RegistryEntry.Status.UNVERIFIED
         entry.status_at, entry.status_code, entry.status_detail = None, "", ""
         entry.status_reporter = ""
-        CachedLogin.objects.filter(entry=entry).delete()
-    if "patterns" in changes or any(name in changes for name in _CREDENTIALS):
-        # What was found of another place or key; one that runs can't write it either.
+    if "patterns" in changes or not _ANOTHER.isdisjoint(changes):
+        # What was found of another place or key.
         Verification.objects.filter(entry=entry).update(
             at=None, steps=[], claim_id=None, claim_until=None
         )

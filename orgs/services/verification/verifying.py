@@ -46,6 +46,7 @@ REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
 MOST_OF_IMAGE = 700  # characters; as many as are kept
+BUSY_PAUSE = 1.0  # seconds from one try to the next where another verifies it
 WAIT = 20.0  # seconds that one of many waits for a place
 Status = RegistryEntry.Status
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def verify_for_many(entry: RegistryEntry, actor: events.Actor) -> Report | Faile
     there is none. Blocking, in a thread whose connection is closed afterwards."""
     try:
         image = _still_served(entry, newest(entry, private=False)[1])
-        return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
+        return _once_free(entry, actor, image)
     except (Failed, Refused) as error:
         return error
     except RegistryEntry.DoesNotExist:
@@ -186,6 +187,18 @@ def verify_for_many(entry: RegistryEntry, actor: events.Actor) -> Report | Faile
         )
     finally:
         connection.close()
+
+
+def _once_free(entry: RegistryEntry, actor: events.Actor, image: ImageReference | None) -> Report:
+    """Verify it once nobody else does: a process that was killed has it for a while yet."""
+    deadline = time.monotonic() + CLAIM.total_seconds()
+    while True:
+        try:
+            return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
+        except Failed as error:
+            if error.code != "busy" or time.monotonic() > deadline:
+                raise
+        time.sleep(BUSY_PAUSE)
 
 
 def _log_stumble(entry: RegistryEntry, error: Exception) -> None:

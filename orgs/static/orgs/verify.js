@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const PARTS = ["state", "wrong", "verification", "history", "messages"];
+  const PARTS = ["state", "wrong", "verification", "history", "messages", "policy"];
   const part = (id, root = document) => root.getElementById(id);
 
   function show(page) {

@@ -13,6 +13,7 @@ from orgs import access
 from orgs.models import Organization, RegistryEntry
 from orgs.services.audit.login_events import refused_logins
 from orgs.services.entries.attention import entries_needing_attention, tokens_ending
+from orgs.services.entries.daily import month_of_all
 from orgs.services.runs import going
 from orgs.web.context import SignedIn, inside
 
@@ -29,6 +30,7 @@ def organization(request: SignedIn, slug: str) -> HttpResponse:
         "running": going.going_on(found) if context["is_admin"] else None,
         "attention": entries_needing_attention(found, private=context["is_admin"]),
         "ending": tokens_ending(found),
+        "month": month_of_all(found),
         "refused": refused_logins(found, private=context["is_admin"]),
         "projects": projects[:MOST_PROJECTS],
         "more_projects": len(projects) > MOST_PROJECTS,

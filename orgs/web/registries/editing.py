@@ -10,18 +10,16 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.forms.entry import EntryForm, requested_form
 from orgs.forms.verifying import AfterForm
 from orgs.models import Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.registries.problems import Refused
 from orgs.services.entries import door
 from orgs.services.entries.usage import entry_usage
 from orgs.web.context import SignedIn, acting, inside
@@ -101,27 +99,3 @@ def delete(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     return render(
         request, "registries/delete.html", inside(request, organization, "registries") | context
     )
-
-
-@login_required
-@require_POST
-def enable(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
-    return _switch(request, slug, entry_id, enabled=True)
-
-
-@login_required
-@require_POST
-def disable(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
-    return _switch(request, slug, entry_id, enabled=False)
-
-
-def _switch(request: HttpRequest, slug: str, entry_id: UUID, *, enabled: bool) -> HttpResponse:
-    organization = access.organization_for_admin(request.user, slug)
-    found = access.entry_in(organization, entry_id)
-    try:
-        actor = acting(request, organization)
-        door.entry_set_enabled(entry=found, actor=actor, enabled=enabled)
-        messages.success(request, f"{found} is {'enabled' if enabled else 'disabled'}.")
-    except Refused as refused:
-        messages.error(request, str(refused))
-    return redirect("entry", slug, entry_id)

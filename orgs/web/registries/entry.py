@@ -16,6 +16,7 @@ from orgs.forms.verifying import VerifyForm, awaited_image
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
 from orgs.services.entries.attention import broken_sentence
+from orgs.services.entries.daily import month_of
 from orgs.services.entries.history import history_of
 from orgs.services.entries.policies import policy_of
 from orgs.services.entries.usage import usage_of
@@ -58,6 +59,8 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         "policy": policy_of(found, private=is_admin),
         "details": _details(found, is_admin),
         "usage": usage_of(found, private=is_admin),
+        "month": month_of(found),
+        "denied": report is not None and report.failed and report.failed.code in _DENIED,
         "history": history_of(found) if is_admin else [],
     }
     if is_admin:
@@ -67,6 +70,10 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         context["told_today"] = told_today(found)
         context["form"] = form or VerifyForm(entry=found, initial={"image": named})
     return render(request, "registries/entry.html", context)
+
+
+# What attaching the policy mends, so that it's open on the page.
+_DENIED = frozenset({"access_denied", "image_denied"})
 
 
 def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:

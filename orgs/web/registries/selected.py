@@ -24,10 +24,10 @@ from orgs.web.context import SignedIn, acting, inside
 
 from .listing import ACTIONS, PAGE_SIZE, Filters, file_of
 from .runs import begin_exporting, begin_verifying
+from .switching import DAYS, tell_disabled
 
 _MOST_TOLD = 5
 _LISTED = 10
-_DAYS = 7
 _DIGITS = 9
 
 
@@ -77,6 +77,8 @@ def selected(request: SignedIn, slug: str) -> HttpResponseBase:
         return _ask_again(request, organization, chosen, action)
     elif action == "export":
         return _export(request, organization, chosen)
+    elif action == "disable" and request.POST.get("confirmed") != "1":
+        return _ask(request, organization, chosen, "disable_selected")
     elif action in {"enable", "disable"}:
         _switch(request, organization, chosen, enabled=action == "enable")
     elif action == "verify":
@@ -120,19 +122,30 @@ def _delete(request: SignedIn, organization: Organization, chosen: Selection) ->
         outcome = entries_delete(organization=organization, keys=chosen.keys(), actor=actor)
         _tell_of(request, outcome, "deleted")
         return _back(request, organization.slug)
+    return _ask(request, organization, chosen, "delete_selected", again=confirmed)
+
+
+def _ask(
+    request: SignedIn,
+    organization: Organization,
+    chosen: Selection,
+    page: str,
+    *,
+    again: bool = False,
+) -> HttpResponse:
+    """The page that says what will stop working; `again` where it is asked a second time,
+    since other entries fit by now."""
     light = chosen.found.order_by().prefetch_related(None).only("organization_id")
     context = {
         "chosen": chosen,
         "first": chosen.found[:_LISTED],
         "more": max(0, chosen.count - _LISTED),
-        "usage": entries_usage(list(light), _DAYS),
+        "usage": entries_usage(list(light), DAYS),
         "secrets": chosen.found.filter(secrets_changed_at__isnull=False).exists(),
         "enabled": chosen.found.filter(enabled=True).exists(),
     }
     context |= inside(request, organization, "registries")
-    return render(
-        request, "registries/delete_selected.html", context, status=409 if confirmed else 200
-    )
+    return render(request, f"registries/{page}.html", context, status=409 if again else 200)
 
 
 def _switch(
@@ -160,7 +173,9 @@ def _tell_of(request: SignedIn, outcome: Outcome, word: str) -> None:
     sentences = [f"{_number(outcome.done)} {word}."] if some else []
     if outcome.same:
         sentences.append(f"{_number(outcome.same)} {word} already.")
-    if sentences:
+    if sentences and word == "disabled" and outcome.done:
+        tell_disabled(request, " ".join(sentences))
+    elif sentences:
         messages.success(request, " ".join(sentences))
     _tell(request, outcome.refused, "more were refused.")
     if outcome.gone:

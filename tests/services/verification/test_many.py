@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.db.models.functions import Now
 
-from orgs.models import RegistryEntry, Run
+from orgs.models import RegistryEntry, Run, Verification
 from orgs.services.entries import door
 from orgs.services.runs import going, runner
 from orgs.services.tenancy import mails
@@ -161,8 +163,15 @@ def test_killed_in_the_middle(aws, make_entry, begin, monkeypatch) -> None:
     done = set(run.rows.exclude(at=None).values_list("pk", "at"))
     assert done and going.take(run) is None  # its lease isn't over
     Run.objects.update(lease_until=Now() - going.LEASE)
+    # What it was verifying is its own for a while yet: that is waited for, and no result.
+    claimed = Verification.objects.exclude(claim_id=None)
+    assert claimed.exists()
+    later = threading.Timer(1.5, lambda: (claimed.update(claim_until=Now()), connection.close()))
+    later.start()
     runner.do(going.take(run), WORK)
+    later.join()
     run.refresh_from_db()
     assert run.state == "done" and run.done == 10
+    assert not run.rows.filter(code="busy").exists()
     assert done <= set(run.rows.values_list("pk", "at"))
     assert set(results(run).values()) == {"failed"}

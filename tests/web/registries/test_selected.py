@@ -24,12 +24,18 @@ pytestmark = pytest.mark.django_db
 LIST = "/organizations/acme/registries/"
 
 
+def confirmed(action: str) -> dict[str, str]:
+    """Disabling is asked about on a page of its own: tests/web/registries/test_switching.py."""
+    return {"confirmed": "1"} if action == "disable" else {}
+
+
 @pytest.fixture
 def press(client, alice):
     def press(action, *chosen, query=""):
         client.force_login(alice)
         ids = [getattr(entry, "pk", entry) for entry in chosen]
-        return client.post(f"{LIST}selected/{query}", {"action": action, "entry": ids}, follow=True)
+        typed = {"action": action, "entry": ids} | confirmed(action)
+        return client.post(f"{LIST}selected/{query}", typed, follow=True)
 
     return press
 
@@ -87,7 +93,7 @@ def test_export_those_ticked(press, several) -> None:
 def press_all(client, alice):
     def press(action, seen, query="", **more):
         client.force_login(alice)
-        typed = {"action": action, "all": "1", "count": seen, **more}
+        typed = {"action": action, "all": "1", "count": seen} | confirmed(action) | more
         return client.post(f"{LIST}selected/{query}", typed, follow=True)
 
     return press

@@ -14,6 +14,7 @@ from orgs.registries.private import private, whole
 from orgs.services.audit import events
 from orgs.services.audit.events import Actor
 from orgs.services.entries import usage
+from orgs.services.entries.daily import DAYS
 from orgs.services.entries.usage import SHOWN, Counted, usage_of
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import Page, url
@@ -59,8 +60,10 @@ def happened(acme, project):
 
 
 def rows(page: Page) -> list[tuple[str, str, str]]:
-    """The table's, by project."""
-    heads, cells = page.texts.get("th", [])[3:], page.texts.get("td", [])
+    """The table's, by project; before it stands that of the days, where there were any."""
+    days = DAYS if "By day, as a table" in page.text else 0
+    heads, cells = page.texts.get("th", []), page.texts.get("td", [])[2 * days :]
+    heads = heads[3 + days if days else 0 :][3:]
     return list(zip(heads, cells[::2], cells[1::2], strict=True))
 
 

@@ -1,0 +1,103 @@
+"""Disabling and enabling: one entry at once, with a way back in the message."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from orgs import access
+from orgs.registries.problems import Refused
+from orgs.seen import logs
+from orgs.services.entries import door
+from orgs.services.entries.many import Outcome
+from orgs.services.entries.undoing import WITHIN, disabling_undo
+from orgs.services.entries.usage import Usage, entry_usage
+from orgs.web.context import SignedIn, acting
+
+DAYS = 7
+# A message that bears it has «Undo» beside it (templates/_messages.html).
+UNDO = "undo:"
+
+
+def tell_disabled(request: HttpRequest, told: str) -> None:
+    """Say what was disabled by this request, with the way back."""
+    messages.success(request, told, extra_tags=f"{UNDO}{logs.request_id()}")
+
+
+def stops(usage: Usage) -> str:
+    """“It gave 12 logins in 7 days (train, evaluate); their next pull will fail.”"""
+    if not usage.count:
+        return f"Not used in {DAYS} days."
+    logins = "1 login" if usage.count == 1 else f"{usage.count:,} logins"
+    more = f" and {usage.more:,} more" if usage.more else ""
+    by = f" to {', '.join(usage.projects)}{more}" if usage.projects else ""
+    return f"It gave {logins} in {DAYS} days{by}; the next pull will fail."
+
+
+@login_required
+@require_POST
+def disable(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    found = access.entry_in(organization, entry_id)
+    if found.enabled:
+        door.entry_set_enabled(entry=found, actor=acting(request, organization), enabled=False)
+        tell_disabled(request, f"{found} is disabled. {stops(entry_usage(found, DAYS))}")
+    return redirect("entry", slug, entry_id)
+
+
+@login_required
+@require_POST
+def enable(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
+    organization = access.organization_for_admin(request.user, slug)
+    found = access.entry_in(organization, entry_id)
+    try:
+        door.entry_set_enabled(entry=found, actor=acting(request, organization), enabled=True)
+        messages.success(request, f"{found} is enabled.")
+    except Refused as refused:
+        messages.error(request, str(refused))
+    return redirect("entry", slug, entry_id)
+
+
+@login_required
+@require_POST
+def undo(request: SignedIn, slug: str) -> HttpResponse:
+    """Enable again what one disabled a moment ago; back to where one was."""
+    organization = access.organization_for_admin(request.user, slug)
+    outcome = disabling_undo(
+        organization=organization,
+        actor=acting(request, organization),
+        request=request.POST.get("request", "")[:64],
+    )
+    if outcome is None:
+        minutes = WITHIN.seconds // 60
+        told = f"Undo works for {minutes} minutes, and once. Enable what you want back by itself."
+        messages.error(request, told)
+    else:
+        _tell(request, outcome)
+    entry_id = request.POST.get("entry", "")
+    try:
+        return redirect("entry", slug, access.entry_in(organization, UUID(entry_id)).pk)
+    except ValueError:
+        return redirect("registries", slug)
+
+
+def _tell(request: SignedIn, outcome: Outcome) -> None:
+    if outcome.done:
+        told = "1 entry is" if outcome.done == 1 else f"{outcome.done:,} entries are"
+        messages.success(request, f"{told} enabled again, as before.")
+    for sentence in outcome.refused[:5]:
+        messages.error(request, sentence)
+    if len(outcome.refused) > 5:
+        messages.error(request, f"And {len(outcome.refused) - 5:,} more were refused.")
+    if outcome.same:
+        told = "1 was" if outcome.same == 1 else f"{outcome.same:,} were"
+        messages.warning(request, f"{told} switched by somebody since, and stays as it is.")
+    if outcome.gone:
+        messages.warning(request, f"{outcome.gone:,} were deleted meanwhile.")
+    if outcome.left:
+        messages.warning(request, f"Time ran out before {outcome.left:,} more.")
