@@ -27,7 +27,7 @@ from orgs.models import (
 from orgs.registries.places import Places
 from orgs.services.audit.events import Actor
 from orgs.services.bulk import long_work
-from orgs.services.entries import door
+from orgs.services.entries import daily, door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.logins import minting
@@ -88,6 +88,11 @@ def _nothing_left_running() -> Iterator[None]:
     minting.background.drain()
     mails.drain()
     webhooks.drain()
+
+
+@pytest.fixture(autouse=True)
+def _no_days_of_another_test() -> None:
+    daily.forget()
 
 
 @pytest.fixture(autouse=True)

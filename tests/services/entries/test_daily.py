@@ -68,6 +68,15 @@ def test_two_queries_and_the_given_by_their_index(happened, acme) -> None:
         assert "COVERING INDEX audit_by_action" in told, told
 
 
+def test_days_that_are_over_are_counted_once(happened, acme) -> None:
+    first = month_of_all(acme)
+    with CaptureQueriesContext(connection) as asked:
+        again = month_of_all(acme)
+    assert again == first
+    yesterday = str(first.days[-2].day)
+    assert len(asked) == 2 and all(yesterday in one["sql"] for one in asked)
+
+
 def test_bars(happened) -> None:
     month = month_of(happened)
     drawn = bars(month)
