@@ -138,7 +138,8 @@ verify, done = verifying.entry_verify, []
 def slow(**given):
     done.append(1)
     if len(done) > 5:
-        print("held", flush=True)
+        if len(done) == 6:
+            print("held", flush=True)
         __import__("time").sleep(60)
     return verify(**given)
 verifying.entry_verify = slow
