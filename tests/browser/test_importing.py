@@ -40,14 +40,13 @@ def test_mend_preview_import(scripts, visit, alice, write, tmp_path) -> None:
     page.get_by_label("File").set_input_files(write("a", "b:v1"))
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Import preview: entries.csv")
-    expect(page.get_by_role("alert")).to_contain_text("Mend this one and choose the file again.")
+    expect(page.get_by_role("alert")).to_contain_text("Mend this one and choose the file again, or have it corrected")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download errors").click()
     told = Path(download.value.path()).read_text()
     assert f"3,image_pattern,{HOST}/b:v1," in told and CANARY not in told
-    page.get_by_role("link", name="Choose the file again").click()
-    page.get_by_label("File").set_input_files(write("a", "b"))
-    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Correct 1 row and look again").click()
+    expect(page.get_by_text("1 row: a tag in the pattern; row 3")).to_be_visible()
     expect(page.get_by_text("2 new, 0 changed, 0 unchanged.")).to_be_visible()
     assert CANARY not in page.content() and not RegistryEntry.objects.exists()
     page.get_by_role("button", name="Import 2 entries").click()
