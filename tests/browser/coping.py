@@ -70,7 +70,6 @@ FORCED = """() => {
   }
   return found;
 }"""
-# Pages are walked with motion reduced.
 MOVING = """() => {
   const found = document.getAnimations().filter((it) => it.playState === "running")
     .map((it) => "moves: " + (it.effect.target?.outerHTML || "").slice(0, 80));
@@ -87,6 +86,7 @@ MOVING = """() => {
 
 def coping(page: Page) -> Iterator[str]:
     """What is wrong on phones, at twice the size, in forced colours, with motion reduced."""
+    page.emulate_media(reduced_motion="reduce")
     yield from page.evaluate(MOVING)
     page.emulate_media(forced_colors="active")
     yield from (f"forced colours: {text}" for text in page.evaluate(FORCED))

@@ -57,7 +57,7 @@ def test_an_app_is_set_up_used_and_removed(visit, alice, how) -> None:
     secret = page.locator("code").inner_text()
     page.get_by_label("Code").fill("000000")
     page.get_by_role("button", name="Turn it on").click()
-    expect(page.get_by_role("alert")).to_contain_text("This code isn't right")
+    expect(page.get_by_role("alert")).to_contain_text("not right, or used")
     assert page.locator("code").inner_text() == secret and someone.sideways == 0
     page.get_by_label("Code").fill(code_of(secret, -1))
     page.get_by_role("button", name="Turn it on").click()
