@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs
 
 import pytest
@@ -80,7 +81,9 @@ def test_a_secret_never_leaves_with_it(alices, gpu, make_entry) -> None:
         page.get_by_label("Match pattern").fill("quay.io/my-repo/*")
     expect(page.locator("#help-policy")).to_be_empty()
     for fields in asked(alices):
-        assert fields.keys() <= {"patterns", "registry_type", "region", "environments"}
+        assert fields.keys() <= {"patterns", "registry_type", "region", "environments", "told"}
+        # What the fields say already: fields and codes, never what was typed.
+        assert re.fullmatch(r"([a-z_]+:[a-z_]+ ?)*", " ".join(fields.get("told", [])))
     assert asked(alices)[-1]["environments"] == [str(gpu.pk)]
     for part in (CANARY, CANARY[:12], "CANARY", "AKIAI44QH8DHBEXAMPLE"):
         assert not alices.carrying(part)
