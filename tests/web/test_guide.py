@@ -246,7 +246,8 @@ def test_settings_are_the_servers():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_upper_case_names_exist(name):
-    folders = (settings.BASE_DIR / "valohai_registries", settings.BASE_DIR / "worker")
+    names = ("valohai_registries", "worker", "templates/workers/scripts")
+    folders = [settings.BASE_DIR / name for name in names]
     files = [path for folder in folders for path in folder.iterdir() if path.is_file()]
     known = "".join(path.read_text("utf-8") for path in files)
     for found in re.findall(r"`([A-Z]+_[A-Z_]+)`", SOURCES[name]):
