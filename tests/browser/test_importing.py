@@ -40,13 +40,9 @@ def test_mend_preview_import(scripts, visit, alice, write, tmp_path) -> None:
     page.get_by_label("File").set_input_files(write("a", "b:v1"))
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Import preview: entries.csv")
-<<<<<<< HEAD
     expect(page.get_by_role("alert")).to_contain_text(
         "Mend this one and choose the file again, or have it corrected"
     )
-=======
-    expect(page.get_by_role("alert")).to_contain_text("Mend this one and choose the file again,")
->>>>>>> d97f100 (Group the registry types, say of each when it fits, and show the chosen one's examples everywhere)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download errors").click()
     told = Path(download.value.path()).read_text()
