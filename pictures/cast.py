@@ -79,7 +79,10 @@ GOOD_FILE = f"""image_pattern,type,access_key_id,secret_access_key,role_name,not
 """
 BAD_FILE = f"""image_pattern,type,access_key_id,secret_access_key,role_name,region
 {HOST},aws-ecr,{KEY_ID},{SECRET},,
-{HOST}/train:v1,aws-ecr,{KEY_ID},,,
+{HOST}/train:v1,aws-ecr,{KEY_ID},{SECRET},,
+{HOST}/serve:v1,aws-ecr,{KEY_ID},{SECRET},,
+{HOST}/label:2024,aws-ecr,{KEY_ID},{SECRET},,
+{HOST}/clean:latest,aws-ecr,{KEY_ID},{SECRET},,
 {NORTH}/train/*,aws-ecr-role,,,ValohaiWorkerRole,us-east-1
 123456789012.dkr.ecr.us-east-1.amazonaws.com.example.com/*,aws-ecr,{KEY_ID},{SECRET},,
 """

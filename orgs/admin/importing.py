@@ -52,7 +52,7 @@ def urls() -> list[URLPattern]:
 def upload(request: HttpRequest, organization_id: int) -> HttpResponseBase:
     user, organization = _gate(request, organization_id)
     if request.GET.get("template") == "csv":
-        return template_csv()
+        return template_csv(request.GET.get("type"))
     posted = request.POST if request.method == "POST" else None
     form = UploadForm(posted, request.FILES or None)
     if not _may_update(user):

@@ -73,6 +73,7 @@ class NewOrganizationForm(OrganizationForm):
 class OrganizationAdmin(ServiceAdmin):
     list_display = ["name", "slug", "registries", "failing", "members", "added"]
     search_fields = ["name", "slug"]
+    search_help_text = "Name or short name"
     takes_along = (RegistryEntry, Membership, Project, Environment)
     change_form_template = "admin/orgs/organization/change_form.html"
 
@@ -221,6 +222,7 @@ class MembershipAdmin(FixedOnceMade):
     list_select_related = ["user", "organization"]
     list_filter = ["role"]
     search_fields = ["user__email", "user__name", "organization__name"]
+    search_help_text = "A person's e-mail or name, or an organization's name"
     ordering = ["organization__name", "role", "user__email"]
     autocomplete_fields = ["organization", "user"]
     fields = ["organization", "user", "role"]
@@ -271,6 +273,7 @@ class ProjectAdmin(ServiceAdmin):
     list_display = ["name", "owner", "id", "added"]
     list_select_related = ["organization", "user"]
     search_fields = ["name", "organization__name", "user__email", "=id"]
+    search_help_text = "Name, organization, a person's e-mail, or an id in full"
     autocomplete_fields = ["organization", "user"]
     readonly_fields = ["id"]
     fields = ["name", "organization", "user"]
@@ -313,6 +316,7 @@ class EnvironmentAdmin(FixedOnceMade):
     list_display = ["name", "slug", "organization"]
     list_select_related = ["organization"]
     search_fields = ["name", "slug", "organization__name"]
+    search_help_text = "Name, short name or organization"
     ordering = ["organization__name", "name"]
     autocomplete_fields = ["organization"]
     fields = ["organization", "name", "slug"]

@@ -96,6 +96,7 @@ class PersonAdmin(ServiceAdmin):
     list_display = ["email", "name", "is_active", "is_staff", "signed_in"]
     list_filter = ["is_staff", "is_active"]
     search_fields = ["email", "name"]
+    search_help_text = "E-mail or name"
     ordering = ["email"]
     readonly_fields = ["signed_in", "added"]
     change_form_template = "admin/orgs/user/change_form.html"

@@ -17,7 +17,7 @@ from django.http import HttpRequest, QueryDict
 
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries import pasted
-from orgs.registries.catalogue import BY_SLUG, TYPES, first
+from orgs.registries.catalogue import BY_SLUG, TYPES, first, groups
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
 from orgs.services.audit.events import Actor
@@ -115,7 +115,7 @@ class EntryForm(forms.ModelForm):
         self._proof: new_keys.Proof | None = None
         self.entry = self.instance if self.instance.pk and not self.instance._state.adding else None
         self.fields["patterns"].example = self.type.example_pattern  # type: ignore[attr-defined]
-        choices = [(t.slug, t.label) for t in TYPES]
+        choices = [(group, [(t.slug, t.label) for t in kinds]) for group, kinds in groups().items()]
         self.fields["registry_type"].choices = choices  # type: ignore[attr-defined]
         self.initial.setdefault("registry_type", self.type.slug)
         environments = Environment.objects.filter(organization=organization)

@@ -21,12 +21,13 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 
 from orgs.models import ImportDraft, Organization, User
+from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.turns import turns
 from orgs.services.audit.cells import escape
 from orgs.services.bulk import drafts, files, importing
 from orgs.services.bulk.correcting import Corrections
 from orgs.services.bulk.files import apart
-from orgs.services.bulk.files.columns import CellError, columns
+from orgs.services.bulk.files.columns import CellError, columns, columns_of
 from orgs.services.bulk.files.rows import MAX_BYTES, MAX_ROWS, Row
 from orgs.services.bulk.grouping import grouped
 from orgs.services.bulk.importing import Outcome, Refusing, Report
@@ -207,10 +208,12 @@ def _error_lines(found: list[CellError]) -> Iterator[str]:
         yield line.getvalue()
 
 
-def template_csv() -> StreamingHttpResponse:
-    """A header to begin with, as a file."""
-    header = ",".join(columns(to_come=False))
-    return _csv(iter([f"{header}\r\n"]), "registries-template.csv")
+def template_csv(slug: str | None = None) -> StreamingHttpResponse:
+    """A header to begin with, as a file: that of a type's entries, or of all."""
+    kind = BY_SLUG.get(slug or "")
+    header = ",".join(columns_of(kind) if kind else columns(to_come=False))
+    name = f"{kind.slug}-template.csv" if kind else "registries-template.csv"
+    return _csv(iter([f"{header}\r\n"]), name)
 
 
 def _csv(lines: Iterator[str], name: str) -> StreamingHttpResponse:

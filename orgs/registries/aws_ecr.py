@@ -202,6 +202,7 @@ REGION_FIELD = Field(
 class _Ecr(RegistryType):
     """What both ECR types share: true ECR hosts only, one region, one partition."""
 
+    group = "AWS"
     private_addresses = True  # VPC endpoints
     example_pattern = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
     denied_fixes = {
@@ -272,7 +273,7 @@ class AwsEcr(_Ecr):
     slug = "aws-ecr"
     label = "AWS ECR (IAM credentials)"
     short_label = "ECR, IAM key"
-    summary = "An IAM user's access key. Works on workers anywhere, in any cloud."
+    summary = "An IAM user's access key, for workers anywhere, in any cloud."
     travel = Travel.MINTED
     provider = Provider.AWS
     fields = (
@@ -345,7 +346,7 @@ class AwsEcrRole(_Ecr):
     slug = "aws-ecr-role"
     label = "AWS ECR (Instance Role)"
     short_label = "ECR, instance role"
-    summary = "The role attached to your EC2 workers. No key to keep; for AWS-only workers."
+    summary = "The role attached to your EC2 workers: no key to keep, for AWS-only workers."
     travel = Travel.ON_WORKER
     fields = (
         Field(

@@ -27,6 +27,14 @@ def first() -> RegistryType:
     return next(iter(TYPES))
 
 
+def groups() -> dict[str, list[RegistryType]]:
+    """The types by what they stand under, both in the order that people see."""
+    found: dict[str, list[RegistryType]] = {}
+    for kind in TYPES:
+        found.setdefault(kind.group, []).append(kind)
+    return found
+
+
 def takers(pattern: MatchPattern) -> list[RegistryType]:
     """The types whose entries may have the pattern, in the order that people see."""
     return [kind for kind in TYPES if not kind.refused_patterns([pattern])]

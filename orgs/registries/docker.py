@@ -39,8 +39,8 @@ class DockerRegistry(RegistryType):
     label = "Docker registry (username and password)"
     short_label = "Docker"
     summary = (
-        "Docker Hub, Azure, JFrog, Harbor and others. Workers get the password itself, "
-        "so use a token that may only read."
+        "Docker Hub, Azure, JFrog, Harbor and others, by a password that workers get as it is, "
+        "so best a token that may only read."
     )
     travel = Travel.STATIC
     example_pattern = "docker.io/your-team/*"

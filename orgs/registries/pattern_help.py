@@ -10,6 +10,7 @@ from .ecr_hosts import parse_ecr_pattern_host
 from .images import HUB, ImageReference, InvalidImage, looks_like_host
 from .patterns import MatchPattern, segment_matches
 from .shared_hosts import depth
+from .types import RegistryType
 from .web_sites import site_of
 
 EXAMPLES = 3
@@ -96,6 +97,12 @@ def example_image(pattern: MatchPattern, host: str = "") -> str:
     text = next(found, "")
     named = looks_like_host(pattern.text.partition("/")[0])
     return text if named else text.removeprefix(f"{HUB}/").removeprefix("library/")
+
+
+def example_of(kind: RegistryType) -> str:
+    """An image as those of a type are called; "" where it declares no pattern."""
+    pattern = kind.example_pattern
+    return example_image(MatchPattern.parse(pattern)) if pattern else ""
 
 
 def _example_paths(base: list[str], below: bool, fill: str, shortest: int) -> Iterator[str]:

@@ -142,7 +142,9 @@ class RegistryType(abc.ABC):
     short_label: str
     """Two or three words for a column of a list; no two types have the same."""
     summary: str
-    """One line on when this type fits, shown under the select."""
+    """One sentence on when this type fits, shown under the select, and of all beside it."""
+    group: str = "Any registry"
+    """Under which types stand together where one is chosen: whose cloud, mostly."""
     fields: tuple[Field, ...]
     travel: Travel
     provider: Provider | None = None
@@ -154,7 +156,8 @@ class RegistryType(abc.ABC):
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
     example_pattern: str = ""
-    """A match pattern that the type takes, as an example; "" for none."""
+    """A match pattern that the type takes, as an example, from which that of an image
+    follows; "" for none."""
 
     @cached_property
     def config_fields(self) -> tuple[Field, ...]:

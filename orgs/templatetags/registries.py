@@ -16,10 +16,11 @@ from django.utils.safestring import SafeString, mark_safe
 from orgs import zones
 from orgs.models import RegistryEntry, RunRow, User
 from orgs.registries import codes, pattern_help
-from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.catalogue import BY_SLUG, groups
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
 from orgs.registries.problems import Problem
+from orgs.registries.types import RegistryType
 from orgs.services.audit.bounded import Some
 from orgs.services.audit.log import ACTIONS
 from orgs.services.entries.attention import OLD, has_old_key, is_unused
@@ -105,6 +106,12 @@ def counted(number: int, words: str) -> str:
     """“5,003 entries”, “1 entry”, of "entry,entries"."""
     one, many = words.split(",")
     return f"{number:,} {one if number == 1 else many}"
+
+
+@register.simple_tag
+def type_groups() -> list[tuple[str, list[RegistryType]]]:
+    """What registry types stand under, and those, in the order that people see."""
+    return list(groups().items())
 
 
 @register.filter

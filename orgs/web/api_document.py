@@ -115,7 +115,7 @@ class Reference:
     answered: tuple[Told, ...]
     by_field: tuple[Told, ...]
     elsewhere: tuple[Told, ...]
-    types: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
+    types: tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...]
     objects: tuple[Object, ...]
 
 
@@ -362,10 +362,11 @@ def _answers_fix(code: str) -> str:
     return codes.of(code).fix or "Do as its `detail` says."
 
 
-def _types() -> Iterator[tuple[str, str, tuple[tuple[str, str], ...]]]:
-    """(slug, label, its fields with what is to be known of each)."""
+def _types() -> Iterator[tuple[str, str, str, tuple[tuple[str, str], ...]]]:
+    """(slug, label, a pattern as an example, its fields with what is to be known of each)."""
     for kind in TYPES:
-        yield kind.slug, kind.label, tuple((one.name, _field_words(one)) for one in kind.fields)
+        fields = tuple((one.name, _field_words(one)) for one in kind.fields)
+        yield kind.slug, kind.label, kind.example_pattern, fields
 
 
 def _field_words(field: Any) -> str:
@@ -374,6 +375,8 @@ def _field_words(field: Any) -> str:
         words.append("never answered")
     if not field.required:
         words.append("may be left out")
+    if field.example:
+        words.append(f"such as {field.example}")
     return ", ".join(words)
 
 

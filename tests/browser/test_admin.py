@@ -83,6 +83,8 @@ def test_docker(scripts: bool, visit, staff, acme) -> None:
     page = to_the_form(visit(java_script_enabled=scripts))
     page.get_by_label("Match pattern").fill(DOCKER)
     choose(page, "Docker registry (username and password)", scripts)
+    for example in ("#pattern-example", "#image-example"):
+        expect(page.locator(example)).to_contain_text("Example: docker.io/your-team/")
     page.get_by_label("Username").fill("puller")
     page.get_by_label("Password").fill(CANARY)
     assert saved(page, DOCKER).config == {"username": "puller"}

@@ -139,6 +139,8 @@ def test_by_keyboard(scripts: bool, visit, alice) -> None:
         page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_contain_text("Guide")
     page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Which one fits?")
+    page.keyboard.press("Tab")
     page.keyboard.type(KEY)
     page.keyboard.press("Tab")
     page.keyboard.type(CANARY)

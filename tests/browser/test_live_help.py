@@ -77,6 +77,7 @@ def test_a_secret_never_leaves_with_it(alices, gpu, make_entry) -> None:
         page.get_by_label("Registry type").select_option("docker")
     page.get_by_label("Password", exact=True).fill(CANARY)
     expect(page.locator("#pattern-example")).to_have_text("Example: docker.io/your-team/*")
+    expect(page.locator("#image-example")).to_contain_text("Example: docker.io/your-team/")
     with page.expect_response(f"**{HELP}"):
         page.get_by_label("Match pattern").fill("quay.io/my-repo/*")
     expect(page.locator("#help-policy")).to_be_empty()

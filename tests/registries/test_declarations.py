@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from orgs.registries.catalogue import TYPES
+from orgs.registries.catalogue import BY_SLUG, TYPES, first, groups
+from orgs.registries.images import ImageReference
+from orgs.registries.pattern_help import example_of
+from orgs.registries.patterns import MatchPattern
 from tests.support import PROJECT_ROOT
 
 pytestmark = pytest.mark.once
@@ -64,3 +67,23 @@ def test_each_type_has_a_short_name_for_lists() -> None:
     for kind in TYPES:
         assert 0 < len(kind.short_label) <= 24 and kind.short_label != kind.slug
         assert kind.short_label == kind.short_label.strip()
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.slug)
+def test_a_type_has_an_example_of_all_that_people_type(kind) -> None:
+    """Which is right, and shown wherever the type is chosen; a secret has none."""
+    pattern = MatchPattern.parse(kind.example_pattern)
+    assert kind.refused_patterns([pattern]) == []
+    assert pattern.matches(ImageReference.parse(example_of(kind)))
+    for declared in kind.fields:
+        assert bool(declared.example) is not (declared.secret or declared.choices is not None)
+        assert not declared.example or declared.problem(declared.example) is None
+    assert kind.group and kind.summary.endswith(".") and kind.summary.count(". ") == 0
+
+
+def test_types_of_one_group_stand_together(monkeypatch) -> None:
+    assert list(groups()) == ["AWS", "Any registry"]
+    assert [kind for kinds in groups().values() for kind in kinds][:2] == list(TYPES)[:2]
+    later = type(first())()
+    monkeypatch.setitem(BY_SLUG, "later", later)
+    assert groups()["AWS"][-1] is later and list(groups()) == ["AWS", "Any registry"]

@@ -116,9 +116,10 @@
         const fields = await answer.text();
         for (const field of plain()) typed.set(field.name, field.value);
         place.innerHTML = fields;
-        const example = find("[data-pattern-example]", place);
-        const former = find("#pattern-example", form);
-        if (example && former) former.replaceChildren(example.content.cloneNode(true));
+        for (const example of place.querySelectorAll("[data-example]")) {
+          const former = find(`#${example.dataset.example}-example`, form);
+          if (former) former.replaceChildren(example.content.cloneNode(true));
+        }
         const after = find("#verify-after");
         if (after) after.hidden = Boolean(find("[data-on-workers]", place));
         for (const field of plain()) {

@@ -12,8 +12,10 @@ from django.shortcuts import render
 from orgs import access
 from orgs.forms.verifying import PLAIN
 from orgs.models import Environment, Organization
+from orgs.registries.catalogue import first
 from orgs.registries.images import ImageReference
 from orgs.registries.pasted import typed
+from orgs.registries.pattern_help import example_of
 from orgs.registries.problems import Refused
 from orgs.services.bulk import yaml_check
 from orgs.services.bulk.files import apart, valohai_yaml
@@ -58,6 +60,10 @@ class ImageForm(EnvironmentChoice):
         help_text="As in docker pull and valohai.yaml.",
         error_messages={"required": "Image is empty. Enter one."},
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["image"].example = example_of(first())  # type: ignore[attr-defined]
 
     def clean_image(self) -> ImageReference:
         try:

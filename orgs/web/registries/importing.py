@@ -109,7 +109,7 @@ def errors(request: SignedIn, slug: str, draft_id: UUID) -> HttpResponseBase:
 @login_required
 def template(request: SignedIn, slug: str) -> HttpResponseBase:
     access.organization_for_admin(request.user, slug)
-    return template_csv()
+    return template_csv(request.GET.get("type"))
 
 
 def _expired(request: SignedIn, slug: str) -> HttpResponse:

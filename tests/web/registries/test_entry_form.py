@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import TYPES
+from orgs.registries.pattern_help import example_of
 from orgs.services.entries.validating import secrets_of
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import NEW, TYPED, Page, url
@@ -33,6 +37,27 @@ def test_labels_and_order(look, alice) -> None:
     role = look(alice, NEW, type="aws-ecr-role")
     assert role.texts["label"][:4] == ["Match pattern", "Registry type", "Role name", "Region"]
     assert "secret_access_key" not in role.fields
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.slug)
+def test_the_chosen_types_examples_and_when_each_fits(kind, look, alice, staff, acme) -> None:
+    admins = f"{reverse('admin:orgs_registryentry_add')}?organization={acme.pk}&"
+    for who, address in ((alice, f"{NEW}?"), (staff, admins)):
+        page = look(who, f"{address}type={kind.slug}")
+        groups = re.findall(r'<optgroup label="([^"]+)">', page.html)
+        assert groups == ["AWS", "Any registry"]
+        chosen = re.findall(r'<option value="([^"]+)" selected>', page.html)
+        assert chosen[0] == kind.slug
+        assert page.by_id["pattern-example"] == f"Example: {kind.example_pattern}"
+        assert page.by_id["image-example"] == f"Example: {example_of(kind)}"
+        # All of them without a hover, the chosen one's once more under the select.
+        for other in TYPES:
+            assert page.text.count(other.summary) == (2 if other is kind else 1)
+        assert kind.label in page.texts["b"] and kind.group in page.texts["p"]
+        swapped = look(who, f"{address}type={kind.slug}&fields=1").html
+        assert (
+            swapped.count("data-example=") == 2 and example_of(kind).rpartition(":")[2] in swapped
+        )
 
 
 def test_enter_means_save(look, alice) -> None:

@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 
 from orgs.models import AuditEvent, ImportDraft, Membership, RegistryEntry
+from orgs.registries.catalogue import TYPES
 from orgs.services.bulk import drafts, rotation
 from orgs.services.entries import door
 from tests.conftest import CANARY, HOST, make_user
@@ -181,6 +182,25 @@ def test_more_rows_than_may_be(choose, look, alice, monkeypatch) -> None:
     assert "2 new" in look(alice, choose(table(row("a"), row("b")))).text
     page = look(alice, choose(table(row("a"), row("b"), row("c"))))
     assert "The file has more than 2 rows. Split it." in " ".join(page.texts["tr"])
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.slug)
+def test_a_template_of_one_type(kind, look, client, alice) -> None:
+    page = look(alice, IMPORT)
+    assert page.links[f"Template for {kind.label}"] == f"{IMPORT}template.csv?type={kind.slug}"
+    assert f"Pattern such as {kind.example_pattern}" in page.text
+    answer = client.get(f"{IMPORT}template.csv", {"type": kind.slug})
+    assert f'filename="{kind.slug}-template.csv"' in answer["Content-Disposition"]
+    head = answer.getvalue().decode().strip().split(",")
+    assert head[:2] == ["image_pattern", "type"] and head[-3:] == [
+        "environments",
+        "enabled",
+        "note",
+    ]
+    assert head[2:-3] == [field.name for field in kind.fields]
+    for other in ("nothing", ""):
+        whole = client.get(f"{IMPORT}template.csv", {"type": other}).getvalue().decode()
+        assert "username" in whole and "role_name" in whole
 
 
 # --- errors ---------------------------------------------------------------------

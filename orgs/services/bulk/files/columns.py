@@ -39,6 +39,11 @@ def columns(*, to_come: bool = True) -> tuple[str, ...]:
     return (PATTERN, TYPE, *field_columns(to_come=to_come), ENVIRONMENTS, ENABLED, NOTE)
 
 
+def columns_of(kind: RegistryType) -> tuple[str, ...]:
+    """Those that the entries of a type have."""
+    return (PATTERN, TYPE, *(f.name for f in kind.fields), ENVIRONMENTS, ENABLED, NOTE)
+
+
 def field_columns(*, to_come: bool = True) -> tuple[str, ...]:
     """Those of the types' own fields; one for all that have the same name."""
     found = _field_columns(tuple(TYPES))
