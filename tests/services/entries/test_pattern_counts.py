@@ -123,17 +123,22 @@ def signed_in(alice) -> Client:
     return client
 
 
+def sent(parsed: list[str]) -> list[str]:
+    """Of what was parsed, what was sent: the page parses its own example as well."""
+    return [text for text in parsed if text in FIT]
+
+
 def test_pasted_into_the_form(signed_in, acme, parsed) -> None:
     data = DOCKER | {"patterns": "\n".join(FIT)}
     answers = []
 
-    def send():
+    def send_it():
         answers.append(signed_in.post("/organizations/acme/registries/new/", data))
 
-    assert cpu(send) < QUICK
+    assert cpu(send_it) < QUICK
     (error,) = answers[0].context["form"].errors["patterns"]
     assert "at most 100 patterns, and these are 8,000" in error
-    assert parsed == [] and acme.entries.count() == 0
+    assert sent(parsed) == [] and acme.entries.count() == 0
 
 
 def test_while_typing(signed_in, acme, parsed) -> None:
@@ -160,7 +165,7 @@ def test_in_the_admin(staff, acme, parsed) -> None:
     client.force_login(staff)
     data = DOCKER | {"patterns": "\n".join(FIT), "organization": acme.pk}
     assert cpu(lambda: client.post("/admin/orgs/registryentry/add/", data)) < QUICK
-    assert parsed == [] and acme.entries.count() == 0
+    assert sent(parsed) == [] and acme.entries.count() == 0
 
 
 def test_sent_to_the_api(alice, acme, actor, parsed) -> None:
