@@ -366,6 +366,7 @@ def test_by_index(staff, make_entry) -> None:
 )  # fmt: skip
 def test_entries_are_searched_by_index(staff, make_entry, typed, index) -> None:
     make_entry()
+    alone(index)
     assert index in plans(staff, q=typed)
 
 
