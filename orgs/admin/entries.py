@@ -235,7 +235,6 @@ class EntryAdmin(ServiceAdmin):
             "listed": chosen[:_LISTED],
             "more": max(0, len(chosen) - _LISTED),
             "usage": entries_usage(chosen, USAGE_DAYS),
-            "days": USAGE_DAYS,
             "secrets": any(entry.secrets_changed_at for entry in chosen),
         }
         return TemplateResponse(request, "admin/orgs/registryentry/confirm.html", context)
@@ -404,7 +403,6 @@ class EntryAdmin(ServiceAdmin):
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,
                 "policy": policy_of(entry, private=True),
                 "usage": entry_usage(entry, USAGE_DAYS),
-                "days": USAGE_DAYS,
                 "history": history_of(entry, checks=True),
                 "details": [(f.label, entry.config.get(f.name, "")) for f in kind.config_fields]
                 if kind
@@ -425,14 +423,7 @@ class EntryAdmin(ServiceAdmin):
         return super().delete_view(request, object_id, context)
 
     def losses(self, obj: Any) -> list[str]:
-        usage = entry_usage(obj, USAGE_DAYS)
-        found = []
-        if usage.count:
-            times = "1 time" if usage.count == 1 else f"{usage.count:,} times"
-            by = f" by {', '.join(filter(None, usage.projects))}" if usage.projects else ""
-            found.append(f"Used {times} in {USAGE_DAYS} days{by}; their next pull will fail")
-        else:
-            found.append(f"Not used in {USAGE_DAYS} days")
+        found = [entry_usage(obj, USAGE_DAYS).stops.removesuffix(".")]
         if obj.secrets_changed_at:
             found.append("The secret is erased; this can't be undone")
         return found

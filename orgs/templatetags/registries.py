@@ -180,11 +180,16 @@ def mended_by_policy(step: Step, entry: RegistryEntry) -> bool:
     return kind is not None and step.fix == kind.denied_fixes.get(step.code)
 
 
+# What marks a message that has «Undo» beside it (templates/_messages.html), before the request
+# that is undone.
+UNDO = "undo:"
+
+
 @register.filter
 def undone_by(message: Message) -> str:
     """The request whose disabling a message offers to undo; "" for all others."""
     tags = message.extra_tags or ""
-    return tags.removeprefix("undo:") if tags.startswith("undo:") else ""
+    return tags.removeprefix(UNDO) if tags.startswith(UNDO) else ""
 
 
 # --- states -------------------------------------------------------------------

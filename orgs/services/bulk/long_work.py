@@ -81,8 +81,7 @@ def work_import(held: Going) -> None:
             report = importing.plan(**task, on_row=lambda outcome: beat.one(outcome.kind))
             as_told = report.fingerprint == wanted and not report.errors
             held.beat(told={"phase": "writing"} if as_told else {})
-            if as_told and _written(held, task, wanted):
-                drafts.draft_discard(draft)
+            if as_told and _written(held, draft, task, wanted):
                 return
     except (Lost, DatabaseError):
         raise  # another process goes on with it
@@ -93,12 +92,13 @@ def work_import(held: Going) -> None:
     held.end(Run.State.FAILED, told={"outcome": CHANGED, "draft": str(draft.pk)})
 
 
-def _written(held: Going, task: dict[str, Any], wanted: str) -> bool:
-    """Whether it was imported, and its run ended with that."""
+def _written(held: Going, draft: ImportDraft, task: dict[str, Any], wanted: str) -> bool:
+    """Whether it was imported, and its draft dropped and its run ended with that."""
     with transaction.atomic():
         actor = going.actor_of(held.run)
         report = importing.apply(**task, actor=actor, expected=wanted)
         if report.written:
+            drafts.draft_discard(draft)
             # Raises `Lost` where another process has it now: then nothing is written here.
             held.end(
                 Run.State.DONE,

@@ -39,11 +39,8 @@ def entries_set_enabled(
 ) -> Outcome:
     """Each in a transaction of its own, in the order given; those that aren't the
     organization's are gone."""
-    outcome, end = Outcome(), time.monotonic() + WITHIN
-    for batch in _batches(keys):
-        if time.monotonic() > end:
-            outcome.left += len(batch)
-            continue
+    outcome = Outcome()
+    for batch in _in_time(keys, outcome):
         found = {one.pk: one for one in RegistryEntry.objects.of(organization).filter(pk__in=batch)}
         outcome.gone += len(batch) - len(found)
         for entry in (found[key] for key in batch if key in found):
@@ -66,16 +63,19 @@ def _switch(entry: RegistryEntry, actor: Actor, outcome: Outcome, *, enabled: bo
 
 def entries_delete(*, organization: Organization, keys: Sequence[UUID], actor: Actor) -> Outcome:
     """A batch in a transaction; those that aren't the organization's are gone."""
-    outcome, end = Outcome(), time.monotonic() + WITHIN
-    for batch in _batches(keys):
-        if time.monotonic() > end:
-            outcome.left += len(batch)
-            continue
+    outcome = Outcome()
+    for batch in _in_time(keys, outcome):
         deleted = door.entries_delete(organization=organization, keys=batch, actor=actor)
         outcome.done += deleted
         outcome.gone += len(batch) - deleted
     return outcome
 
 
-def _batches(keys: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
-    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
+def _in_time(keys: Sequence[UUID], outcome: Outcome) -> Iterator[Sequence[UUID]]:
+    """Batches, until the time is over; the rest are `left`."""
+    end = time.monotonic() + WITHIN
+    for start in range(0, len(keys), BATCH):
+        if time.monotonic() > end:
+            outcome.left += len(keys) - start
+            return
+        yield keys[start : start + BATCH]

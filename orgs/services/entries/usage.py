@@ -90,7 +90,24 @@ class Usage:
 
     count: int
     projects: list[str]
+    days: int
     more: int = 0
+
+    @property
+    def used(self) -> str:
+        """“Used 3 times in 7 days by train, evaluate and 2 more”"""
+        if not self.count:
+            return f"Not used in {self.days} days"
+        times = "1 time" if self.count == 1 else f"{self.count:,} times"
+        more = f" and {self.more:,} more" if self.more else ""
+        by = f" by {', '.join(self.projects)}{more}" if self.projects else ""
+        return f"Used {times} in {self.days} days{by}"
+
+    @property
+    def stops(self) -> str:
+        """The same, and what that means to who takes the entry away."""
+        whose = "their" if self.projects else "the"
+        return f"{self.used}; {whose} next pull will fail." if self.count else f"{self.used}."
 
 
 def entry_usage(entry: RegistryEntry, days: int) -> Usage:
@@ -111,4 +128,5 @@ def entries_usage(found: Sequence[RegistryEntry], days: int) -> Usage:
         )
         counted.update(dict(issued.values_list("project").annotate(n=Count("pk")).order_by()))
     first = sorted(counted.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
-    return Usage(counted.total(), [name for name, _ in first], len(counted) - len(first))
+    named = [name for name, _ in first if name]
+    return Usage(counted.total(), named, days, len(counted) - len(first))

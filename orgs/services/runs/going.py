@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 from django.db.models.functions import Now
 
 from orgs.models import Organization, Run, RunRow
@@ -62,6 +62,7 @@ def begin(
     """A new run, or the one of this kind that is going on; and whether it's new.
 
     Of `MOST_ROWS` subjects at most. It is taken up once the transaction is committed.
+    Raises IntegrityError where the organization is gone.
     """
     assert len(subjects) <= MOST_ROWS
     prune()
@@ -82,27 +83,27 @@ def begin(
         for n, one in enumerate(subjects)
     ]
     try:
-        with transaction.atomic():
-            run.save(force_insert=True)
-            RunRow.objects.bulk_create(rows, batch_size=_BATCH)
-            record(
-                actor=actor,
-                action="run.begun",
-                organization=organization,
-                subject_id=run.pk,
-                subject=str(run),
-                properties={"kind": run.kind, "total": run.total},
-            )
-            transaction.on_commit(wake.set)
+        _write(run, rows, actor)
     except IntegrityError:
-        standing = going_on(organization, kind)
-        if standing is None:  # it ended at this moment
-            return begin(
-                organization=organization, kind=kind, actor=actor, subjects=subjects,
-                total=total, given=given,
-            )  # fmt: skip
-        return standing, False
+        if (standing := going_on(organization, kind)) is not None:
+            return standing, False
+        _write(run, rows, actor)  # it ended at this moment
     return run, True
+
+
+def _write(run: Run, rows: Sequence[RunRow], actor: Actor) -> None:
+    with transaction.atomic():
+        run.save(force_insert=True)
+        RunRow.objects.bulk_create(rows, batch_size=_BATCH)
+        record(
+            actor=actor,
+            action="run.begun",
+            organization=run.organization,
+            subject_id=run.pk,
+            subject=str(run),
+            properties={"kind": run.kind, "total": run.total},
+        )
+        transaction.on_commit(wake.set)
 
 
 def going_on(organization: Organization, kind: Run.Kind | None = None) -> Run | None:
@@ -155,14 +156,13 @@ class Going:
 
     def row_done(self, row: RunRow, result: RunRow.Result, code: str, detail: str) -> None:
         """Store what came of a row, once, and count it."""
-        mine = RunRow.objects.filter(pk=row.pk, at=None, run__lease_id=self.lease)
+        waiting = RunRow.objects.filter(pk=row.pk, at=None)
         with transaction.atomic():
             # The run's row first: it is the lock of all that is counted in it.
             if not self._mine.update(lease_until=Now() + LEASE):
                 raise Lost
-            mine.update(result=result, code=code, detail=detail, at=Now())
-            done = self.run.rows.exclude(at=None).count()
-            self._mine.update(done=done)
+            if waiting.update(result=result, code=code, detail=detail, at=Now()):
+                self._mine.update(done=F("done") + 1)
 
     def end(self, state: Run.State, **changes: Any) -> None:
         """It is over; what `changes` says is stored with that, or raises `Lost`."""

@@ -37,7 +37,11 @@ def begin_verifying(
 ) -> HttpResponse:
     """To the page of the run that verifies them, or of the one that does so already."""
     actor = acting(request, organization)
-    return _to(request, many.begin(organization=organization, entries=entries, actor=actor))
+    begun = many.begin(organization=organization, entries=entries, actor=actor)
+    if begun[1] and entries.count() > begun[0].total:
+        told = f"At most {going.MOST_ROWS:,} are verified at once: these are the first of them."
+        messages.warning(request, told)
+    return _to(request, begun)
 
 
 def begin_importing(request: SignedIn, draft: ImportDraft, count: int) -> HttpResponse:

@@ -78,7 +78,7 @@ def selected(request: SignedIn, slug: str) -> HttpResponseBase:
     elif action == "export":
         return _export(request, organization, chosen)
     elif action == "disable" and request.POST.get("confirmed") != "1":
-        return _ask(request, organization, chosen, "disable_selected")
+        return _ask(request, organization, chosen, "disable")
     elif action in {"enable", "disable"}:
         _switch(request, organization, chosen, enabled=action == "enable")
     elif action == "verify":
@@ -122,14 +122,14 @@ def _delete(request: SignedIn, organization: Organization, chosen: Selection) ->
         outcome = entries_delete(organization=organization, keys=chosen.keys(), actor=actor)
         _tell_of(request, outcome, "deleted")
         return _back(request, organization.slug)
-    return _ask(request, organization, chosen, "delete_selected", again=confirmed)
+    return _ask(request, organization, chosen, "delete", again=confirmed)
 
 
 def _ask(
     request: SignedIn,
     organization: Organization,
     chosen: Selection,
-    page: str,
+    action: str,
     *,
     again: bool = False,
 ) -> HttpResponse:
@@ -138,6 +138,7 @@ def _ask(
     light = chosen.found.order_by().prefetch_related(None).only("organization_id")
     context = {
         "chosen": chosen,
+        "verb": ACTIONS[action],
         "first": chosen.found[:_LISTED],
         "more": max(0, chosen.count - _LISTED),
         "usage": entries_usage(list(light), DAYS),
@@ -145,7 +146,9 @@ def _ask(
         "enabled": chosen.found.filter(enabled=True).exists(),
     }
     context |= inside(request, organization, "registries")
-    return render(request, f"registries/{page}.html", context, status=409 if again else 200)
+    return render(
+        request, f"registries/{action}_selected.html", context, status=409 if again else 200
+    )
 
 
 def _switch(

@@ -16,27 +16,16 @@ from orgs.seen import logs
 from orgs.services.entries import door
 from orgs.services.entries.many import Outcome
 from orgs.services.entries.undoing import WITHIN, disabling_undo
-from orgs.services.entries.usage import Usage, entry_usage
+from orgs.services.entries.usage import entry_usage
+from orgs.templatetags.registries import UNDO
 from orgs.web.context import SignedIn, acting
 
 DAYS = 7
-# A message that bears it has «Undo» beside it (templates/_messages.html).
-UNDO = "undo:"
 
 
 def tell_disabled(request: HttpRequest, told: str) -> None:
     """Say what was disabled by this request, with the way back."""
     messages.success(request, told, extra_tags=f"{UNDO}{logs.request_id()}")
-
-
-def stops(usage: Usage) -> str:
-    """“It gave 12 logins in 7 days (train, evaluate); their next pull will fail.”"""
-    if not usage.count:
-        return f"Not used in {DAYS} days."
-    logins = "1 login" if usage.count == 1 else f"{usage.count:,} logins"
-    more = f" and {usage.more:,} more" if usage.more else ""
-    by = f" to {', '.join(usage.projects)}{more}" if usage.projects else ""
-    return f"It gave {logins} in {DAYS} days{by}; the next pull will fail."
 
 
 @login_required
@@ -46,7 +35,7 @@ def disable(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     found = access.entry_in(organization, entry_id)
     if found.enabled:
         door.entry_set_enabled(entry=found, actor=acting(request, organization), enabled=False)
-        tell_disabled(request, f"{found} is disabled. {stops(entry_usage(found, DAYS))}")
+        tell_disabled(request, f"{found} is disabled. {entry_usage(found, DAYS).stops}")
     return redirect("entry", slug, entry_id)
 
 

@@ -134,15 +134,15 @@ from orgs.services.upstream import calls
 from orgs.services.verification import verifying
 from orgs.services.verification.long_work import WORK
 calls.PAUSES = {}
-verify, done = verifying.entry_verify, []
-def slow(**given):
+steps, done = verifying._steps, []
+def slow(*given):  # the entry is claimed already
     done.append(1)
     if len(done) > 5:
         if len(done) == 6:
             print("held", flush=True)
         __import__("time").sleep(60)
-    return verify(**given)
-verifying.entry_verify = slow
+    yield from steps(*given)
+verifying._steps = slow
 runner.do(going.take(Run.objects.get()), WORK)
 """
 

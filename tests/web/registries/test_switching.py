@@ -49,7 +49,7 @@ def test_it_says_what_stops(disable, role, project, actor) -> None:
         image = ImageReference.parse(f"{HOST}/role/x")
         issuing.login_for(project=project, image=image, actor=actor)
     page = disable(role)
-    assert "is disabled. It gave 2 logins in 7 days to first-project; the next pull" in page.text
+    assert "is disabled. Used 2 times in 7 days by first-project; their next pull will" in page.text
     assert "Undo" in page.text and "Disabled. It serves no image" in page.text
 
 

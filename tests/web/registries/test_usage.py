@@ -177,4 +177,4 @@ def test_of_many_entries_together(acme, entry, make_entry, happened, monkeypatch
     together = usage.entries_usage([entry, other, unused], days=7)
     assert (together.count, together.more) == (28, 2)
     assert together.projects == ["p6", "p5", "p4", "p3", "p2"]
-    assert usage.entry_usage(unused, days=7) == usage.Usage(0, [])
+    assert usage.entry_usage(unused, days=7) == usage.Usage(0, [], 7)
