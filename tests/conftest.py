@@ -25,6 +25,7 @@ from orgs.models import (
     User,
 )
 from orgs.registries.places import Places
+from orgs.seen import logs
 from orgs.services.audit.events import Actor
 from orgs.services.bulk import long_work
 from orgs.services.entries import daily, door
@@ -91,8 +92,9 @@ def _nothing_left_running() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_days_of_another_test() -> None:
+def _nothing_of_another_test() -> None:
     daily.forget()
+    logs.end()  # an answer that no one read to its end is answered still
 
 
 @pytest.fixture(autouse=True)

@@ -59,6 +59,7 @@ def test_an_export_is_told_of_at_its_end(client, lines, alice, acme, make_entry)
     answer.close()
     (line,) = [line for line in lines() if line["message"] == "request"]
     assert line["ms"] >= 200 and line["request"] == answer["X-Request-ID"]
+    assert logs.request_id() == ""  # what this thread does next isn't the export's
 
 
 def test_what_fails_in_an_export_has_its_id(client, lines, alice, acme, monkeypatch) -> None:

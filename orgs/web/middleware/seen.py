@@ -32,13 +32,13 @@ class Seen:
             seconds = time.monotonic() - begun
             metrics.request(_kind(request), answer.status_code, seconds)
             logs.answered(request, answer.status_code, seconds, source_address(request))
+            logs.end()
 
         if answer.streaming:
             # Its body is made after this, by the same thread: what fails there has the id, too.
             answer._resource_closers.append(told)  # type: ignore[attr-defined]
             return answer
         told()
-        logs.end()
         return answer
 
 
