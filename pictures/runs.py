@@ -26,7 +26,7 @@ def fill(cast: Cast, acme: Organization) -> None:
         "failing": (RunRow.Result.FAILED, "access_denied", "AWS accepts the key, but its user may "
                     "not call ecr:GetAuthorizationToken. Attach the policy to that user."),
         "unreachable": (RunRow.Result.UNREACHABLE, "registry_unreachable",
-                        f"{HOST} didn't answer in time. Try again in a few seconds."),
+                        "{host} didn't answer in time. Try again in a few seconds."),
         "unreadable": (RunRow.Result.FAILED, "entry_unusable", "The stored secret can't be opened "
                        "with this server's keys. Enter the secret again."),
     }  # fmt: skip
@@ -38,7 +38,8 @@ def fill(cast: Cast, acme: Organization) -> None:
     for row, entry in zip(over.rows_left(), entries, strict=True):
         off = (RunRow.Result.NOT_CHECKED, "disabled", f"{entry} is disabled. Enable it.")
         well = (RunRow.Result.OK, "", "")
-        over.row_done(row, *(told.get(entry.status, well) if entry.enabled else off))
+        result, code, said = told.get(entry.status, well) if entry.enabled else off
+        over.row_done(row, result, code, said.format(host=str(entry).partition("/")[0]))
     over.end(Run.State.DONE)
     umbrella = Organization.objects.get(slug="umbrella")
     many = [Subject(uuid4(), f"{HOST}/team-{n:02}/*") for n in range(50)]

@@ -72,7 +72,7 @@ class ChooseOrganization(forms.Form):
 
 @admin.register(RegistryEntry)
 class EntryAdmin(ServiceAdmin):
-    list_display = ["pattern", "state", "reason", "organization", "kind", "used", "key_age"]
+    list_display = ["pattern", "state", "organization", "kind", "used", "key_age"]
     list_select_related = ["organization"]
     list_filter = [
         OrganizationFilter,
@@ -104,7 +104,8 @@ class EntryAdmin(ServiceAdmin):
     def pattern(self, entry: RegistryEntry) -> SafeString:
         texts = entry.pattern_texts
         more = f" +{len(texts) - 1}" if len(texts) > 1 else ""
-        return format_html("{}{}", shown.image(texts[0]) if texts else entry.pk, more)
+        first = texts[0] if texts else str(entry.pk)
+        return format_html('<span title="{}">{}</span>{}', first, shown.image(first), more)
 
     @admin.display(description="Type", ordering="registry_type")
     def kind(self, entry: RegistryEntry) -> str:
@@ -112,13 +113,10 @@ class EntryAdmin(ServiceAdmin):
 
     @admin.display(description="Status", ordering=FAILING_FIRST)
     def state(self, entry: RegistryEntry) -> SafeString:
-        return shown.state(entry)
-
-    @admin.display(description="Reason")
-    def reason(self, entry: RegistryEntry) -> str:
-        """What happened; what to do about it is on the entry's page."""
+        """And what happened; what to do about it is on the entry's page."""
         told = broken_sentence(entry, private=True) if entry.enabled else ""
-        return Truncator(told.partition(". ")[0]).chars(_SHORT) or "–"
+        reason = Truncator(told.partition(". ")[0]).chars(_SHORT)
+        return format_html('{}<span class="why">{}</span>', shown.state(entry), reason)
 
     @admin.display(description="Last used", ordering="last_used_at")
     def used(self, entry: RegistryEntry) -> SafeString:

@@ -47,7 +47,12 @@ def image(text: object) -> SafeString:
     path, colon, tag = path.partition(":")
     *before, last = path.split("/")
     parts = [("host", _host(f"{host}/"))] if host else []
-    parts += [("path", _starred(f"{part}/")) for part in before] + [("path", _starred(last))]
+    parts += [("path", _starred(f"{part}/")) for part in before]
+    if last == "*" and parts:  # alone on a line of its own it tells nothing
+        kind, html = parts.pop()
+        parts.append((kind, html + _STAR))
+    else:
+        parts.append(("path", _starred(last)))
     parts += [("tag", escape(f"{colon}{tag}"))] if colon else []
     # Put together by hand: a list has hundreds of these, and `format_html` looks at each of
     # their parts several times.

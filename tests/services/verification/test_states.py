@@ -140,7 +140,7 @@ def test_how_many_held_has_its_colour(
     def one(**given):
         if report := next(held, None):
             return report
-        raise Failed("busy", "No.", "Later.")
+        raise Failed("access_denied", "No.", "Do.")
 
     monkeypatch.setattr(verifying, "entry_verify", one)
     data = {"action": "verify", "entry": [str(entry.pk) for entry in entries]}
