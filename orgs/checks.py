@@ -117,7 +117,7 @@ def registry_types(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     E009 a code that the table doesn't have, or has as another."""
     messages: list[CheckMessage] = []
     for kind in TYPES:
-        for field in kind.fields:
+        for field in (*kind.fields, *kind.derived):
             # A value typed for one type may be shown, or stored, as another's.
             mixed = any(other.secret != field.secret for other in fields_named(field.name))
             if mixed or field.name in OF_ALL_TYPES:

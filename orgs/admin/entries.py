@@ -131,7 +131,7 @@ class EntryAdmin(ServiceAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """Every word somewhere; the secrets are sealed, and not looked at."""
         # What says who logs in: a key's id, a username, a role.
-        typed = {f.name for kind in TYPES for f in kind.config_fields if f.choices is None}
+        typed = {f.name for kind in TYPES for f in kind.told_fields if f.choices is None}
         for word in words_of(search_term):
             where = (
                 Q(patterns__text__icontains=word)
@@ -402,7 +402,7 @@ class EntryAdmin(ServiceAdmin):
                 "policy": policy_of(entry, private=True),
                 "usage": entry_usage(entry, USAGE_DAYS),
                 "history": history_of(entry, checks=True),
-                "details": [(f.label, entry.config.get(f.name, "")) for f in kind.config_fields]
+                "details": [(f.label, entry.config.get(f.name, "")) for f in kind.told_fields]
                 if kind
                 else [],
                 "may_delete": self.has_delete_permission(request, entry),

@@ -19,7 +19,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
-from orgs.services.entries.validating import EntrySpec
+from orgs.services.entries.validating import EntrySpec, given_config
 
 from . import schemas
 from .authentication import ApiTokenAuth, person_actor
@@ -300,5 +300,5 @@ def _shown(entry: RegistryEntry) -> dict[str, Any]:
         "environments": [environment.slug for environment in entry.environments],
         "note": entry.note,
         "updated_at": entry.updated_at,
-        "configuration": {"version": VERSION, **entry.config},
+        "configuration": {"version": VERSION, **given_config(entry)},
     }

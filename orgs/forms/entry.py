@@ -25,6 +25,7 @@ from orgs.services.entries import door, new_keys
 from orgs.services.entries.changing import ChangedMeanwhile, EntryChange
 from orgs.services.entries.validating import EntrySpec
 
+from .secret_lines import SecretLines, SecretLinesField, file_name
 from .shown import Shown, ShownField, as_sent, labels
 
 FROM_PATTERN = "From the pattern"
@@ -40,13 +41,6 @@ _NOT_IN_LIST = {"invalid_choice": "This isn't in the list. Choose one that is."}
 # Marks for the scripts: help while typing is asked with these, and takes no others along;
 # these never leave the page but by Save, and aren't filled in again.
 _HELPS, _SECRET = "data-helps", "data-secret"
-
-
-class SecretLines(forms.Textarea):
-    """A secret of several lines, which is as little given back as a password."""
-
-    def format_value(self, value: Any) -> None:
-        return None
 
 
 class PatternsField(forms.CharField):
@@ -101,12 +95,13 @@ class EntryForm(forms.ModelForm):
     def __init__(
         self,
         data: QueryDict | None = None,
+        files: Any = None,
         *args: Any,
         organization: Organization,
         replace: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(data, *args, **kwargs)
+        super().__init__(data, files, *args, **kwargs)
         self.organization = organization
         self.dropped: set[str] = set()
         # Whether it can only be opened anew, since others made another type of the entry.
@@ -164,9 +159,9 @@ class EntryForm(forms.ModelForm):
         own = [f.name for f in self.type.fields]
         self.order_fields(["patterns", "registry_type", *own, "environments", "note", "enabled"])
 
-    def keep(self, typed: QueryDict) -> None:
+    def keep(self, typed: QueryDict, files: Mapping[str, Any]) -> None:
         """Show what was typed, unjudged; secrets are dropped."""
-        self.dropped = set(_secrets_in(typed))
+        self.dropped = set(_secrets_in(typed, files))
         for name, field in self.fields.items():
             if name not in self.dropped and not field.widget.value_omitted_from_data(
                 typed, {}, name
@@ -275,7 +270,7 @@ class EntryForm(forms.ModelForm):
 
     def _drop_secrets(self) -> None:
         """The page that tells the errors never shows a secret, even in the wrong field."""
-        self.dropped = set(_secrets_in(self.data))
+        self.dropped = set(_secrets_in(self.data, self.files))
         data: Any = self.data.copy()  # type: ignore[attr-defined]
         for name in self.dropped:
             data[name] = ""
@@ -399,10 +394,12 @@ def _put(data: QueryDict, name: str, value: Any) -> None:
         data[name] = value
 
 
-def _secrets_in(typed: Mapping[str, Any]) -> list[str]:
-    """The fields that hold a secret: its own, and what looks like one in an identity's."""
+def _secrets_in(typed: Mapping[str, Any], files: Mapping[str, Any]) -> list[str]:
+    """The fields that hold a secret: its own, typed or in a file, and what looks like one in
+    an identity's."""
     declared = [f for registry_type in TYPES for f in registry_type.fields]
-    names = {f.name for f in declared if f.secret and typed.get(f.name)}
+    secret = {f.name for f in declared if f.secret}
+    names = {name for name in secret if typed.get(name) or file_name(name) in files}
     names |= {
         f.name
         for f in declared
@@ -435,7 +432,8 @@ def _input(declared: Field) -> forms.Field:
     # What is too long is told by the type, which knows what it should be; this only keeps
     # megabytes out. Browsers end each line by two letters.
     most = max(2 * declared.max_length, 1000)
-    field = forms.CharField(max_length=most, widget=widget, **common)
+    kind = SecretLinesField if declared.secret and declared.lines else forms.CharField
+    field = kind(max_length=most, widget=widget, **common)
     field.example = declared.example  # type: ignore[attr-defined]
     field.strip = False  # the type cuts what may be cut
     return field
@@ -447,8 +445,10 @@ def _widget(declared: Field) -> forms.Widget:
     if declared.secret:
         attrs |= {"autocomplete": "new-password", _SECRET: True}
     if declared.lines:
-        lines = SecretLines if declared.secret else forms.Textarea
-        return lines(attrs=attrs | {"rows": 4})
+        attrs["rows"] = 4
+        if not declared.secret:
+            return forms.Textarea(attrs)
+        return SecretLines(attrs, declared.file, declared.max_length)
     if declared.secret:
         return forms.PasswordInput(render_value=False, attrs=attrs)
     return forms.TextInput(attrs=attrs)
@@ -488,7 +488,7 @@ def requested_form(
     if entry is not None:
         chosen["instance"] = entry
     if request.method == "POST" and "show_fields" not in request.POST:
-        return form_class(request.POST, **chosen)
+        return form_class(request.POST, request.FILES, **chosen)
     if entry is None:
         chosen["initial"] = {"patterns": pasted.texts(request.GET.get("pattern", ""))}
     form = form_class(**chosen)
@@ -496,5 +496,5 @@ def requested_form(
         form.fill_in(copy)
         form.initial.update(note=copy.note, enabled=copy.enabled)
     if request.method == "POST":
-        form.keep(request.POST)
+        form.keep(request.POST, request.FILES)
     return form

@@ -110,7 +110,7 @@ def as_sent(value: Any) -> Any:
 def labels(entry: RegistryEntry, was: Shown, names: list[str]) -> list[str]:
     """What people call these, and the secret's name where it was replaced since."""
     kind = BY_SLUG.get(entry.registry_type)
-    declared: tuple[Field, ...] = tuple(kind.fields) if kind else ()
+    declared: tuple[Field, ...] = (*kind.fields, *kind.derived) if kind else ()
     words = COMMON | {f.name: f.label for f in declared}
     found = [words[name] for name in names if name in words]
     if was.secret_at != Shown.of(entry).secret_at:

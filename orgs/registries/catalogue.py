@@ -44,7 +44,8 @@ def fields_named(name: str, slug: str = "") -> list[Field]:
     """What types declare by this name: the one of `slug` first, if it does."""
     own = [kind for kind in TYPES if kind.slug == slug]
     others = [kind for kind in TYPES if kind.slug != slug]
-    return [f for kind in (*own, *others) for f in kind.fields if f.name == name]
+    every = [f for kind in (*own, *others) for f in (*kind.fields, *kind.derived)]
+    return [f for f in every if f.name == name]
 
 
 def type_codes() -> dict[str, codes.Code]:

@@ -77,7 +77,8 @@ class Field:
     that identifies the same key: changing that needs the secret anew (DESIGN, rule 6).
     `hidden_from_members` is an identity that only org admins and staff see. `missing` is
     what to do where a required one is empty. `max_length` is in characters; only with
-    `lines` it may have line breaks, which are kept as \\n. `choices` gives (value, label)
+    `lines` it may have line breaks, which are kept as \\n; with `file`, a form also takes it
+    out of one of these (an input's `accept`). `choices` gives (value, label)
     pairs when called, as an offer: what else is right is the type's to say.
     `from_pattern` is a regular expression, for Python and JavaScript alike and in any case
     of letters, whose group is the value that an empty field takes from a match pattern.
@@ -99,6 +100,7 @@ class Field:
     shape: Shape | None = None
     max_length: int = 200
     lines: bool = False
+    file: str = ""
     blanks: Blanks = Blanks.CUT
     paired_with: str | None = None
     choices: Callable[[], Sequence[tuple[str, str]]] | None = None

@@ -86,8 +86,9 @@ MOST_LISTED = 1000
 class AccessPolicy:
     """What someone attaches at the provider so that a type's logins may pull.
 
-    `document` is JSON as text, indented; `command` does it in one shell command, of the
-    `program`.
+    `document` is JSON as text, indented, "" where there is none to be attached; `command` does
+    it in a shell command a line, of the `program`, and `again` says what running it again does.
+    `verb` is what the provider calls it.
     `wider` holds a sentence for each pattern that the provider can't express, so
     that its part of the policy grants more; `notes` are sentences on what else there
     is to do for the policy to work.
@@ -98,6 +99,8 @@ class AccessPolicy:
     document: str
     command: str
     program: str = ""
+    verb: str = "Attach"
+    again: str = "Run it again after changing a pattern; it replaces the policy."
     wider: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -146,6 +149,9 @@ class RegistryType(abc.ABC):
     group: str = "Any registry"
     """Under which types stand together where one is chosen: whose cloud, mostly."""
     fields: tuple[Field, ...]
+    derived: tuple[Field, ...] = ()
+    """What `clean_own` reads out of the secrets as they are given, and puts beside the config:
+    whose key it is. Stored and shown like an identity, never asked for, taken or exported."""
     travel: Travel
     provider: Provider | None = None
     """None where nobody but the registry itself is asked."""
@@ -167,6 +173,16 @@ class RegistryType(abc.ABC):
     def secret_fields(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if f.secret)
 
+    @cached_property
+    def told_fields(self) -> tuple[Field, ...]:
+        """All that may be shown of an entry, to whom it may."""
+        return (*self.config_fields, *self.derived)
+
+    @final
+    def derived_of(self, config: Config) -> dict[str, str]:
+        """What stands in a stored config that nobody gave."""
+        return {f.name: config[f.name] for f in self.derived if f.name in config}
+
     @property
     def minted(self) -> bool:
         return self.travel is Travel.MINTED
@@ -186,10 +202,10 @@ class RegistryType(abc.ABC):
         """Check and complete what was typed; raise `Refused` with all problems.
 
         Gives `(config, secrets)` with exactly this type's fields, secrets only
-        those that were given. What `fields` declare is held here, for every type;
-        whether an absent secret is allowed is the caller's to know. What an entry of this
-        type has already is `standing`: it stays as it is, and what today's rules have
-        against it isn't held against a change of something else.
+        those that were given, and what is `derived` of these. What `fields` declare is held
+        here, for every type; whether an absent secret is allowed is the caller's to know.
+        What an entry of this type has already is `standing`: it stays as it is, and what
+        today's rules have against it isn't held against a change of something else.
         """
         given: dict[str, object] = {**config, **secrets}
         if unreadable := list(self._unreadable(given)):
@@ -336,7 +352,9 @@ class RegistryType(abc.ABC):
             elif has_control(value.strip(), lines=True) or REPLACEMENT in value:
                 code = "secret_shape" if declared.secret else "control_character"
                 what = f"{label} has a character in it that can't be read."
-                yield Problem(code, what, "Write it again by hand.", declared.name)
+                by_hand = "Write it again by hand."
+                fix = "Give it again as plain text." if declared.lines else by_hand
+                yield Problem(code, what, fix, declared.name)
 
     @abc.abstractmethod
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:

@@ -105,21 +105,21 @@ CODES: Mapping[str, Code] = MappingProxyType(
         ),
         "access_denied": login(
             422,
-            "AWS accepts the key, but its user may not call the action it names.",
+            "The cloud accepts the key, but its user may not have a login.",
             Kind.REFUSED,
             fix="Attach the policy, wait a few seconds, and verify again.",
         ),
         "invalid_key": login(
             422,
-            "AWS doesn't know the key, or it's inactive; or the account hasn't enabled the region.",
+            "The cloud doesn't know the key, or it's inactive; or the region isn't enabled there.",
             Kind.REFUSED,
-            fix="Check it under the IAM user's Security credentials, then enter it again.",
+            fix="Check it where it was made, then enter it again.",
         ),
         "signature_mismatch": login(
             422,
-            "AWS knows the key, but this secret isn't its own.",
+            "The cloud knows whose key it is, but this secret isn't its own, or isn't any more.",
             Kind.REFUSED,
-            fix="Replace the secret; if it's lost, create a new key in IAM.",
+            fix="Replace the secret; if it's lost, create a new key.",
         ),
         "rate_limited": Code(
             "The token asks too often.",
@@ -138,11 +138,11 @@ CODES: Mapping[str, Code] = MappingProxyType(
             fix="Wait; if it lasts, check this server's way to it.",
         ),
         "throttled": passing(
-            "AWS ECR answers too many requests of this account already.",
+            "The cloud answers too many requests of this account already.",
             fix="Wait: it is asked again by itself.",
         ),
         "clock_skew": passing(
-            "This server's clock differs from AWS's by minutes, so AWS refuses its requests.",
+            "This server's clock differs from the cloud's by minutes, so it refuses its requests.",
             fix="Set the server's clock (NTP).",
         ),
         # These two have no event: one says «ask again», the other that none can be written.

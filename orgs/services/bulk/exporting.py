@@ -18,6 +18,7 @@ from orgs.registries.pasted import texts
 from orgs.registries.places import Places
 from orgs.services.audit.cells import escape
 from orgs.services.entries.attention import OLD
+from orgs.services.entries.validating import given_config
 
 from .files.columns import ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, columns
 
@@ -141,7 +142,7 @@ def _document(entry: RegistryEntry) -> dict[str, Any]:
     return {
         "type": entry.registry_type,
         "image_patterns": entry.pattern_texts,
-        "configuration": {"version": "1", **entry.config},
+        "configuration": {"version": "1", **given_config(entry)},
         "environments": [environment.slug for environment in entry.environments],
         "enabled": entry.enabled,
         "note": entry.note,

@@ -16,6 +16,6 @@ def policy_of(entry: RegistryEntry, *, private: bool) -> AccessPolicy | None:
     patterns = patterns_of(entry)
     if kind is None or not patterns:
         return None
-    hidden = {f.name for f in kind.fields if f.hidden_from_members and not private}
+    hidden = {f.name for f in kind.told_fields if f.hidden_from_members and not private}
     config = {name: value for name, value in entry.config.items() if name not in hidden}
     return kind.policy(config, patterns)

@@ -85,8 +85,11 @@ def validate(spec: EntrySpec, entry: RegistryEntry | None = None) -> ValidSpec:
 
 def with_kept(valid: ValidSpec, entry: RegistryEntry | None) -> ValidSpec:
     """Beside the secrets that are given, those of the same type that stay: all of an entry's
-    are sealed as one."""
-    if not valid.secrets or entry is None or entry.registry_type != valid.type.slug:
+    are sealed as one. What was read out of them stays with them."""
+    if entry is None or entry.registry_type != valid.type.slug:
+        return valid
+    valid = replace(valid, config={**valid.type.derived_of(entry.config), **valid.config})
+    if not valid.secrets:
         return valid
     kept = {name: revealed(entry).get(name, "") for name in _blank(valid.type, valid.secrets)}
     return replace(valid, secrets={**{n: v for n, v in kept.items() if v}, **valid.secrets})
@@ -138,6 +141,13 @@ def _examine(spec: EntrySpec, entry: RegistryEntry | None) -> Examined:
     except Refused as refused:
         return Examined(parsed, None, [*refused.problems, *problems])
     return Examined(parsed, ValidSpec(registry_type, parsed, config, secrets), problems)
+
+
+def given_config(entry: RegistryEntry) -> dict[str, str]:
+    """The entry's config as someone gave it, without what was read out of its secrets."""
+    kind = BY_SLUG.get(entry.registry_type)
+    derived = kind.derived_of(entry.config) if kind else {}
+    return {name: value for name, value in entry.config.items() if name not in derived}
 
 
 def told_today(entry: RegistryEntry) -> list[Problem]:

@@ -83,6 +83,6 @@ def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
         return []
     return [
         (f.label, found.config.get(f.name, ""))
-        for f in registry_type.config_fields
+        for f in registry_type.told_fields
         if is_admin or not f.hidden_from_members
     ]

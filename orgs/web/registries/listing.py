@@ -137,7 +137,7 @@ class Filters:
 def _searched(words: str, private: bool) -> QuerySet[Any]:
     where = Q(patterns__text__icontains=words) | Q(note__icontains=words)
     if private:
-        hidden = {f.name for kind in TYPES for f in kind.fields if f.hidden_from_members}
+        hidden = {f.name for kind in TYPES for f in kind.told_fields if f.hidden_from_members}
         for name in sorted(hidden):
             where |= Q(**{f"config__{name}__icontains": words})
     return RegistryEntry.objects.filter(where).values("pk")
