@@ -37,6 +37,7 @@ from orgs.services.tenancy import mails, webhooks
 from orgs.services.upstream import calls
 from orgs.services.verification.long_work import WORK
 from tests.support.fake_aws import FakeAws
+from tests.support.fake_google import FakeGoogle
 from tests.support.internet import Internet
 from tests.support.registry import Registry
 
@@ -239,6 +240,14 @@ def aws(settings) -> Iterator[FakeAws]:
     """A fake AWS that checks signatures and policies; the product is pointed at it."""
     with FakeAws() as fake:
         settings.AWS_ENDPOINT_URL = fake.url
+        yield fake
+
+
+@pytest.fixture
+def google(settings) -> Iterator[FakeGoogle]:
+    """A fake Google that checks assertions; the product is pointed at it."""
+    with FakeGoogle() as fake:
+        settings.GOOGLE_ENDPOINT_URL = fake.url
         yield fake
 
 

@@ -211,7 +211,7 @@ def _error_lines(found: list[CellError]) -> Iterator[str]:
 def template_csv(slug: str | None = None) -> StreamingHttpResponse:
     """A header to begin with, as a file: that of a type's entries, or of all."""
     kind = BY_SLUG.get(slug or "")
-    header = ",".join(columns_of(kind) if kind else columns(to_come=False))
+    header = ",".join(columns_of(kind) if kind else columns())
     name = f"{kind.slug}-template.csv" if kind else "registries-template.csv"
     return _csv(iter([f"{header}\r\n"]), name)
 

@@ -8,6 +8,7 @@ from collections.abc import ValuesView
 from . import codes
 from .aws_ecr import AwsEcr, AwsEcrRole
 from .docker import DockerRegistry
+from .google_cr import GoogleKey
 from .patterns import MatchPattern
 from .types import Field, RegistryType
 
@@ -16,6 +17,7 @@ BY_SLUG: dict[str, RegistryType] = {
     for kind in (
         AwsEcr(),
         AwsEcrRole(),
+        GoogleKey(),
         DockerRegistry(),
     )
 }

@@ -33,8 +33,8 @@ class Kind:
 # cloud.google.com/artifact-registry/docs/docker/authentication: 60 minutes.
 GOOGLE = Kind(
     "a Google access token, which ends after an hour",
-    "Use the username _json_key_base64, and as the password a service account's JSON key in "
-    "base64, on one line.",
+    "Choose GCP Artifact Registry as the registry type, with a service account's JSON key: it "
+    "obtains a new one in time.",
 )
 # learn.microsoft.com/azure/container-registry/container-registry-authentication: 3 hours.
 AZURE = Kind(

@@ -29,9 +29,9 @@ def soon() -> str:
 
 
 DEAD = [
-    ("oauth2accesstoken", CANARY, "username", "an hour", "_json_key_base64"),
-    ("OAuth2AccessToken", f"ya29.{CANARY}", "username", "an hour", "_json_key_base64"),
-    ("_dcgcloud_token", CANARY, "username", "an hour", "_json_key_base64"),
+    ("oauth2accesstoken", CANARY, "username", "an hour", "GCP Artifact Registry"),
+    ("OAuth2AccessToken", f"ya29.{CANARY}", "username", "an hour", "GCP Artifact Registry"),
+    ("_dcgcloud_token", CANARY, "username", "an hour", "GCP Artifact Registry"),
     ("00000000-0000-0000-0000-000000000000", soon(), "username", "3 hours", "service principal"),
     ("00000000-0000-0000-0000-000000000000", CANARY, "username", "3 hours", "service principal"),
     ("gitlab-ci-token", CANARY, "username", "with the job", "deploy token"),
@@ -39,7 +39,7 @@ DEAD = [
     ("me", f"glcbt-64_{CANARY}", "password", "with the job", "deploy token"),
     ("x-access-token", f"ghs_{CANARY}", "password", "an hour", "ghp_"),
     ("me", f"ghs_{CANARY}", "password", "an hour", "ghp_"),
-    ("me", f"ya29.c.{CANARY}", "password", "an hour", "_json_key_base64"),
+    ("me", f"ya29.c.{CANARY}", "password", "an hour", "GCP Artifact Registry"),
     ("AWS", ECR_LOGIN, "password", "12 hours", "AWS ECR"),
     ("robot", ECR_LOGIN.rstrip("="), "password", "12 hours", "AWS ECR"),
     ("me", soon(), "password", "ends on 20", "lasts"),

@@ -60,6 +60,8 @@ LOOKALIKES = [
         f"{ACCOUNT}.dkr.ecr-fips.eu-west-1.amazonaws.com",
         f"{ACCOUNT}.dkr-ecr.us-east-1.amazonaws.com",
     ),
+    *("europe-west1-docker.pkg.dev.evil.com", "europe-west1.docker.pkg.dev", "us-gcr.io"),
+    *("europe-west1-docker.pkg.dev:5000", "gcr.io:8443", "docker.pkg.dev", "*.pkg.dev"),
     *(f"*.{ECR}", "my-lb-1.us-east-1.elb.amazonaws.com", "*.dkr.ecr.us-east-1.amazonaws.com.cn"),
 ]
 TEXTS = list(
@@ -155,6 +157,7 @@ def test_nothing_suggests_elsewhere() -> None:
         "registries/patterns.py",
         "registries/types.py",
         "registries/aws_ecr.py",
+        "registries/google_cr.py",
         # An entry's id, which leads to it.
         "services/entries/validating.py",
     }

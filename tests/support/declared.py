@@ -9,6 +9,11 @@ from hypothesis import strategies as st
 
 from orgs.registries.types import Field, RegistryType
 
+from . import fake_google
+
+# What no regular expression makes.
+_SECRETS = {"service_account_json": lambda: fake_google.key_file().strip()}
+
 
 def valid(kind: RegistryType) -> tuple[dict[str, str], dict[str, str]]:
     """(config, secrets): the fields' examples, where there is none the least that has their
@@ -21,6 +26,8 @@ def valid(kind: RegistryType) -> tuple[dict[str, str], dict[str, str]]:
 
 @cache
 def _of(field: Field) -> str:
+    if field.name in _SECRETS:
+        return _SECRETS[field.name]()
     if field.example or not field.required:
         return field.example
     wanted = st.from_regex(field.shape.expression, fullmatch=True) if field.shape else st.text("x")

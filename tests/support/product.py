@@ -29,12 +29,13 @@ def database_url() -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For a process of the product that shares this test's database, keys and fake AWS."""
+    """For a process of the product that shares this test's database, keys and fake clouds."""
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
         "DATABASE_URL": database_url(),
         "FERNET_KEYS": ",".join(settings.FERNET_KEYS),
         "AWS_ENDPOINT_URL": settings.AWS_ENDPOINT_URL,
+        "GOOGLE_ENDPOINT_URL": settings.GOOGLE_ENDPOINT_URL,
         **more,
     }
 

@@ -380,9 +380,9 @@ def test_more_rows_than_asked_for_are_refused(acme):
         ),
         (csv_row(type="azure"), [("type", "azure", "unknown_type")], "aws-ecr"),
         (
-            csv_row(type="gcp-cr", service_account_json=CANARY),
-            [("type", "gcp-cr", "unknown_type")],
-            "Write one of",
+            csv_row("gcr.io/p/*", "gcp-cr", service_account_json=CANARY),
+            [("service_account_json", "••••", "secret_shape")],
+            "isn't a service account's key",
         ),
         (csv_row(type=""), [("type", "", "unknown_type")], "Write one of"),
         (
@@ -469,7 +469,7 @@ def test_1000_rows_with_37_planted_errors(do, gpu):
         (csv_row(f"{HOST}/p6", secret_access_key=""), "secret_required"),
         (csv_row(f"{HOST}/p7", secret_access_key=KEY), "secret_shape"),
         (csv_row(f"{HOST}/p8", type="azure"), "unknown_type"),
-        (csv_row(f"{HOST}/p9", "gcp-cr", service_account_json=CANARY), "unknown_type"),
+        (csv_row("gcr.io/p/*", "gcp-cr", service_account_json=CANARY), "secret_shape"),
         (csv_row(f"{HOST}/q1", "aws-ecr-role", role_name=""), "required"),
         (csv_row(f"{HOST}/q2", "aws-ecr-role", role_name=f"a {CANARY}"), "role_name_shape"),
         (csv_row(f"{HOST}/q3", "aws-ecr-role", secret_access_key=CANARY), "field_of_other_type"),

@@ -351,8 +351,8 @@ def test_any_cell_comes_back(cell):
 
 def test_the_columns_of_the_contract():
     assert ", ".join(columns()) == (
-        "image_pattern, type, access_key_id, secret_access_key, region, role_name, username, "
-        "password, service_account_json, environments, enabled, note"
+        "image_pattern, type, access_key_id, secret_access_key, region, role_name, "
+        "service_account_json, username, password, environments, enabled, note"
     )
 
 

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from orgs.models import RegistryEntry
-from orgs.registries.catalogue import TYPES
+from orgs.registries.catalogue import TYPES, groups
 from orgs.registries.pattern_help import example_of
 from orgs.services.entries.validating import secrets_of
 from tests.conftest import CANARY, HOST
@@ -44,8 +44,8 @@ def test_the_chosen_types_examples_and_when_each_fits(kind, look, alice, staff, 
     admins = f"{reverse('admin:orgs_registryentry_add')}?organization={acme.pk}&"
     for who, address in ((alice, f"{NEW}?"), (staff, admins)):
         page = look(who, f"{address}type={kind.slug}")
-        groups = re.findall(r'<optgroup label="([^"]+)">', page.html)
-        assert groups == ["AWS", "Any registry"]
+        shown = re.findall(r'<optgroup label="([^"]+)">', page.html)
+        assert shown == list(groups())
         chosen = re.findall(r'<option value="([^"]+)" selected>', page.html)
         assert chosen[0] == kind.slug
         assert page.by_id["pattern-example"] == f"Example: {kind.example_pattern}"
@@ -130,8 +130,8 @@ def test_save(client, alice) -> None:
                 "password": CANARY,
             },
             "username",
-            "This username stands for a Google access token, which ends after an hour. Use the "
-            "username _json_key_base64",
+            "This username stands for a Google access token, which ends after an hour. "
+            "Choose GCP Artifact Registry as the registry type",
         ),
         (
             {

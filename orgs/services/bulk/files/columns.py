@@ -29,14 +29,10 @@ _NO_NAME = re.compile(r"\s*\([^()]*\)|[^a-z0-9]+")
 TOLD = ("status", "last_used", "secret_set", "key_age_days", "attention")
 IGNORED = frozenset({*TOLD, "id", "owner"})
 
-# Of a type to come (CONTRACT «Types»): files that have it can be read already.
-_TO_COME = Field(name="service_account_json", label="Service account key", secret=True)
 
-
-def columns(*, to_come: bool = True) -> tuple[str, ...]:
-    """All columns that a file may have, in the order of an export; with `to_come` also
-    those of types that there aren't yet."""
-    return (PATTERN, TYPE, *field_columns(to_come=to_come), ENVIRONMENTS, ENABLED, NOTE)
+def columns() -> tuple[str, ...]:
+    """All columns that a file may have, in the order of an export."""
+    return (PATTERN, TYPE, *field_columns(), ENVIRONMENTS, ENABLED, NOTE)
 
 
 def columns_of(kind: RegistryType) -> tuple[str, ...]:
@@ -44,16 +40,14 @@ def columns_of(kind: RegistryType) -> tuple[str, ...]:
     return (PATTERN, TYPE, *(f.name for f in kind.fields), ENVIRONMENTS, ENABLED, NOTE)
 
 
-def field_columns(*, to_come: bool = True) -> tuple[str, ...]:
+def field_columns() -> tuple[str, ...]:
     """Those of the types' own fields; one for all that have the same name."""
-    found = _field_columns(tuple(TYPES))
-    return found if to_come or fields_named(_TO_COME.name) else found[:-1]
+    return _field_columns(tuple(TYPES))
 
 
 @cache
 def _field_columns(kinds: tuple[RegistryType, ...]) -> tuple[str, ...]:
-    names = [f.name for kind in kinds for f in kind.fields]
-    return tuple(dict.fromkeys([*names, _TO_COME.name]))
+    return tuple(dict.fromkeys(f.name for kind in kinds for f in kind.fields))
 
 
 def named(header: str) -> str:
@@ -116,7 +110,7 @@ def secret_columns() -> frozenset[str]:
 
 @cache
 def _secret_columns(kinds: tuple[RegistryType, ...]) -> frozenset[str]:
-    return frozenset({_TO_COME.name, *(f.name for kind in kinds for f in kind.secret_fields)})
+    return frozenset(f.name for kind in kinds for f in kind.secret_fields)
 
 
 def _declared(column: str, slug: str) -> list[Field]:

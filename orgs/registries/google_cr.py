@@ -1,0 +1,240 @@
+"""Google Artifact Registry and the hosts of Container Registry, by a service account's key.
+
+The key stays here and only ever signs: what goes to Google is an assertion, and what comes
+back, and goes to workers, is an access token of an hour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from . import google_key, google_oauth
+from .google_hosts import ANY_GCR, corrected_google_host, hosts_of_pattern, parse_google_host
+from .google_key import ServiceAccountKey
+from .google_roles import reader
+from .outbound import Unreachable
+from .patterns import MatchPattern, not_a_registry
+from .private import private
+from .problems import NO_LOGIN, Failed, Problem, Refused
+from .types import (
+    AccessPolicy,
+    Ask,
+    Config,
+    DockerLogin,
+    Field,
+    Provider,
+    RegistryType,
+    Travel,
+)
+
+# cloud.google.com/artifact-registry/docs/docker/authentication, «Access token».
+USERNAME = "oauth2accesstoken"
+# The narrowest that pulls: «read-only access scope for Cloud Storage» (Artifact Registry's
+# docs, «Deploying to Compute Engine»). With it the token opens nothing that writes.
+SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
+
+_KEY = "service_account_json"
+_EMAIL, _PROJECT, _KEY_ID = "service_account_email", "project_id", "private_key_id"
+
+
+class GoogleKey(RegistryType):
+    """A service account's JSON key, kept here; the server obtains a login of an hour with it."""
+
+    slug = "gcp-cr"
+    label = "GCP Artifact Registry"
+    short_label = "Google, key"
+    summary = (
+        "A service account's JSON key, for Artifact Registry and gcr.io and for workers anywhere."
+    )
+    group = "Google"
+    travel = Travel.MINTED
+    provider = Provider.GOOGLE
+    private_addresses = True  # Private Service Connect
+    example_pattern = "europe-west1-docker.pkg.dev/my-project/*"
+    denied_fixes = {
+        "image_denied": "Run the commands below, which let that service account read, wait a "
+        "minute, and verify again.",
+    }
+    fields = (
+        Field(
+            name=_KEY,
+            label="Service account JSON",
+            help="The whole key file that Google made, of a service account that may read the "
+            "repositories. It's stored sealed and never shown.",
+            secret=True,
+            lines=True,
+            max_length=google_key.MOST,
+            file=".json,application/json",
+        ),
+    )
+    derived = (
+        Field(name=_EMAIL, label="Service account", hidden_from_members=True),
+        Field(name=_PROJECT, label="Project of the account"),
+        Field(name=_KEY_ID, label="Key ID", hidden_from_members=True),
+    )
+
+    def clean_own(
+        self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
+    ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
+        problems = list(self._host_problems(patterns))
+        text = secrets.get(_KEY, "")
+        if not text or len(text) > google_key.MOST:
+            return config, secrets, problems
+        try:
+            key = google_key.read(text, _KEY)
+        except Refused as refused:
+            return config, secrets, [*refused.problems, *problems]
+        whose = {_EMAIL: key.email, _PROJECT: key.project, _KEY_ID: key.key_id}
+        return config | whose, secrets | {_KEY: google_key.plain(text)}, problems
+
+    def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
+        return frozenset({google_key.UNIVERSE})  # the key goes nowhere, and signs for Google alone
+
+    def example_host(self, pattern: MatchPattern) -> str:
+        return next(iter(hosts_of_pattern(pattern.host)), pattern.authority)
+
+    def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
+        return reader(patterns, config.get(_EMAIL, ""))
+
+    def prepare(self) -> None:
+        google_oauth.prepare()
+
+    def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
+        if parse_google_host(ask.host) is None:  # the rule of save time, held again
+            raise Failed(
+                "entry_unusable",
+                f"{ask.host} isn't a registry of Google's, so no login goes there.",
+                "Correct the entry's match pattern.",
+            )
+        try:
+            key = google_key.read(secrets.get(_KEY, ""))
+        except Refused:
+            raise Failed(
+                "entry_unusable",
+                "The entry has no key of a service account that can be read.",
+                "Enter the key again.",
+            ) from None
+        began = time.monotonic()
+        try:
+            token, ends = google_oauth.access_token(
+                key, SCOPE, stand_in=ask.endpoint_url, deadline=ask.deadline
+            )
+        except google_oauth.Fault as fault:
+            raise _told(fault, key) from None
+        except google_oauth.NotGoogle:
+            raise _unreachable("Google's sign-in answered what isn't its language.") from None
+        except Unreachable as error:
+            seconds = max(1.0, time.monotonic() - began)
+            silent = f"Google's sign-in didn’t answer within {seconds:.0f} seconds."
+            raise _unreachable(silent if error.kind == "timeout" else error.what) from None
+        return DockerLogin(USERNAME, token, ends)
+
+    def _host_problems(self, patterns: Sequence[MatchPattern]) -> Iterator[Problem]:
+        for pattern in patterns:
+            if pattern.port is None and hosts_of_pattern(pattern.host):
+                continue
+            site = not_a_registry(pattern)
+            yield self.fitting(site) if site else _not_google(pattern)
+
+
+def _not_google(pattern: MatchPattern) -> Problem:
+    host = pattern.authority
+    path = str(pattern).removeprefix(host)
+    if pattern.host == "*.pkg.dev":
+        return Problem(
+            "wildcard_host",
+            f"{host} leaves open where the repositories are.",
+            f"Write each location's host in full, such as europe-west1-docker.pkg.dev{path}, as "
+            f"one pattern each; only {ANY_GCR} may have a “*”.",
+            "patterns",
+        )
+    corrected = corrected_google_host(host)
+    what = f"{host} isn't a host of Google's registries, so no login of Google's will go there."
+    if corrected:
+        what = (
+            f"{host} resembles a host of Google's registries but isn't one, so no login of "
+            "Google's will go there."
+        )
+    write = f"{corrected or 'europe-west1-docker.pkg.dev'}{path}"
+    return Problem(
+        "lookalike_host",
+        what,
+        f"Write {write}, or choose the type of the registry that really runs there."
+        if corrected
+        else f"Write a host like {write}, or choose the type of the registry that runs there.",
+        "patterns",
+        suggestion=f"{corrected}{path}" if corrected else None,
+    )
+
+
+_BARRED = frozenset({"access_denied", "unauthorized_client", "invalid_scope"})
+
+
+def _unreachable(what: str) -> Failed:
+    return Failed(
+        "registry_unreachable",
+        what,
+        f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {google_key.TOKEN_URI}.",
+        retry_after=5,
+    )
+
+
+def _told(fault: google_oauth.Fault, key: ServiceAccountKey) -> Failed:
+    """Google's error in our words. Its own text never travels."""
+    whose = private(f" {key.email}")
+    which = private(f" {key.key_id}") if key.key_id else ""
+    text = fault.text.lower()
+    if fault.throttled:
+        return Failed(
+            "throttled",
+            "Google's sign-in answers too many requests already.",
+            "Wait: it is asked again by itself.",
+            retry_after=5,
+        )
+    if fault.broken:
+        return _unreachable("Google's sign-in has trouble of its own.")
+    if "timeframe" in text or "short-lived token" in text or "token used too" in text:
+        return Failed(
+            "clock_skew",
+            "This server's clock differs from Google's by minutes, so Google refuses its requests.",
+            "Ask staff to set the server's clock (NTP).",
+            retry_after=5,
+        )
+    if fault.error == "invalid_grant" and "signature" in text:
+        return Failed(
+            "signature_mismatch",
+            f"Google knows the service account{whose}, but the key{which} isn't one of its own "
+            "any more: it was deleted or disabled.",
+            "Look at the account's Keys in IAM & Admin, Service accounts: enable it there, or "
+            "create a new one and enter that.",
+        )
+    if fault.error == "disabled_client" or "disabled" in text:
+        return Failed(
+            "invalid_key",
+            f"The service account{whose} is disabled.",
+            "Enable it in IAM & Admin, Service accounts, or enter the key of another.",
+        )
+    if fault.error == "invalid_grant" and ("not found" in text or "not a valid email" in text):
+        return Failed(
+            "invalid_key",
+            f"Google doesn't know the service account{whose}: it was deleted, or is disabled.",
+            "Look for it in IAM & Admin, Service accounts; one that is gone needs a new one, "
+            "with a key of its own.",
+        )
+    if fault.error in _BARRED:
+        return Failed(
+            "access_denied",
+            f"Google knows the service account{whose}, but a policy lets it have no login for "
+            "registries.",
+            "Ask who administers your Google organization: no role outweighs that policy.",
+            mended_elsewhere=True,
+        )
+    if fault.error == "invalid_grant":
+        return Failed(
+            "invalid_key",
+            f"Google refuses the key{which} of the service account{whose}, and doesn't say why.",
+            "Look at the account and its Keys in IAM & Admin, Service accounts; if both are "
+            "enabled, create a new key and enter that.",
+        )
+    return _unreachable(f"Google's sign-in refused the request ({fault.status}).")

@@ -1,0 +1,194 @@
+"""Access tokens of Google for a service account: google-auth signs and reads, and what goes
+out goes out by `outbound`.
+
+google-auth's own transports follow redirects, wait between tries as long as they like and
+read proxies and `.netrc` around them; ours makes one request to one address by a deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import outbound
+from .google_key import TOKEN_URI, UNIVERSE, ServiceAccountKey
+from .problems import Failed
+
+ATTEMPTS = 2
+FIRST_ATTEMPT = 3.2  # seconds; the second has what is left
+MAX_ANSWER = 100_000  # bytes; a token has some 1,000
+# Google says an hour, and no more is believed. What isn't said is counted on for no longer
+# than this.
+MOST_LIFE = timedelta(hours=1)
+UNSTATED_LIFE = timedelta(minutes=15)
+
+
+class Fault(Exception):
+    """What Google refused: its `error` and `error_description` ("" where none was told),
+    neither of which travels further, and the HTTP status."""
+
+    def __init__(self, error: str, text: str, status: int) -> None:
+        super().__init__(error)
+        self.error = error
+        self.text = text
+        self.status = status
+
+    @property
+    def throttled(self) -> bool:
+        return self.status == 429 or self.error in {"rate_limit_exceeded", "quota_exceeded"}
+
+    @property
+    def broken(self) -> bool:
+        """Whether it is trouble of Google's own (RFC 6749, 4.1.2.1)."""
+        return self.status >= 500 or self.error in {
+            *("internal_failure", "server_error", "temporarily_unavailable"),
+        }
+
+
+class NotGoogle(Exception):
+    """An answer came, and isn't in Google's language."""
+
+
+def access_token(
+    key: ServiceAccountKey, scope: str, *, stand_in: str = "", deadline: float
+) -> tuple[str, datetime]:
+    """`(token, when it ends)` of a service account; blocking, until `deadline`
+    (`time.monotonic()` seconds) at most. `stand_in` is an origin that answers for Google.
+
+    An outage is tried once more. Raises `Fault`, `NotGoogle`, `outbound.Unreachable`.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        last = attempt == ATTEMPTS
+        until = deadline if last else min(deadline, time.monotonic() + FIRST_ATTEMPT)
+        try:
+            return _attempt(key, scope, stand_in, until)
+        except (outbound.Unreachable, Fault) as error:
+            passing = not isinstance(error, Fault) or error.throttled or error.broken
+            pause = random.uniform(0.1, 0.4)  # noqa: S311
+            if last or not passing or time.monotonic() + pause >= deadline:
+                raise
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def prepare() -> None:
+    """Load what a call needs, which takes its time the first time."""
+    with _preparing:
+        _library()
+
+
+_preparing = threading.Lock()
+
+
+def _attempt(
+    key: ServiceAccountKey, scope: str, stand_in: str, deadline: float
+) -> tuple[str, datetime]:
+    credentials, transport = _library()
+    # Nothing else of what was pasted gets there.
+    info = {
+        "type": "service_account",
+        "client_email": key.email,
+        "private_key": key.private_key,
+        "private_key_id": key.key_id,
+        "token_uri": TOKEN_URI,
+        "universe_domain": UNIVERSE,
+    }
+    asked = credentials.from_service_account_info(info, scopes=[scope])
+    try:
+        asked.refresh(transport(stand_in, deadline))
+    except (Fault, NotGoogle, outbound.Unreachable):
+        raise
+    except Exception:  # of an answer that google-auth can't read; its text may hold a token
+        raise NotGoogle from None
+    token = asked.token
+    # As a password it goes through headers, environments and files.
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+        raise NotGoogle
+    now = datetime.now(UTC)
+    ends = asked.expiry.replace(tzinfo=UTC) if asked.expiry else None
+    life = ends - now if ends and ends > now else UNSTATED_LIFE
+    return token, now + min(life, MOST_LIFE)
+
+
+@cache
+def _library() -> tuple[Any, Any]:
+    """google-auth's credentials and our transport for it, imported late: most commands need
+    none of it."""
+    from google.auth import transport
+    from google.oauth2.service_account import Credentials
+
+    class Response(transport.Response):  # type: ignore[misc]
+        def __init__(self, answer: outbound.Answer) -> None:
+            self._answer = answer
+
+        @property
+        def status(self) -> int:
+            return self._answer.status
+
+        @property
+        def headers(self) -> Mapping[str, str]:
+            return dict(self._answer.headers.items())
+
+        @property
+        def data(self) -> bytes:
+            return self._answer.body
+
+    class Request(transport.Request):  # type: ignore[misc]
+        """One request to Google's token endpoint, or to what stands in for it.
+
+        Only a 200 is given back: on others google-auth would try again in its own time.
+        """
+
+        def __init__(self, stand_in: str, deadline: float) -> None:
+            self._stand_in = stand_in.rstrip("/")
+            self._deadline = deadline
+
+        def __call__(
+            self,
+            url: str,
+            method: str = "GET",
+            body: bytes | None = None,
+            headers: Mapping[str, str] | None = None,
+            timeout: float | None = None,
+            **rest: Any,
+        ) -> Response:
+            if (url, method) != (TOKEN_URI, "POST") or rest:
+                raise AssertionError("A service account signs in at one place, in one way.")
+            there = self._stand_in + urlsplit(url).path if self._stand_in else url
+            try:
+                answer = outbound.ask_provider(
+                    there, body or b"", dict(headers or {}), self._deadline, MAX_ANSWER
+                )
+            except outbound.Unreachable:
+                raise
+            except Failed:
+                raise NotGoogle from None
+            if answer.status != 200:
+                raise _fault(answer)
+            return Response(answer)
+
+    return Credentials, Request
+
+
+def _fault(answer: outbound.Answer) -> Fault:
+    try:
+        told = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        return Fault("", "", answer.status)
+    error, text = told.get("error"), told.get("error_description")
+    if isinstance(error, dict):  # as Google's other APIs tell it
+        text, error = error.get("message"), error.get("status")
+    return Fault(_short(error), _short(text), answer.status)
+
+
+def _short(text: Any) -> str:
+    return text[:500] if isinstance(text, str) else ""

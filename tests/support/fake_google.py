@@ -1,0 +1,283 @@
+"""A fake Google on loopback: the token endpoint, which checks what Google's own checks.
+
+An assertion (RFC 7523) is let in only with the signature of a key that its service account
+has and that is enabled, for Google's audience, in time by this fake's clock, for scopes that
+there are. It answers and refuses in Google's words, collected from public reports. It doesn't
+use google-auth; `tests/registries/test_google_cr.py` holds it to that library.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+TOKEN_URI = "https://oauth2.googleapis.com/token"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+SCOPES = frozenset(
+    f"https://www.googleapis.com/auth/{name}"
+    for name in ("cloud-platform", "cloud-platform.read-only", "devstorage.read_only")
+)
+LEEWAY = 300  # seconds that a clock may be off
+UNTIMELY = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
+    "Check your iat and exp values in the JWT claim."
+)
+
+
+@cache
+def private_key(number: int = 0) -> rsa.RSAPrivateKey:
+    """The run's keys, made once each."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem(key: Any) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def document(
+    email: str = "valohai-pull@my-project.iam.gserviceaccount.com",
+    project: str = "my-project",
+    key_id: str = "0123456789abcdef0123456789abcdef01234567",
+    key: Any = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A key file's content as Google writes it, with `more` in place of what it has."""
+    quoted = email.replace("@", "%40")
+    return {
+        "type": "service_account",
+        "project_id": project,
+        "private_key_id": key_id,
+        "private_key": pem(key or private_key()),
+        "client_email": email,
+        "client_id": "104567890123456789012",
+        "auth_uri": "https://accounts.google.com/o/oauth2/auth",
+        "token_uri": TOKEN_URI,
+        "auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
+        "client_x509_cert_url": f"https://www.googleapis.com/robot/v1/metadata/x509/{quoted}",
+        "universe_domain": "googleapis.com",
+        **more,
+    }
+
+
+def key_file(**given: Any) -> str:
+    """The same as the text of a file."""
+    return json.dumps(document(**given), indent=2) + "\n"
+
+
+@dataclass
+class _Account:
+    keys: dict[str, tuple[rsa.RSAPublicKey, bool]] = field(default_factory=dict)
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Call:
+    """What was asked: by whom, for what, and what came of it (an error's name, or "")."""
+
+    issuer: str
+    scope: str
+    error: str
+
+
+class _Refused(Exception):
+    def __init__(self, error: str, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.error, self.text, self.status = error, text, status
+
+
+class FakeGoogle:
+    """`with FakeGoogle() as google`: nobody has an account yet.
+
+    `clock` is how many seconds its clock is ahead of ours. `life` is what it says of a
+    token's life in seconds, None for nothing. What is in `faults` is answered in place of
+    anything else, one after the other: `(status, body)`, or seconds of silence.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.tokens: set[str] = set()
+        self.clock = 0.0
+        self.life: object = 3599
+        self.faults: list[tuple[int, bytes] | float] = []
+        self.requests: list[dict[str, str]] = []
+        self.on_token: Callable[[str], object] | None = None
+        self._accounts: dict[str, _Account] = {}
+        self._made = 0
+        self._over = threading.Event()
+
+    def __enter__(self) -> FakeGoogle:
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.google = self
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="fake-google", daemon=True
+        ).start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def create_account(self, name: str = "valohai-pull", project: str = "my-project") -> str:
+        """A service account; its e-mail."""
+        email = f"{name}@{project}.iam.gserviceaccount.com"
+        self._accounts[email] = _Account()
+        return email
+
+    def create_key(self, email: str, **more: Any) -> str:
+        """A further key of an account, as the file that Google hands out."""
+        self._made += 1
+        key, key_id = private_key(self._made), secrets.token_hex(20)
+        self._accounts[email].keys[key_id] = (key.public_key(), True)
+        project = email.partition("@")[2].partition(".")[0]
+        return key_file(email=email, project=project, key_id=key_id, key=key, **more)
+
+    def set_key(self, email: str, key_id: str, *, enabled: bool) -> None:
+        keys = self._accounts[email].keys
+        keys[key_id] = (keys[key_id][0], enabled)
+
+    def delete_key(self, email: str, key_id: str) -> None:
+        del self._accounts[email].keys[key_id]
+
+    def set_account(self, email: str, *, enabled: bool) -> None:
+        self._accounts[email].enabled = enabled
+
+    def delete_account(self, email: str) -> None:
+        del self._accounts[email]
+
+    # --- judging ----------------------------------------------------------------
+
+    def answer(self, form: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
+        claims: dict[str, Any] = {}
+        try:
+            claims = _read(form)[1]
+            self._check(form, claims)
+        except _Refused as refused:
+            self._note(claims, refused.error)
+            told = {"error": refused.error, "error_description": refused.text}
+            return refused.status, told
+        token = f"ya29.c.{secrets.token_urlsafe(750)}"
+        self.tokens.add(token)
+        if self.on_token is not None:
+            self.on_token(token)
+        self._note(claims, "")
+        told = {"access_token": token, "token_type": "Bearer"}
+        return 200, told if self.life is None else told | {"expires_in": self.life}
+
+    def _note(self, claims: dict[str, Any], error: str) -> None:
+        self.calls.append(Call(str(claims.get("iss")), str(claims.get("scope")), error))
+
+    def _check(self, form: dict[str, list[str]], claims: dict[str, Any]) -> None:
+        header, _, signed, signature = _read(form)
+        account = self._accounts.get(str(claims.get("iss")))
+        if account is None or not account.enabled:
+            raise _Refused("invalid_grant", "Invalid grant: account not found")
+        if header.get("alg") != "RS256":
+            raise _Refused("invalid_grant", "Invalid JWT Signature.")
+        named = header.get("kid")
+        keys = [key for key_id, key in account.keys.items() if named in {None, key_id}]
+        if not any(enabled and _is_signed(key, signed, signature) for key, enabled in keys):
+            raise _Refused("invalid_grant", "Invalid JWT Signature.")
+        if claims.get("aud") != TOKEN_URI:
+            raise _Refused("invalid_grant", "Invalid JWT: Failed audience check.")
+        begins, ends, now = claims.get("iat"), claims.get("exp"), time.time() + self.clock
+        if not (
+            isinstance(begins, int)
+            and isinstance(ends, int)
+            and 0 < ends - begins <= 3600
+            and begins <= now + LEEWAY
+            and ends >= now - LEEWAY
+        ):
+            raise _Refused("invalid_grant", UNTIMELY)
+        scopes = str(claims.get("scope") or "").split()
+        if not scopes or not SCOPES.issuperset(scopes):
+            what = "Invalid OAuth scope or ID token audience provided."
+            raise _Refused("invalid_scope", what)
+
+
+def _read(form: dict[str, list[str]]) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
+    """(header, claims, what is signed, signature) of the assertion."""
+    if form.get("grant_type") != [GRANT]:
+        raise _Refused("unsupported_grant_type", "Invalid grant_type: ")
+    (assertion, *more) = form.get("assertion", [""])
+    parts = assertion.split(".")
+    try:
+        header, claims = (json.loads(_decoded(part)) for part in parts[:2])
+        if len(parts) != 3 or more or not (isinstance(header, dict) and isinstance(claims, dict)):
+            raise ValueError
+        return header, claims, ".".join(parts[:2]).encode(), _decoded(parts[2])
+    except (ValueError, binascii.Error):
+        raise _Refused("invalid_grant", "Invalid JWT.") from None
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _is_signed(key: rsa.RSAPublicKey, signed: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return False
+    return True
+
+
+class _Server(ThreadingHTTPServer):
+    google: FakeGoogle
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer's would ask the DNS for the address's name
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+    server: _Server
+
+    def do_POST(self) -> None:
+        google = self.server.google
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        google.requests.append({name.lower(): text for name, text in self.headers.items()})
+        fault = google.faults.pop(0) if google.faults else None
+        if isinstance(fault, float):
+            google._over.wait(fault)
+            self.close_connection = True
+            return
+        if fault is not None:
+            status, body = fault
+        elif self.path != "/token":
+            status, body = 404, b"not found"
+        else:
+            form = parse_qs(content.decode(), keep_blank_values=True)
+            status, told = google.answer(form)
+            body = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        if status in {301, 302, 307, 308}:
+            self.send_header("Location", "http://127.0.0.1:9/token")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """`calls` is the log."""
