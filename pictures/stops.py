@@ -276,6 +276,7 @@ WEB = (
     Stop("new-filled", "entry_new", do=fill_form),
     Stop("new-errors", "entry_new", do=send_wrong_form),
     Stop("new-role", "entry_new", do=_choose("aws-ecr-role", "Role name")),
+    Stop("new-gcp", "entry_new", do=_choose("gcp-cr", "Service account JSON")),
     Stop("new-docker", "entry_new", do=_choose("docker", "Username")),
     Stop("new-copy", "entry_new", query="?copy={entry_id}"),
     Stop("edit", "entry_edit", do=unfold),

@@ -275,6 +275,22 @@ def ecr(aws: FakeAws, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
+def artifact_registry(
+    google: FakeGoogle, internet: Internet, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Registry]:
+    """A real registry under a host of Google's, letting in whom the fake Google gave a token;
+    in it `my-project/my-repo/train:v1`."""
+    host = "europe-west1-docker.pkg.dev"
+    with Registry(host, tokens=True) as registry:
+        registry.push("my-project/my-repo/train", "v1")
+        google.on_token = lambda token: registry.allow("oauth2accesstoken", token)
+        internet.name(host, ["10.20.30.40"])  # as behind Private Service Connect
+        internet.route("10.20.30.40", 443, (registry.address, 443))
+        monkeypatch.setenv("SSL_CERT_FILE", str(registry.ca_file))
+        yield registry
+
+
+@pytest.fixture
 def new_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """No AWS is asked whether a key that replaces another works: it does."""
     monkeypatch.setattr(calls, "try_credentials", lambda *args: None)

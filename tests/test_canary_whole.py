@@ -6,6 +6,7 @@ figures, mails, dumps and the bytes of the database. `test_canary` looks at sing
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from orgs.services.entries import door
 from orgs.services.logins import issuing
 from orgs.services.tenancy import invitations, mails, notice_addresses, people, second_steps, tokens
 from tests.conftest import CANARY, HOST, PASSWORD, exported, make_user
+from tests.support.fake_google import key_file
 from tests.test_access import admin_addresses, own
 from tests.test_canary import database_bytes
 
@@ -36,6 +38,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 APP = "CANARYKEY234567CANARYKEY234567AB"
 SEED = "c0ffee" * 13
+GOOGLE = "CANARYgoogleCANARYgoogle+7531CANARYgoogle"
 HOOK = "CANARYhookCANARYhook/4321CANARYhook"
 
 
@@ -51,6 +54,12 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
         registry_type="docker",
         config={"username": "robot"},
         secrets={"password": CANARY},
+    )
+    make_entry(
+        "gcr.io/acme/*",
+        registry_type="gcp-cr",
+        config={},
+        secrets={"service_account_json": key_file(canary=GOOGLE)},
     )
     login = issuing.login_for(
         project=project, image=ImageReference.parse(f"{HOST}/train:v1"), actor=Actor("tests")
@@ -68,6 +77,8 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
     return {
         "an AWS secret key": secret,
         "a registry's password": CANARY,
+        "a service account's key": GOOGLE,
+        "a line of its private key": json.loads(key_file())["private_key"].splitlines()[9],
         "a minted login": login.login.password,  # type: ignore[union-attr]
         "an app's key": APP,
         "a recovery seed": SEED,

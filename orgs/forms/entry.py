@@ -125,7 +125,7 @@ class EntryForm(forms.ModelForm):
             self.fill_in(self.entry)
             self.fields["shown"] = ShownField()
             self.initial["shown"] = Shown.of(self.entry).written()
-            if not (replace or self._asks_for_secret(self.entry, data or {})):
+            if not (replace or self._asks_for_secret(self.entry, {*(data or {}), *(files or {})})):
                 for secret in self.type.secret_fields:
                     del self.fields[secret.name]
         if ANYWAY in (data or {}):
@@ -147,12 +147,12 @@ class EntryForm(forms.ModelForm):
             if value not in dict(choices):
                 field.choices = [*choices, (value, value)]
 
-    def _asks_for_secret(self, entry: RegistryEntry, data: Mapping[str, Any]) -> bool:
+    def _asks_for_secret(self, entry: RegistryEntry, sent: set[str]) -> bool:
         return (
             entry.registry_type != self.type.slug
             or not entry.secrets
             or entry.status == RegistryEntry.Status.UNREADABLE
-            or any(secret.name in data for secret in self.type.secret_fields)
+            or any({f.name, file_name(f.name)} & sent for f in self.type.secret_fields)
         )
 
     def _in_order(self) -> None:

@@ -8,6 +8,7 @@ database besides is what an answer can't show (versions, events, the sealed secr
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from orgs.models import AuditEvent, Organization, RegistryEntry, User
 from orgs.services.tenancy import tokens
 from tests.conftest import CANARY, HOST
 from tests.support.fake_aws import FakeAws
+from tests.support.fake_google import FakeGoogle
 from tests.support.product import served
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,9 +102,22 @@ class Provider:
 
 
 @pytest.fixture(scope="module")
-def server(django_db_setup: None) -> Iterator[str]:
+def google() -> Iterator[FakeGoogle]:
+    with FakeGoogle() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeAws]:
+    with FakeAws() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, fake: FakeAws, google: FakeGoogle) -> Iterator[str]:
     """One for all: each test finds the database empty, and has people and tokens of its own."""
-    with FakeAws() as fake, served(AWS_ENDPOINT_URL=fake.url) as address:
+    clouds = {"AWS_ENDPOINT_URL": fake.url, "GOOGLE_ENDPOINT_URL": google.url}
+    with served(**clouds) as address:
         yield address
 
 
@@ -194,6 +209,47 @@ def test_the_life_of_a_resource(terraform, body, acme):
     for event in AuditEvent.objects.filter(action__startswith="entry."):
         assert (event.actor, event.source_address) == ("alice@example.com", "127.0.0.1")
         assert CANARY not in str(event.properties) and CANARY[::-1] not in str(event.properties)
+
+
+def test_googles_resource(terraform, acme, google):
+    """As the provider's own page has it: `gcr.io/*`, and `file("service-account.json")`, which
+    keeps the line break at the file's end."""
+    key = google.create_key(google.create_account(), canary=CANARY)
+    body = {
+        "type": "gcp-cr",
+        "image_pattern": "gcr.io/*",
+        "owner": acme.pk,
+        "configuration": {"version": "1", "service_account_json": key},
+    }
+    document = terraform.create(body)
+    assert document["configuration"] == {"version": "1"} and document["type"] == "gcp-cr"
+    entry_id = document["id"]
+    # apply again: no-op, as written or as read; and as another resource's base64 has it
+    encoded = base64.b64encode(key.encode()).decode()
+    for given in (key, encoded):
+        again = body | {"configuration": {"service_account_json": given}}
+        assert terraform.update(entry_id, again).document == document
+    assert terraform.update(entry_id, document).document == document
+    assert entry_events() == ["entry.created"] and not google.calls
+
+    rotated = google.create_key(google.create_account("rotated"), canary=CANARY)
+    body["configuration"] = {"service_account_json": rotated}
+    document = changed(terraform.update(entry_id, body), document)
+    stored = RegistryEntry.objects.get()
+    assert stored.credentials_version == 2
+    assert stored.config["service_account_email"].startswith("rotated@")
+
+    # The provider's own test makes one up, which no type can serve.
+    body["configuration"] = {"service_account_json": str(uuid4())}
+    refused = terraform.send("POST", URL, body | {"image_pattern": "eu.gcr.io/*"})
+    assert refused.field_codes == {"service_account_json": ["secret_shape"]}
+    as_key = body | {"type": "aws-ecr", "image_pattern": f"{HOST}/*", "configuration": FULL}
+    document = terraform.update(entry_id, as_key).document
+    assert document["configuration"] == KEY and RegistryEntry.objects.get().config == {
+        "access_key_id": KEY["access_key_id"],
+        "region": KEY["region"],
+    }
+    assert terraform.delete(entry_id).status == 204
 
 
 def test_import_of_an_existing_entry(terraform, make_entry, gpu):

@@ -23,6 +23,7 @@ import io
 import json
 import os
 import random
+import secrets
 import socket
 import ssl
 import subprocess
@@ -35,6 +36,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 from tests.support import require_program, skip_or_fail, tied_to_us
 from tests.support.certificates import make_certificates
@@ -58,13 +60,19 @@ class Registry:
     """`with Registry() as registry`: an empty registry on `https://<host>/`; nobody may in yet.
 
     Skips the test where a program or a right is missing (fails it under CI=true). The certificate
-    is for every host that differs from `host` in its first label only.
+    is for every host that differs from `host` in its first label only. With `tokens` it asks
+    for a bearer token, which a login gets at its own `/v2/token`, for one repository and five
+    minutes, as Google's registries do; a login itself opens nothing else. What is in `barred`
+    nobody may read: the repositories of another's.
     """
 
-    def __init__(self, host: str = HOST) -> None:
+    def __init__(self, host: str = HOST, *, tokens: bool = False) -> None:
         self.host = host
+        self.tokens = tokens
         self.requests: list[Seen] = []
         self._logins: set[tuple[str, str]] = set()
+        self.barred: set[str] = set()
+        self._bearers: dict[str, tuple[str, float]] = {}
 
     def __enter__(self) -> Registry:
         for program in ("docker-registry", "unshare", "mount"):
@@ -111,6 +119,25 @@ class Registry:
         except (binascii.Error, UnicodeDecodeError):
             return False
         return scheme.lower() == "basic" and (username, password) in self._logins
+
+    def bearer(self, query: str) -> dict[str, Any]:
+        """What the token service says to a login that is let in (its `access_token` is what
+        containers' tools read, `token` what Docker reads)."""
+        asked = parse_qs(query)
+        assert asked["service"] == [self.host], asked
+        token = secrets.token_urlsafe(400)
+        scopes = " ".join(asked.get("scope", []))
+        self._bearers[token] = (scopes, time.monotonic() + 300)
+        return {"token": token, "access_token": token, "expires_in": 300}
+
+    def lets_read(self, authorization: str, path: str) -> bool:
+        """Whether an Authorization header opens a path of the registry."""
+        if not self.tokens:
+            return self.allows(authorization)
+        scopes, until = self._bearers.get(authorization.removeprefix("Bearer "), ("", 0.0))
+        repository = path.removeprefix("/v2/").partition("/manifests/")[0].partition("/blobs/")[0]
+        named = path == "/v2/" or f"repository:{repository}:pull" in scopes.split()
+        return time.monotonic() < until and named
 
     def push(
         self, repository: str, tag: str, content: bytes = b"hello from a private image\n"
@@ -260,7 +287,8 @@ class _Front(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """ECR's manners: 401 with a Basic challenge until the login is right; then the answer."""
+    """ECR's manners: 401 with a Basic challenge until the login is right; then the answer. Or
+    Google's, whose challenge is for a bearer token."""
 
     protocol_version = "HTTP/1.1"
     timeout = 30
@@ -268,9 +296,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         registry = self.server.registry
-        authenticated = registry.allows(self.headers.get("Authorization", ""))
+        authorization = self.headers.get("Authorization", "")
+        path, _, query = self.path.partition("?")
+        signs_in = registry.tokens and path == "/v2/token"
+        check = registry.allows(authorization) if signs_in else None
+        authenticated = registry.lets_read(authorization, path) if check is None else check
         registry.requests.append(Seen(self.command, self.path, authenticated))
-        if authenticated:
+        if authenticated and signs_in:
+            status, content = 200, json.dumps(registry.bearer(query)).encode()
+            passed = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        elif authenticated and any(path.startswith(f"/v2/{name}/") for name in registry.barred):
+            status, content = 403, json.dumps({"errors": [{"code": "DENIED"}]}).encode()
+            passed = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        elif authenticated:
             # Clients send one Accept for each type of manifest, and mean all of them.
             asked = {
                 name: ", ".join(self.headers.get_all(name, []))
@@ -283,6 +321,8 @@ class _Handler(BaseHTTPRequestHandler):
                 passed["Content-Length"] = str(len(content))
         else:
             realm = f'Basic realm="https://{registry.host}/",service="ecr.amazonaws.com"'
+            if registry.tokens:
+                realm = f'Bearer realm="https://{registry.host}/v2/token",service="{registry.host}"'
             status, content = 401, b"Not Authorized\n"
             passed = {"WWW-Authenticate": realm, "Content-Length": str(len(content))}
         self.send_response(status)

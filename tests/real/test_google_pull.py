@@ -1,0 +1,94 @@
+"""The whole way to Google: a worker with a token, gunicorn, a fake Google, skopeo and podman,
+and a registry that gives bearer tokens for what that Google minted, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orgs.registries.images import ImageReference
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import tokens
+from orgs.services.verification import verifying
+from tests.real.test_worker_pull import podman, worker_environment
+from tests.support import product
+from tests.web.conftest import Page, url
+
+__all__ = ["podman"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOST = "europe-west1-docker.pkg.dev"
+IMAGE = f"{HOST}/my-project/my-repo/train:v1"
+
+
+@pytest.fixture
+def key(google) -> str:
+    return google.create_key(google.create_account())
+
+
+@pytest.fixture
+def entry(make_entry, key):
+    return make_entry(
+        f"{HOST}/my-project/*",
+        registry_type="gcp-cr",
+        config={},
+        secrets={"service_account_json": key},
+    )
+
+
+@pytest.fixture
+def address(artifact_registry, entry) -> Iterator[str]:
+    with product.served() as address:
+        yield address
+
+
+def test_workers_pull_with_nothing_but_their_token(
+    artifact_registry, address, project, acme, actor, google, podman, tmp_path: Path
+) -> None:
+    token = tokens.token_issue_worker(organization=acme, name="gpu", actor=actor)[1]
+    auth = tmp_path / "auth.json"
+    auth.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
+    (tmp_path / "config.json").write_text(auth.read_text())
+    environment = worker_environment(auth, address, token, project.pk) | {"VALOHAI_IMAGE": IMAGE}
+    skopeo = ["copy", f"docker://{IMAGE}", f"dir:{tmp_path / 'pulled'}"]
+    own = environment | {"DOCKER_CONFIG": str(tmp_path)}
+    pulled = artifact_registry.skopeo(skopeo, env=own)
+    assert pulled.returncode == 0, pulled.stderr
+    assert (tmp_path / "pulled" / "manifest.json").exists()
+    pulled = artifact_registry.run([*podman, "pull", IMAGE], environment)
+    assert pulled.returncode == 0, pulled.stderr
+    # One token for both, minted by the server alone.
+    assert [call.error for call in google.calls] == [""]
+    asked = [seen for seen in artifact_registry.requests if seen.path.startswith("/v2/token")]
+    assert asked and all(seen.authenticated for seen in asked)
+
+    # Without a token of ours, and without one of Google's, nothing is pulled.
+    nobody = tokens.token_issue_worker(organization=acme, name="old", actor=actor)
+    tokens.token_revoke(token=nobody[0], actor=actor)
+    refused = artifact_registry.skopeo(
+        skopeo, env=own | {"VALOHAI_REGISTRIES_TOKEN": nobody[1], "HOME": str(tmp_path)}
+    )
+    assert refused.returncode != 0 and "token_revoked: " in refused.stderr
+    artifact_registry.revoke_all()
+    artifact_registry._bearers.clear()
+    refused = artifact_registry.run([*podman, "pull", IMAGE], environment)
+    assert refused.returncode != 0 and "unauthorized" in refused.stderr.lower()
+
+
+def test_verify(artifact_registry, entry, client, alice) -> None:
+    """Its bearer tokens come from the registry's own host, so no other is asked. Where the
+    role is missing, the page has the command that grants it."""
+    client.force_login(alice)
+    for name, code in (("train", ""), ("other", "image_not_found"), ("barred", "image_denied")):
+        artifact_registry.barred = {"my-project/my-repo/barred"}
+        image = ImageReference.parse(f"{HOST}/my-project/my-repo/{name}:v1")
+        report = verifying.entry_verify(entry=entry, actor=Actor("tests"), image=image)
+        assert (report.failed.code if report.failed else "") == code
+        entry.refresh_from_db()
+        assert (entry.status == "verified") is (code == "")
+    page = Page(client.get(url("entry", entry)))
+    assert "Run the commands below, which let that service account read" in page.text
+    assert "gcloud projects add-iam-policy-binding my-project" in page.text
