@@ -292,7 +292,7 @@ def body(random: Random, world: World) -> tuple[str, str, Any]:
         method, path = "POST", "/api/v0/docker-login/outcome/"
     else:
         given = {
-            "type": random.choice(("docker", "aws-ecr", "aws-ecr-role", "nowhere")),
+            "type": random.choice(("docker", "aws-ecr", "aws-ecr-role", "gcp-cr", "nowhere")),
             "image_pattern": random.choice(("h.example.com/a/*", "h.example.com/" + nasty(random))),
             "configuration": {"version": "1", "username": "u", "password": "p"},
             "environments": [],

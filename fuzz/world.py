@@ -66,6 +66,7 @@ class World:
         from orgs.services.audit.events import Actor
         from orgs.services.entries import door
         from orgs.services.entries.validating import EntrySpec
+        from tests.support.fake_google import key_file
 
         host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
         wanted: dict[str, tuple[str, dict[str, str], dict[str, str], list[Any]]] = {
@@ -75,6 +76,7 @@ class World:
                 {"secret_access_key": "wJalrXUtnFEMI012345678bPxRfiCYEXAMPLEKEY"},
                 [],
             ),
+            "gcr.io/acme/*": ("gcp-cr", {}, {"service_account_json": key_file()}, []),
             f"{host}/role/*": ("aws-ecr-role", {"role_name": "ValohaiWorkerRole"}, {}, []),
             "registry.example.com/*": ("docker", {"username": "robot"}, {"password": "pw"}, [gpu]),
         }

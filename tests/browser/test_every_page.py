@@ -124,6 +124,12 @@ def test_typed_secrets_stay(chromium, live_server, aws) -> None:
                 page.locator("#id_patterns").fill("quay.io/acme/*")
             page.get_by_label("Registry type").select_option("docker")
             page.get_by_label("Password", exact=True).fill(CANARY)
+            page.get_by_label("Registry type").select_option("gcp-cr")
+            page.get_by_label("Service account JSON").fill(CANARY)
+            file = {"name": "key.json", "mimeType": "application/json", "buffer": CANARY.encode()}
+            page.get_by_label("or choose the file").set_input_files(files=file)
+            with page.expect_response("**/registries/help/"):
+                page.locator("#id_patterns").fill("gcr.io/acme/*")
             page.get_by_label("Registry type").select_option("aws-ecr-role")
             page.get_by_label("Role name").wait_for()
         yield from (f"sent: {text[:80]}" for text in carried if CANARY[:12] in text)
