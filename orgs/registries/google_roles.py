@@ -30,15 +30,17 @@ class _Grant:
     location: str = ""
 
     def command(self, member: str) -> str:
-        who = f"--member=serviceAccount:{member}"
+        whom = [f"--member=serviceAccount:{member}", f"--role={ROLE}"]
         project = self.project or PROJECT
         if not self.repository:
+            begins = ["gcloud", "projects", "add-iam-policy-binding", project]
             # Else gcloud asks, where the project has grants with conditions.
-            words = ["projects", "add-iam-policy-binding", project, who, f"--role={ROLE}"]
-            return shlex.join(["gcloud", *words, "--condition=None"])
-        words = ["artifacts", "repositories", "add-iam-policy-binding", self.repository]
-        place = [f"--project={project}", f"--location={self.location}"]
-        return shlex.join(["gcloud", *words, *place, who, f"--role={ROLE}"])
+            options = [*whom, "--condition=None"]
+        else:
+            words = ["artifacts", "repositories", "add-iam-policy-binding", self.repository]
+            begins = ["gcloud", *words]
+            options = [f"--project={project}", f"--location={self.location}", *whom]
+        return " \\\n  ".join([shlex.join(begins), *map(shlex.quote, options)])
 
 
 def reader(patterns: Sequence[MatchPattern], email: str = "") -> AccessPolicy:
@@ -50,9 +52,14 @@ def reader(patterns: Sequence[MatchPattern], email: str = "") -> AccessPolicy:
     whole = {grant.project for grant in grants if not grant.repository}
     grants = [g for g in grants if not g.repository or g.project not in whole] or [_Grant("")]
     notes = []
-    if not email:
-        notes.append(f"In the command, put the service account's e-mail in place of {ACCOUNT}.")
-    if "" in whole or not found:
+    if not found:
+        notes.append(
+            "What stands in <> is filled in from the match pattern, and from the key once "
+            "it's saved."
+        )
+    elif not email:
+        notes.append(f"{ACCOUNT} is filled in once the key is saved.")
+    if "" in whole:
         notes.append(f"Run it for each project, in place of {PROJECT}: the pattern names none.")
     return AccessPolicy(
         name=ROLE,

@@ -87,7 +87,7 @@ class AccessPolicy:
     """What someone attaches at the provider so that a type's logins may pull.
 
     `document` is JSON as text, indented, "" where there is none to be attached; `command` does
-    it in a shell command a line, of the `program`, and `again` says what running it again does.
+    it in shell commands of the `program`, and `again` says what running it again does.
     `verb` is what the provider calls it.
     `wider` holds a sentence for each pattern that the provider can't express, so
     that its part of the policy grants more; `notes` are sentences on what else there

@@ -211,7 +211,7 @@ def test_members_see_it_without_whose_key_it_is(look, alice, bob, entry, key) ->
 def test_help_while_typing(send, alice) -> None:
     typed = {"registry_type": "gcp-cr", "patterns": "us-docker.pkg.dev/p/r/*"}
     page = send(alice, f"{NEW[:-4]}help/", typed)
-    assert "gcloud artifacts repositories add-iam-policy-binding r --project=p" in page.html
+    assert "gcloud artifacts repositories add-iam-policy-binding r " in page.html
     assert "&lt;SERVICE_ACCOUNT_EMAIL&gt;" in page.html and "JSON" not in page.texts["summary"]
     page = send(alice, f"{NEW[:-4]}help/", typed | {"patterns": "us.docker.pkg.dev/p/*"})
     assert "Write us-docker.pkg.dev/p/*" in page.html
