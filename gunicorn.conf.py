@@ -80,7 +80,7 @@ def post_worker_init(worker):
     from orgs.postgresql.pool import pool
     from orgs.services.logins.renewing import Renewer
     from orgs.services.runs.runner import Runner
-    from orgs.services.verification.long_work import WORK
+    from valohai_registries.long_work import WORK
 
     pool.bound(logins=12, others=6, health=1)
     Renewer().start()

@@ -37,6 +37,16 @@ def give_back_connection() -> None:
         connection.close()
 
 
+def write_without_waiting_for_the_disk() -> None:
+    """For all that this thread's connection commits from now on, of which a power cut may take
+    the last moments, whole transactions in their order, since it is done again then. Others
+    wait for SQLite's only writer less: half of the time that it was kept went by in waiting
+    for the disk."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous = NORMAL")
+
+
 def database_is_away(error: object) -> bool:
     """Whether an error says that the database can't be reached, or takes no writes."""
     code = getattr(getattr(error, "__cause__", None), "pgcode", None)
@@ -56,6 +66,7 @@ def watch(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 # Who holds it waits for SQLite's lock, for this process.
 _lock_wanted = threading.Lock()
+_BEGIN = ("BEGIN IMMEDIATE", "BEGIN")
 _TAKE_IT = ("BEGIN IMMEDIATE", "INSERT", "UPDATE", "DELETE")
 
 
@@ -91,6 +102,10 @@ def _wait_at_most(milliseconds: int) -> None:
     connection.connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
-def _without_turn(execute: Callable[..., Any], *given: Any) -> Any:
+def _without_turn(execute: Callable[..., Any], sql: str, *given: Any) -> Any:
+    # Who has SQLite's only lock waits for no turn with it, until the transaction is over.
+    if connection.vendor == "sqlite" and (connection.in_atomic_block or sql in _BEGIN):
+        turns.let_go()
+        return execute(sql, *given)
     with turns.given_up():
-        return execute(*given)
+        return execute(sql, *given)

@@ -35,11 +35,11 @@ from orgs.services.logins import minting
 from orgs.services.runs import going, runner
 from orgs.services.tenancy import mails, webhooks
 from orgs.services.upstream import calls
-from orgs.services.verification.long_work import WORK
 from tests.support.fake_aws import FakeAws
 from tests.support.fake_google import FakeGoogle
 from tests.support.internet import Internet
 from tests.support.registry import Registry
+from valohai_registries.long_work import WORK
 
 PASSWORD = "correct horse battery"
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"

@@ -12,8 +12,8 @@ from orgs.models import Run
 from orgs.services.runs import going
 from orgs.services.runs.runner import Runner
 from orgs.services.upstream import calls
-from orgs.services.verification.long_work import WORK
 from tests.conftest import HOST
+from valohai_registries.long_work import WORK
 
 pytestmark = pytest.mark.once
 LIST = "/organizations/acme/registries/"

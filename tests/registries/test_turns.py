@@ -7,7 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from orgs.models import Organization
 from orgs.registries import turns as module
@@ -73,7 +73,7 @@ def test_who_waits_outside_holds_none(workers):
         pass
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_the_database_is_waited_for_outside(monkeypatch):
     one = Turns(1, 0.0)
     for place in ("orgs.web.middleware.in_turn", "orgs.outside"):
@@ -154,3 +154,83 @@ def test_who_is_alone_rests_not(monkeypatch):
 def computing(turns: Turns, seconds: float) -> None:
     with turns.taken():
         time.sleep(seconds)
+
+
+def test_long_work_and_pages_wait_not_for_each_other() -> None:
+    turns = Turns(1, 0.0)
+    got = []
+
+    def page() -> None:
+        with turns.taken():
+            got.append("page")
+
+    with turns.taken(long=True):
+        other = threading.Thread(target=page)
+        other.start()
+        other.join()
+    assert got == ["page"]
+    with turns.taken():
+        work = threading.Thread(target=lambda: long_one(turns, got))
+        work.start()
+        work.join()
+    assert got == ["page", "long"]
+
+
+def long_one(turns: Turns, got: list[str]) -> None:
+    with turns.taken(long=True):
+        got.append("long")
+
+
+def test_long_work_rests_after_its_own_turns_and_in_the_midst_of_one(monkeypatch) -> None:
+    slept = []
+    clock = SimpleNamespace(now=100.0)
+    fake = SimpleNamespace(monotonic=lambda: clock.now, sleep=slept.append)
+    monkeypatch.setattr(module, "time", fake)
+    turns = Turns(1, 0.0)
+    with turns.taken(long=True):
+        clock.now += 0.25 / 64
+        with turns.given_up():
+            pass
+        assert slept == [0.25 / 64 * module.TIMES]
+        turns.breathe()  # it is no time yet
+        assert len(slept) == 1
+        clock.now += 1.0
+        turns.breathe()
+        assert slept[1:] == [pytest.approx(module.REST)]
+    turns.breathe()  # who has none
+    assert len(slept) == 2
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_in_the_midst_of_waiting_it_computes_in_turn(long) -> None:
+    turns = Turns(1, 0.0)
+    with turns.taken(long=long), turns.given_up():
+        with turns.taken_again():
+            assert not free(turns, long=long)
+            with turns.given_up():
+                assert free(turns, long=long)
+        assert free(turns, long=long)
+    with turns.taken_again():  # who has none
+        assert free(turns, long=long)
+
+
+def free(turns: Turns, *, long: bool) -> bool:
+    """Whether another thread would have a turn now."""
+    line = turns._long if long else turns._pages
+    if taken := line.free.acquire(blocking=False):
+        line.free.release()
+    return taken
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_has_the_only_writers_lock_waits_for_no_page(monkeypatch) -> None:
+    """A page goes on without its turn, and takes it again with what it asks after."""
+    one = Turns(1, 0.0)
+    monkeypatch.setattr("orgs.outside.turns", one)
+    with one.taken():
+        with transaction.atomic():
+            assert free(one, long=False)
+            assert not Organization.objects.exists() and free(one, long=False)
+        assert not Organization.objects.exists() and not free(one, long=False)
+    with one.taken(long=True), transaction.atomic():  # no other long work comes to write
+        assert not Organization.objects.exists() and not free(one, long=True)

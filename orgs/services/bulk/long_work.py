@@ -17,6 +17,7 @@ from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
 from orgs.models import ImportDraft, Organization, RegistryEntry, Run, RunFile
+from orgs.registries.turns import turns
 from orgs.services.audit.events import Actor
 from orgs.services.runs import going
 from orgs.services.runs.going import Going, Lost
@@ -178,6 +179,7 @@ class _Beats:
         self.held, self.count, self._last = held, 0, time.monotonic()
 
     def one(self, kind: str = "") -> None:
+        turns.breathe()
         self.count += kind not in {"unchanged", "refused"}
         if time.monotonic() - self._last > EVERY:
             self.held.beat(done=min(self.count, self.held.run.total))

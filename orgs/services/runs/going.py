@@ -154,15 +154,19 @@ class Going:
     def rows_left(self) -> list[RunRow]:
         return list(self.run.rows.filter(at=None))
 
-    def row_done(self, row: RunRow, result: RunRow.Result, code: str, detail: str) -> None:
-        """Store what came of a row, once, and count it."""
+    def row_done(self, row: RunRow, result: RunRow.Result, code: str, detail: str) -> bool:
+        """Store what came of a row, once, and count it; False where it is to stop. As part of
+        the caller's transaction, if there is one."""
         waiting = RunRow.objects.filter(pk=row.pk, at=None)
-        with transaction.atomic():
+        counted = {"lease_until": Now() + LEASE, "done": F("done") + 1}
+        with transaction.atomic(savepoint=False):
             # The run's row first: it is the lock of all that is counted in it.
-            if not self._mine.update(lease_until=Now() + LEASE):
+            goes_on = bool(self._mine.filter(stop_wanted=False).update(**counted))
+            if not goes_on and not self._mine.update(**counted):
                 raise Lost
-            if waiting.update(result=result, code=code, detail=detail, at=Now()):
-                self._mine.update(done=F("done") + 1)
+            if not waiting.update(result=result, code=code, detail=detail, at=Now()):
+                self._mine.update(done=F("done") - 1)
+        return goes_on
 
     def end(self, state: Run.State, **changes: Any) -> None:
         """It is over; what `changes` says is stored with that, or raises `Lost`."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from django.db import DatabaseError, connection
 
 from orgs.models import Run
+from orgs.registries.turns import turns
 
 from . import going
 from .going import Going, Lost, Stopped
@@ -69,7 +70,8 @@ class Runner:
 
     def _do(self, held: Going) -> None:
         try:
-            do(held, self.work)
+            with turns.taken(long=True):
+                do(held, self.work)
         finally:
             connection.close()
             self._places.release()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import QuerySet
 from django.urls import reverse
 
 from orgs.models import Organization, RegistryEntry, Run, RunRow
+from orgs.outside import write_without_waiting_for_the_disk
 from orgs.registries.problems import Failed, Refused
+from orgs.registries.turns import turns
 from orgs.services.audit.events import Actor
 from orgs.services.entries import notices
 from orgs.services.runs import going
@@ -59,32 +63,71 @@ def again(run: Run, actor: Actor) -> tuple[Run, bool] | None:
 
 def work(held: Going) -> None:
     """Verify what is left of a run, store each result as it comes, and tell of them all."""
-    actor = going.actor_of(held.run)
-    rest = _left(held)
-    asked: dict[Future[Outcome], RunRow] = {}
-    state = Run.State.DONE
+    rest = _Rest(held)
     with notices.together(), ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
-        while True:
-            while state == Run.State.DONE and len(asked) < THREADS and (pair := next(rest, None)):
-                row, entry = pair
-                if entry is None:
-                    _store(held, row, Failed("entry_not_found", "It was deleted meanwhile.", ""))
-                    continue
-                context = copy_context()
-                asked[pool.submit(context.run, verify_for_many, entry, actor)] = row
-            if not asked:
-                break
-            ended, _ = wait(asked, timeout=going.BEAT, return_when=FIRST_COMPLETED)
-            for future in ended:
-                _store(held, asked.pop(future), future.result())
-            try:
+        verifying = [pool.submit(copy_context().run, _each, held, rest) for _ in range(THREADS)]
+        try:
+            while not _all_done(verifying):
                 held.beat()
-            except Stopped:
-                state = Run.State.STOPPED
-    held.end(state)
+        except Stopped:
+            pass
+        finally:
+            rest.stopping.set()
+            with turns.given_up():
+                pool.shutdown()
+    stopped = held.run.rows.filter(at=None).exists()
+    held.end(Run.State.STOPPED if stopped else Run.State.DONE)
     was_failing = dict(held.run.rows.exclude(at=None).values_list("subject_id", "was_failing"))
     address = reverse("run", args=[held.run.organization.slug, held.run.pk])
     notices.many_changed(held.run.organization, was_failing, address)
+
+
+def _all_done(verifying: list[Future[None]]) -> bool:
+    """Whether they are, a beat later at most; raises what one of them met."""
+    with turns.given_up():
+        ended, rest = wait(verifying, timeout=going.BEAT, return_when=FIRST_EXCEPTION)
+    for future in ended:
+        future.result()
+    return not rest
+
+
+def _each(held: Going, rest: _Rest) -> None:
+    """A thread of the run: one row after another, each stored with what was found."""
+    actor = going.actor_of(held.run)
+    try:
+        write_without_waiting_for_the_disk()
+        with turns.taken(long=True):
+            while (pair := rest.next()) is not None:
+                if not _row(held, actor, *pair):
+                    rest.stopping.set()
+    finally:
+        connection.close()
+
+
+def _row(held: Going, actor: Actor, row: RunRow, entry: RegistryEntry | None) -> bool:
+    """Whether there may be another."""
+    if entry is None:
+        return _store(held, row, Failed("entry_not_found", "It was deleted meanwhile.", ""))
+    goes_on: list[bool] = []
+    outcome = verify_for_many(
+        entry, actor, lambda report: goes_on.append(_store(held, row, report))
+    )
+    stored = isinstance(outcome, Report) and goes_on
+    return goes_on[-1] if stored else _store(held, row, outcome)
+
+
+class _Rest:
+    """What is left of a run, for its threads to share, until it is `stopping`."""
+
+    def __init__(self, held: Going) -> None:
+        self.stopping = threading.Event()
+        self._left = _left(held)
+        self._lock = threading.Lock()
+
+    def next(self) -> tuple[RunRow, RegistryEntry | None] | None:
+        # No turn is kept while another thread has the lock, and may wait for the turn.
+        with turns.given_up(), self._lock:
+            return None if self.stopping.is_set() else next(self._left, None)
 
 
 def _left(held: Going) -> Iterator[tuple[RunRow, RegistryEntry | None]]:
@@ -97,9 +140,9 @@ def _left(held: Going) -> Iterator[tuple[RunRow, RegistryEntry | None]]:
         yield from ((row, by_id.get(row.subject_id)) for row in batch)
 
 
-def _store(held: Going, row: RunRow, outcome: Outcome) -> None:
+def _store(held: Going, row: RunRow, outcome: Outcome) -> bool:
     told = told_of(outcome)
-    held.row_done(row, told.result, told.code, told.detail)
+    return held.row_done(row, told.result, told.code, told.detail)
 
 
 def verify_in_turn(
@@ -109,7 +152,7 @@ def verify_in_turn(
     the order given. One mail an organization, once all are done."""
     given = list(entries)
     with notices.together(), ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
-        asked = [pool.submit(copy_context().run, verify_for_many, e, actor) for e in given]
+        asked = [pool.submit(copy_context().run, _by_itself, e, actor) for e in given]
         for entry, future in zip(given, asked, strict=True):
             yield entry, future.result()
     for organization in {entry.organization for entry in given}:
@@ -117,6 +160,13 @@ def verify_in_turn(
         was_failing = {entry.pk: entry.failure_told_at is not None for entry in own}
         address = f"{reverse('registries', args=[organization.slug])}?status=failing"
         notices.many_changed(organization, was_failing, address)
+
+
+def _by_itself(entry: RegistryEntry, actor: Actor) -> Outcome:
+    try:
+        return verify_for_many(entry, actor)
+    finally:
+        connection.close()
 
 
 def told_of(outcome: Outcome) -> Told:

@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,7 +23,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry, Verification
-from orgs.outside import give_back_connection
+from orgs.outside import outside
 from orgs.registries import codes
 from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
@@ -33,12 +33,14 @@ from orgs.registries.pasted import typed
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.private import stored
 from orgs.registries.problems import NO_LOGIN, Failed, Problem, Refused
+from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
 from orgs.services.entries.status import BEYOND_LOGIN, BROKEN, status_mark
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
+from orgs.services.runs.going import Lost
 from orgs.services.upstream import calls
 
 CLAIM = timedelta(seconds=40)  # more than the seconds below and a new key's together
@@ -100,8 +102,10 @@ def entry_verify(
     actor: events.Actor,
     image: ImageReference | None = None,
     wait: float = 0.0,
+    along: Callable[[Report], object] | None = None,
 ) -> Report:
-    """Check the entry now, and store what came of it. Blocking: `calls.NEW_KEY_SECONDS`
+    """Check the entry now, and store what came of it; what `along` stores of the report is
+    committed with it, or neither. Blocking: `calls.NEW_KEY_SECONDS`
     for the login, `REGISTRY_SECONDS` for the rest, and before that up to `wait` seconds
     while many others are checked.
 
@@ -110,16 +114,15 @@ def entry_verify(
     """
     kind = _checkable(entry, image)
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    with calls.looking(entry, wait=wait):
+    with calls.looking(entry, wait=wait), turns.taken_again():
         claim = _claim(entry)
         try:
-            minting.forget_failures(entry)
             steps = list(_steps(entry, kind, image))
+            report = Report(steps, str(image or ""), database_now(), _status(entry, steps))
+            _store(entry, claim, report, actor, along)
         except BaseException:
             Verification.objects.filter(claim_id=claim).update(claim_id=None, claim_until=None)
             raise
-        report = Report(steps, str(image or ""), database_now(), _status(entry, steps))
-        _store(entry, claim, report, actor)
     return report.shown(private=True)
 
 
@@ -167,12 +170,16 @@ def image_to_check(entry: RegistryEntry, text: str) -> ImageReference | None:
     return image
 
 
-def verify_for_many(entry: RegistryEntry, actor: events.Actor) -> Report | Failed | Refused:
+def verify_for_many(
+    entry: RegistryEntry, actor: events.Actor, along: Callable[[Report], object] | None = None
+) -> Report | Failed | Refused:
     """Verify one of many, with the image it was checked with last; gives its report, or why
-    there is none. Blocking, in a thread whose connection is closed afterwards."""
+    there is none. Blocking. `along` is as of `entry_verify`; raises `Lost` if that does."""
     try:
         image = _still_served(entry, newest(entry, private=False)[1])
-        return _once_free(entry, actor, image)
+        return _once_free(entry, actor, image, along)
+    except Lost:
+        raise
     except (Failed, Refused) as error:
         return error
     except RegistryEntry.DoesNotExist:
@@ -185,20 +192,24 @@ def verify_for_many(entry: RegistryEntry, actor: events.Actor) -> Report | Faile
             "Verifying it failed for a reason of this server's own.",
             "Ask staff to look at the server's log.",
         )
-    finally:
-        connection.close()
 
 
-def _once_free(entry: RegistryEntry, actor: events.Actor, image: ImageReference | None) -> Report:
+def _once_free(
+    entry: RegistryEntry,
+    actor: events.Actor,
+    image: ImageReference | None,
+    along: Callable[[Report], object] | None,
+) -> Report:
     """Verify it once nobody else does: a process that was killed has it for a while yet."""
     deadline = time.monotonic() + CLAIM.total_seconds()
     while True:
         try:
-            return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT)
+            return entry_verify(entry=entry, actor=actor, image=image, wait=WAIT, along=along)
         except Failed as error:
             if error.code != "busy" or time.monotonic() > deadline:
                 raise
-        time.sleep(BUSY_PAUSE)
+        with outside():
+            time.sleep(BUSY_PAUSE)
 
 
 def _log_stumble(entry: RegistryEntry, error: Exception) -> None:
@@ -276,10 +287,10 @@ def _registry_steps(
         yield _not_checked("image", "Name an image to check.")
         return
     apis = [registry_api(entry, kind, authority, login, deadline) for authority in authorities]
-    give_back_connection()
     try:
-        for api in apis:
-            api.answers()
+        with outside():
+            for api in apis:
+                api.answers()
     except Failed as error:
         yield _failed("registry", _with_reach(error), kind)
         yield _not_checked("image", "It needs the registry.")
@@ -289,7 +300,8 @@ def _registry_steps(
         yield _not_checked("image", "Name an image to check.")
         return
     try:
-        apis[0].read_manifest(image.path, image.digest or image.tag or "latest")
+        with outside():
+            apis[0].read_manifest(image.path, image.digest or image.tag or "latest")
     except Failed as error:
         if error.code == "image_denied" and not kind.minted:
             error = Failed("image_not_readable", error.told, error.fix)
@@ -351,32 +363,53 @@ def _not_checked(name: str, why: str) -> Step:
 
 
 def _claim(entry: RegistryEntry) -> uuid.UUID:
-    """The right to verify it, for a while; raises `Failed` busy where another has it,
-    and RegistryEntry.DoesNotExist."""
+    """The right to verify it, for a while, what is remembered of failures forgotten; raises
+    `Failed` busy where another has it, and RegistryEntry.DoesNotExist. One transaction: each
+    is a wait for SQLite's only writer, and for the disk."""
     claim = uuid.uuid4()
-    try:
-        Verification.objects.get_or_create(entry_id=entry.pk)
-    except IntegrityError:
-        raise RegistryEntry.DoesNotExist from None
     wrong = Q(claim_until__gt=Now() + 2 * CLAIM)  # of a clock that was ahead
     free = Q(claim_id=None) | Q(claim_until__lt=Now()) | wrong
-    taken = Verification.objects.filter(free, entry_id=entry.pk).update(
-        claim_id=claim, claim_until=Now() + CLAIM
-    )
-    if not taken:
-        raise Failed(
-            "busy",
-            "This entry is being checked at this moment.",
-            "Look again in a few seconds.",
-            retry_after=3,
-        )
+    mine = {"claim_id": claim, "claim_until": Now() + CLAIM}
+    try:
+        with transaction.atomic():
+            minting.forget_failures(entry)  # first, as who changes the entry locks them
+            if not Verification.objects.filter(free, entry_id=entry.pk).update(**mine):
+                _, new = Verification.objects.get_or_create(entry_id=entry.pk, defaults=mine)
+                if not new:
+                    raise _busy()
+    except IntegrityError:
+        raise RegistryEntry.DoesNotExist from None
     return claim
 
 
-def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events.Actor) -> None:
+def _busy() -> Failed:
+    return Failed(
+        "busy",
+        "This entry is being checked at this moment.",
+        "Look again in a few seconds.",
+        retry_after=3,
+    )
+
+
+def _store(
+    entry: RegistryEntry,
+    claim: uuid.UUID,
+    report: Report,
+    actor: events.Actor,
+    along: Callable[[Report], object] | None,
+) -> None:
     """Steps, status and event together; nothing of an entry that was changed meanwhile."""
     steps: list[dict[str, Any]] = [asdict(step) for step in report.steps]
     failed = report.failed
+    event = events.event(
+        actor=actor,
+        action="entry.verified",
+        organization=entry.organization,
+        subject_id=entry.pk,
+        subject=str(entry),
+        code=failed.code if failed else "ok",
+        properties={"image": report.image} if report.image else {},
+    )
     with transaction.atomic():
         # A change of the entry has taken the claim away.
         stored = Verification.objects.filter(claim_id=claim).update(
@@ -386,21 +419,15 @@ def _store(entry: RegistryEntry, claim: uuid.UUID, report: Report, actor: events
             raise Failed(
                 "entry_changed", "The entry was changed while it was checked.", "Verify it again."
             )
-        events.record(
-            actor=actor,
-            action="entry.verified",
-            organization=entry.organization,
-            subject_id=entry.pk,
-            subject=str(entry),
-            code=failed.code if failed else "ok",
-            properties={"image": report.image} if report.image else {},
-        )
+        events.insert(event)
         if report.status is not None:
             error = None
             if failed is not None and not report.holds:
                 error = Failed(failed.code, failed.what, failed.fix)
             obtained = report.steps[0].result == Result.OK
             status_mark(entry, report.status, error, login_works=obtained)
+        if along is not None:
+            along(report.shown(private=True))
 
 
 def _status(entry: RegistryEntry, steps: list[Step]) -> RegistryEntry.Status | None:

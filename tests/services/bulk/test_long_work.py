@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 from orgs.models import ImportDraft, RegistryEntry, Run, RunFile
 from orgs.services.bulk import drafts, importing, long_work
 from orgs.services.runs import going, runner
-from orgs.services.verification.long_work import WORK
 from tests.conftest import CANARY, HOST, run_all
+from valohai_registries.long_work import WORK
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROWS = 5

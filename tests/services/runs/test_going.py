@@ -87,9 +87,13 @@ def test_stopped(begin) -> None:
     run, _ = begin()
     held = going.take(run)
     held.beat()
+    first, second, _ = held.rows_left()
+    assert held.row_done(first, RunRow.Result.OK, "", "")
     going.stop(run)
     with pytest.raises(Stopped):
         held.beat()
+    assert not held.row_done(second, RunRow.Result.OK, "", "")  # stored, and the last
+    assert len(held.rows_left()) == 1
     held.end(Run.State.STOPPED)
     going.stop(run)
     assert Run.objects.get().ended_at is not None

@@ -12,17 +12,18 @@ import time
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.backends.signals import connection_created
 from django.db.models.functions import Now
 
-from orgs.models import RegistryEntry, Run, Verification
+from orgs.models import AuditEvent, RegistryEntry, Run, Verification
 from orgs.services.entries import door
 from orgs.services.runs import going, runner
 from orgs.services.tenancy import mails
 from orgs.services.upstream import calls
 from orgs.services.verification import many, verifying
-from orgs.services.verification.long_work import WORK
 from tests.conftest import HOST, run_all
 from tests.support.product import PROJECT_ROOT, environment
+from valohai_registries.long_work import WORK
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,6 +94,54 @@ def test_one_by_itself_tells_by_itself_still(aws, make_entry, actor, alice, mail
     assert [mail.subject for mail in mailoutbox] == [f"{wrong} stopped working"]
 
 
+@pytest.fixture
+def written(monkeypatch):
+    """What the run's threads have had to wait for the writer and the disk for: the beginnings
+    of their transactions, and what they write outside of any."""
+    found: list[str] = []
+
+    def note(execute, sql, params, many, context):
+        writes = sql.startswith(("INSERT", "UPDATE", "DELETE"))
+        if sql.startswith("BEGIN") or (writes and not context["connection"].in_atomic_block):
+            found.append(sql)
+        return execute(sql, params, many, context)
+
+    def watch(*, connection, **_):
+        if threading.current_thread() is not threading.main_thread():
+            connection.execute_wrappers.append(note)
+
+    connection_created.connect(watch)
+    yield found
+    connection_created.disconnect(watch)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="BEGIN is sent by SQLite's backend")
+def test_two_transactions_a_row(aws, make_entry, begin, written) -> None:
+    """The claim; then what was found, the event, the entry's state and the row at once."""
+    for n in range(12):
+        make_entry(f"{HOST}/wrong-{n}/*")
+    run = begin()
+    run_all()
+    run.refresh_from_db()
+    assert run.done == 12 and len(written) == 24, written
+
+
+def test_a_result_and_its_row_are_stored_together(aws, make_entry, begin, monkeypatch) -> None:
+    """Where the row can't be, the entry says nothing of it either, and is free again."""
+    entry = make_entry(f"{HOST}/wrong/*")
+    run = begin()
+    held = going.take(run)
+    Run.objects.update(lease_id=None)
+    with pytest.raises(going.Lost):
+        many.work(held)
+    assert not AuditEvent.objects.filter(action="entry.verified").exists()
+    assert Verification.objects.get(entry=entry).claim_id is None
+    entry.refresh_from_db()
+    assert entry.status == "unverified" and results(run) == {str(entry): ""}
+    run_all()
+    assert results(run) == {str(entry): "failed"}
+
+
 def test_stopped_between_two(aws, make_entry, begin, monkeypatch) -> None:
     for n in range(12):
         make_entry(f"{HOST}/wrong-{n}/*")
@@ -132,7 +181,7 @@ from orgs.models import Run
 from orgs.services.runs import going, runner
 from orgs.services.upstream import calls
 from orgs.services.verification import verifying
-from orgs.services.verification.long_work import WORK
+from valohai_registries.long_work import WORK
 calls.PAUSES = {}
 steps, done = verifying._steps, []
 def slow(*given):  # the entry is claimed already

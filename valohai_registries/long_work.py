@@ -1,11 +1,11 @@
-"""What is done for each kind of run."""
+"""What a server process does for each kind of run: put together here, as addresses are in
+`urls`, since the kinds live in different rooms and none of them knows the others."""
 
 from __future__ import annotations
 
 from orgs.models import Run
 from orgs.services.bulk import long_work
-
-from . import many
+from orgs.services.verification import many
 
 WORK = {
     Run.Kind.VERIFY.value: many.work,
