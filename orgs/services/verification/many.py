@@ -65,9 +65,10 @@ def work(held: Going) -> None:
     """Verify what is left of a run, store each result as it comes, and tell of them all."""
     rest = _Rest(held)
     with notices.together(), ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
-        verifying = [pool.submit(copy_context().run, _each, held, rest) for _ in range(THREADS)]
         try:
-            while not _all_done(verifying):
+            held.beat()  # it may be stopped before anything was begun
+            each = [pool.submit(copy_context().run, _each, held, rest) for _ in range(THREADS)]
+            while not _all_done(each):
                 held.beat()
         except Stopped:
             pass
@@ -82,10 +83,10 @@ def work(held: Going) -> None:
     notices.many_changed(held.run.organization, was_failing, address)
 
 
-def _all_done(verifying: list[Future[None]]) -> bool:
+def _all_done(each: list[Future[None]]) -> bool:
     """Whether they are, a beat later at most; raises what one of them met."""
     with turns.given_up():
-        ended, rest = wait(verifying, timeout=going.BEAT, return_when=FIRST_EXCEPTION)
+        ended, rest = wait(each, timeout=going.BEAT, return_when=FIRST_EXCEPTION)
     for future in ended:
         future.result()
     return not rest

@@ -126,6 +126,15 @@ def test_two_transactions_a_row(aws, make_entry, begin, written) -> None:
     assert run.done == 12 and len(written) == 24, written
 
 
+def test_stopped_before_it_began(aws, make_entry, begin) -> None:
+    make_entry(f"{HOST}/wrong/*")
+    run = begin()
+    going.stop(run)
+    run_all()
+    run.refresh_from_db()
+    assert run.state == "stopped" and run.done == 0
+
+
 def test_a_result_and_its_row_are_stored_together(aws, make_entry, begin, monkeypatch) -> None:
     """Where the row can't be, the entry says nothing of it either, and is free again."""
     entry = make_entry(f"{HOST}/wrong/*")
