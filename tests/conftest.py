@@ -231,6 +231,7 @@ def changed_to(spec: EntrySpec) -> EntryChange:
         environments=spec.environments,
         enabled=spec.enabled,
         note=spec.note,
+        secret_expires_on=spec.secret_expires_on,
         whole=True,
     )
 

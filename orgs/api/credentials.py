@@ -15,6 +15,7 @@ from ninja import Path, Query, Router, Status
 
 from orgs import access
 from orgs.models import ApiToken, Environment, Organization, RegistryEntry
+from orgs.registries import ends
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries import door
@@ -206,6 +207,7 @@ def _spec(given: schemas.CredentialsInput, organization: Organization) -> EntryS
         environments=_environments(organization, given.environments) or [],
         enabled=given.enabled is not False,
         note=given.note or "",
+        secret_expires_on=given.secret_expires_on,
     )
 
 
@@ -221,6 +223,7 @@ def _asked(given: schemas.CredentialsChange, entry: RegistryEntry, *, whole: boo
         environments=_environments(entry.organization, given.environments),
         enabled=given.enabled,
         note=given.note,
+        secret_expires_on=given.secret_expires_on,
         whole=whole and given.configuration is not None,
         made_for=slug if given.configuration else "",
         made_from=given.updated_at,
@@ -299,6 +302,7 @@ def _shown(entry: RegistryEntry) -> dict[str, Any]:
         "enabled": entry.enabled,
         "environments": [environment.slug for environment in entry.environments],
         "note": entry.note,
+        **({ends.NAME: entry.secret_expires_on} if entry.secret_expires_on else {}),
         "updated_at": entry.updated_at,
         "configuration": {"version": VERSION, **given_config(entry)},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -17,7 +17,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     RootModel,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
+    model_serializer,
 )
 
 from orgs.registries import codes
@@ -277,6 +279,13 @@ class CredentialsChange(Given):
         list[str] | None, Field(description="Slugs of those it is for; none: all.")
     ] = None
     note: Annotated[str | None, Field(description="For people.")] = None
+    secret_expires_on: Annotated[
+        str | None,
+        Field(
+            description="The day on which the secret ends, as YYYY-MM-DD; empty: none. Org admins "
+            "are reminded before. A new secret without it has none."
+        ),
+    ] = None
     configuration: Annotated[
         dict[str, str | None] | None, Field(description="The type's fields, as strings.")
     ] = None
@@ -315,6 +324,13 @@ class Credentials(Schema):
         list[str], Field(description="Slugs of those it is for; none: all.", examples=[[]])
     ]
     note: Annotated[str, Field(description="For people.", examples=["of the ML team"])]
+    secret_expires_on: Annotated[
+        date | None,
+        Field(
+            description="The day on which the secret ends; left out where nobody said one.",
+            examples=["2027-06-30"],
+        ),
+    ] = None
     updated_at: Annotated[
         UpdatedAt, Field(description="When it was changed last, in UTC.", examples=[CHANGED])
     ]
@@ -325,6 +341,13 @@ class Credentials(Schema):
             examples=[{"version": "1", "username": CONFIGURATION["username"]}],
         ),
     ]
+
+    @model_serializer(mode="wrap")
+    def _without_a_day_that_nobody_said(self, told: SerializerFunctionWrapHandler) -> Any:
+        found = told(self)
+        if self.secret_expires_on is None:
+            del found["secret_expires_on"]
+        return found
 
 
 class CredentialsPage(Schema):

@@ -16,7 +16,7 @@ from django import forms
 from django.http import HttpRequest, QueryDict
 
 from orgs.models import Environment, Organization, RegistryEntry
-from orgs.registries import pasted
+from orgs.registries import ends, pasted
 from orgs.registries.catalogue import BY_SLUG, TYPES, first, groups
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
@@ -60,6 +60,16 @@ class PatternsField(forms.CharField):
 
     def run_validators(self, value: Any) -> None:
         pass
+
+
+def _secret_end() -> forms.CharField:
+    """Read by the service, as a file's cell and the API's text are."""
+    return forms.CharField(
+        label=ends.LABEL,
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date", "autocomplete": "off"}),
+        help_text="Optional. Org admins are reminded 30, 14, 7 and 1 days before.",
+    )
 
 
 class EntryForm(forms.ModelForm):
@@ -121,6 +131,8 @@ class EntryForm(forms.ModelForm):
                 widget=forms.CheckboxSelectMultiple(attrs={_HELPS: True}),
                 help_text="None chosen means all.",
             )
+        if self.type.secret_fields:
+            self.fields[ends.NAME] = _secret_end()
         if self.entry is not None:
             self.fill_in(self.entry)
             self.fields["shown"] = ShownField()
@@ -128,6 +140,9 @@ class EntryForm(forms.ModelForm):
             if not (replace or self._asks_for_secret(self.entry, {*(data or {}), *(files or {})})):
                 for secret in self.type.secret_fields:
                     del self.fields[secret.name]
+            elif day := self.initial.pop(ends.NAME, ""):
+                # Of the secret that goes: the new one has an end of its own.
+                self.fields[ends.NAME].help_text = f"The one before: {day}."
         if ANYWAY in (data or {}):
             self._offer_anyway()
         self._in_order()
@@ -138,6 +153,8 @@ class EntryForm(forms.ModelForm):
         for declared in self.type.config_fields:
             self.initial[declared.name] = entry.config.get(declared.name, "")
             self._offer(declared.name, self.initial[declared.name])
+        if ends.NAME in self.fields and entry.secret_expires_on:
+            self.initial[ends.NAME] = entry.secret_expires_on.isoformat()
 
     def _offer(self, name: str, value: str) -> None:
         """A stored value stays choosable even where the list doesn't know it."""
@@ -157,7 +174,8 @@ class EntryForm(forms.ModelForm):
 
     def _in_order(self) -> None:
         own = [f.name for f in self.type.fields]
-        self.order_fields(["patterns", "registry_type", *own, "environments", "note", "enabled"])
+        last = ["environments", "note", "enabled"]
+        self.order_fields(["patterns", "registry_type", *own, ends.NAME, *last])
 
     def keep(self, typed: QueryDict, files: Mapping[str, Any]) -> None:
         """Show what was typed, unjudged; secrets are dropped."""
@@ -179,6 +197,11 @@ class EntryForm(forms.ModelForm):
             (f, self[f.name] if f.name in self.fields else None, f.name in self.dropped)
             for f in self.type.fields
         ]
+
+    @property
+    def secret_end(self) -> forms.BoundField | None:
+        """When the secret ends; none where there is no secret."""
+        return self[ends.NAME] if ends.NAME in self.fields else None
 
     @property
     def anyway(self) -> forms.BoundField | None:
@@ -217,6 +240,7 @@ class EntryForm(forms.ModelForm):
             environments=list(given.get("environments") or []),
             enabled=bool(given.get("enabled")),
             note=given.get("note") or "",
+            secret_expires_on=given.get(ends.NAME) or "",
         )
 
     def _change(self, entry: RegistryEntry) -> EntryChange:
@@ -234,6 +258,7 @@ class EntryForm(forms.ModelForm):
             environments=spec.environments if "environments" in mine else None,
             enabled=spec.enabled if "enabled" in mine else None,
             note=spec.note if "note" in mine else None,
+            secret_expires_on=spec.secret_expires_on if ends.NAME in mine else None,
             made_for=self.type.slug if config or any(spec.secrets.values()) else "",
             made_from=shown.made_from if shown else None,
         )
@@ -248,6 +273,8 @@ class EntryForm(forms.ModelForm):
             "note": spec.note,
             "enabled": spec.enabled,
         }
+        if ends.NAME in self.fields:
+            typed[ends.NAME] = spec.secret_expires_on
         if "environments" in self.fields:
             typed["environments"] = sorted(e.pk for e in spec.environments)
         return {name for name, value in typed.items() if value != as_sent(was.values.get(name, ""))}

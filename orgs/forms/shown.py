@@ -14,6 +14,7 @@ from django import forms
 from django.utils.dateparse import parse_datetime
 
 from orgs.models import RegistryEntry
+from orgs.registries import ends
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.types import Field
 
@@ -23,6 +24,7 @@ COMMON = {
     "registry_type": "Registry type",
     "environments": "Environments",
     "note": "Note",
+    ends.NAME: ends.LABEL,
     "enabled": "Enabled",
 }
 
@@ -45,6 +47,7 @@ class Shown:
             "registry_type": entry.registry_type,
             "environments": sorted(environment.pk for environment in entry.environments),
             "note": entry.note,
+            ends.NAME: entry.secret_expires_on.isoformat() if entry.secret_expires_on else "",
             "enabled": entry.enabled,
         }
         secret_at = entry.secrets_changed_at.isoformat() if entry.secrets_changed_at else ""

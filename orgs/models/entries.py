@@ -68,6 +68,10 @@ class RegistryEntry(models.Model):
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     updated_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     secrets_changed_at = models.DateTimeField(null=True)
+    # The day on which the secret ends, as someone said (UTC), and the last reminder of it,
+    # in days before.
+    secret_expires_on = models.DateField(null=True)
+    secret_end_told = models.PositiveSmallIntegerField(null=True)
     last_used_at = models.DateTimeField(null=True)
     # The newest real result, from a verification or a worker's login.
     status = StoredText(max_length=12, choices=Status, default=Status.UNVERIFIED)
@@ -92,6 +96,11 @@ class RegistryEntry(models.Model):
             # Across organizations, for staff: what fails, and whose key it is.
             models.Index(fields=["status", "enabled"], name="entry_by_status"),
             models.Index(KEY_ID, name="entry_by_key_id"),
+            models.Index(
+                fields=["secret_expires_on"],
+                name="entry_by_secret_end",
+                condition=Q(secret_expires_on__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -43,6 +43,7 @@ class DockerRegistry(RegistryType):
         "so best a token that may only read."
     )
     travel = Travel.STATIC
+    secret_ends = True
     example_pattern = "docker.io/your-team/*"
     fields = (
         Field(

@@ -159,6 +159,8 @@ class RegistryType(abc.ABC):
     """True where the registry's hosts may well lead to private addresses."""
     codes: Mapping[str, Code] = {}
     """Codes that only this type raises, which `catalogue` adds to the table of `codes`."""
+    secret_ends: bool = False
+    """True where whoever makes the secret mostly sets the day on which it ends."""
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
     example_pattern: str = ""

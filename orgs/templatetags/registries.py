@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from orgs import zones
 from orgs.models import RegistryEntry, RunRow, User
 from orgs.registries import codes, pattern_help
+from orgs.registries import ends as ends_on
 from orgs.registries.catalogue import BY_SLUG, groups
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
@@ -23,7 +24,7 @@ from orgs.registries.problems import Problem
 from orgs.registries.types import RegistryType
 from orgs.services.audit.bounded import Some
 from orgs.services.audit.log import ACTIONS
-from orgs.services.entries.attention import OLD, has_old_key, is_unused
+from orgs.services.entries.attention import OLD, has_old_key, is_ending, is_unused, today
 from orgs.services.verification.verifying import Result, Step
 
 from .moments import age, ago, ends, exact
@@ -245,9 +246,22 @@ _UNUSED = State("warn", "◌", "Unused for 90 days")
 def hygiene(entry: RegistryEntry) -> SafeString:
     """What stands out beside the state: an old key, a long time without use."""
     before = timezone.now() - OLD
-    found = [_OLD_KEY] if has_old_key(entry, before) else []
+    day = today()
+    found = []
+    if entry.secret_expires_on and is_ending(entry, day):
+        over = entry.secret_expires_on < day
+        words = ends_on.short(entry.secret_expires_on, day)
+        found.append(State("bad" if over else "warn", "◆", words))
+    found += [_OLD_KEY] if has_old_key(entry, before) else []
     found += [_UNUSED] if is_unused(entry, before) else []
     return format_html_join(" ", "{}", ((_badge(state),) for state in found))
+
+
+@register.filter
+def secret_end(entry: RegistryEntry) -> str:
+    """“Secret ends in 9 days”; "" where nobody said when."""
+    day = entry.secret_expires_on
+    return ends_on.short(day, today()) if day else ""
 
 
 def _badge(found: State) -> SafeString:

@@ -31,6 +31,7 @@ def _sections(sight: Sight) -> dict[str, object]:
         "failing": everywhere.failing(private=sight.keys),
         "unreadable": everywhere.unreadable(),
         "refused": refusals.refusals(),
+        "secrets": everywhere.secrets_ending(),
         "workers": everywhere.worker_tokens_ending(),
         "tokens": everywhere.api_tokens_ending() if sight.people else None,
     }

@@ -469,3 +469,15 @@ def test_a_pattern_is_answered_as_given_so_what_is_around_it_is_refused(provider
 def test_nothing_but_blanks_is_no_pattern(provider, body, given):
     answer = provider.post(URL, body | {"image_pattern": given})
     assert answer.status_code == 400 and set(answer.json()) == {"image_pattern"}
+
+
+def test_the_day_on_which_a_secret_ends(provider, body) -> None:
+    """Answered only where it was said; null leaves it, an empty one takes it away."""
+    made = provider.post(URL, body)
+    assert made.status_code == 201 and "secret_expires_on" not in made.json()
+    at = address(made.json())
+    for given, answered in (("2150-06-30", "2150-06-30"), (None, "2150-06-30"), ("", None)):
+        told = provider.send("PATCH", at, {"secret_expires_on": given})
+        assert told.status_code == 200 and told.json().get("secret_expires_on") == answered
+    wrong = provider.send("PATCH", at, {"secret_expires_on": 20270101})
+    assert wrong.status_code == 400

@@ -1,4 +1,5 @@
-"""Verifies every enabled entry, as Verify does, and stores what came of it."""
+"""Verifies every enabled entry, as Verify does, and stores what came of it; reminds of
+secrets that end."""
 
 from __future__ import annotations
 
@@ -9,12 +10,16 @@ from django.core.management.base import CommandParser
 from orgs.management.base import Command as Base
 from orgs.models import RegistryEntry
 from orgs.services.audit.events import COMMAND_LINE
+from orgs.services.entries import secret_ends
 from orgs.services.verification.many import Outcome, told_of, verify_in_turn
 from orgs.services.verification.verifying import Report
 
 
 class Command(Base):
-    help = "Verify every enabled entry and store the result; exit 1 if any fails."
+    help = (
+        "Verify every enabled entry and store the result; exit 1 if any fails. "
+        "Org admins are reminded of secrets that end in 30, 14, 7 and 1 days, once each."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--organization", metavar="SLUG", help="else all organizations")
@@ -27,6 +32,7 @@ class Command(Base):
             if organization.made_up:
                 self.fail(f"{organization} is made up, so no registry is asked for it.")
             found = found.filter(organization=organization)
+        secret_ends.remind(found)
         found = found.select_related("organization").prefetch_related("patterns__environment")
         told = []
         in_order = found.order_by("organization_id", "created_at")

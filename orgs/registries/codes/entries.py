@@ -163,6 +163,21 @@ CODES: Mapping[str, Code] = MappingProxyType(
             short="not a field of the type",
             fix_at_field="Give the fields of the type.",
         ),
+        "invalid_day": field(
+            "This isn't a day.",
+            short="not a day",
+            fix_at_field="Give it as `YYYY-MM-DD`.",
+        ),
+        "day_over": field(
+            "The day is over.",
+            short="a day that is over",
+            fix_at_field="Give the day on which the secret ends, or none.",
+        ),
+        "no_secret": field(
+            "The type has no secret that could end.",
+            short="a type without a secret",
+            fix_at_field="Leave it out.",
+        ),
         # --- any text ---------------------------------------------------------------------
         "required": field("This is required.", short="empty", fix_at_field="Give it."),
         "invalid": field(

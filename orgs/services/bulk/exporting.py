@@ -17,10 +17,19 @@ from orgs.models import Organization, RegistryEntry
 from orgs.registries.pasted import texts
 from orgs.registries.places import Places
 from orgs.services.audit.cells import escape
-from orgs.services.entries.attention import OLD
+from orgs.services.entries.attention import OLD, is_ending
 from orgs.services.entries.validating import given_config
 
-from .files.columns import ENABLED, ENVIRONMENTS, NOTE, PATTERN, TOLD, TYPE, columns
+from .files.columns import (
+    ENABLED,
+    ENVIRONMENTS,
+    NOTE,
+    PATTERN,
+    SECRET_END,
+    TOLD,
+    TYPE,
+    columns,
+)
 
 log = logging.getLogger(__name__)
 _NOT_TOLD = "Not exported, since it is broken; tell staff of"
@@ -94,6 +103,7 @@ def _csv(entries: Iterable[RegistryEntry]) -> Iterator[str]:
             ENVIRONMENTS: " ".join(entry["environments"]),
             ENABLED: "true" if entry["enabled"] else "false",
             NOTE: entry["note"],
+            SECRET_END: entry.get(SECRET_END, ""),
             **{name: entry[name] for name in TOLD},
         }
         writer.writerow([escape(str(cells.get(column, ""))) for column in header])
@@ -146,6 +156,7 @@ def _document(entry: RegistryEntry) -> dict[str, Any]:
         "environments": [environment.slug for environment in entry.environments],
         "enabled": entry.enabled,
         "note": entry.note,
+        **({SECRET_END: end.isoformat()} if (end := entry.secret_expires_on) else {}),
         **_told(entry),
     }
 
@@ -155,6 +166,7 @@ def _told(entry: RegistryEntry) -> dict[str, Any]:
     age = timezone.now() - entry.secrets_changed_at if entry.secrets_changed_at else None
     unused = timezone.now() - (entry.last_used_at or entry.created_at)
     attention = [
+        *(["secret ends within 30 days"] if is_ending(entry, timezone.now().date()) else []),
         *(["key over 90 days"] if age and age > OLD else []),
         *(["unused for 90 days"] if unused > OLD else []),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from orgs.models import Environment
@@ -20,6 +21,7 @@ from .files.columns import (
     MAX_CELL,
     NOTE,
     PATTERN,
+    SECRET_END,
     TYPE,
     CellError,
     cell_errors,
@@ -114,6 +116,7 @@ class SpecReader:
             environments=[self.environments[slug] for slug in slugs if slug in self.environments],
             enabled=_enabled(texts.get(ENABLED, ""), problems),
             note=texts.get(NOTE, ""),
+            secret_expires_on=texts.get(SECRET_END),
         )
         self._count(row, len(spec.patterns) * max(1, len(spec.environments)))
         cells = {name: value for name, value in row.cells.items() if isinstance(value, str)}
@@ -172,6 +175,8 @@ def _text(column: str, value: Any, most: int, problems: list[Problem]) -> str:
         return ""
     if isinstance(value, str):
         return _storable(column, value, most, problems)
+    if isinstance(value, date) and column == SECRET_END:
+        return value.isoformat()[:10]  # of a time its day, as spreadsheets keep days
     if isinstance(value, bool):
         if column == ENABLED:
             return str(value)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db.models import Case, Q, When
 from django.utils import timezone
 
 from orgs.models import Organization, RegistryEntry, WorkerToken
+from orgs.registries import ends
 from orgs.registries.private import stored
 
 from .status import BROKEN
 
 OLD = timedelta(days=90)
 SOON = timedelta(days=14)
+ENDING = timedelta(days=max(ends.REMINDED))
 MOST = 20
 # What someone should look at: what fails, and what this server doesn't reach.
 TROUBLED = (*BROKEN, RegistryEntry.Status.UNREACHABLE)
@@ -31,18 +33,24 @@ class Attention:
 
 
 def entries_needing_attention(organization: Organization, *, private: bool) -> list[Attention]:
-    """Broken entries first, then those whose registry doesn't answer, then those with old
-    keys or long unused; at most 20.
+    """Broken entries first, then those whose registry doesn't answer, then those whose secret
+    ends, then those with old keys or long unused; at most 20.
 
     `private` as in `broken_sentence`.
     """
     before = timezone.now() - OLD
-    needing = Q(status__in=TROUBLED) | old_key(before) | unused(before)
+    needing = Q(status__in=TROUBLED) | ending(today()) | old_key(before) | unused(before)
     found = (
         RegistryEntry.objects.of(organization)
         .filter(needing, enabled=True)
         .order_by(
-            Case(When(status__in=BROKEN, then=0), When(status__in=TROUBLED, then=1), default=2),
+            Case(
+                When(status__in=BROKEN, then=0),
+                When(status__in=TROUBLED, then=1),
+                When(secret_expires_on__lte=today() + ENDING, then=2),
+                default=3,
+            ),
+            "secret_expires_on",
             "-created_at",
             "id",
         )
@@ -69,6 +77,21 @@ def tokens_ending(organization: Organization) -> list[WorkerToken]:
 def unused(before: datetime) -> Q:
     """Entries that gave no login since then, though they could have."""
     return Q(last_used_at__lt=before) | Q(last_used_at=None, created_at__lt=before)
+
+
+def today() -> date:
+    """Days are UTC's."""
+    return timezone.now().date()
+
+
+def ending(day: date) -> Q:
+    """Entries whose secret ends within 30 days of it, or ended."""
+    return Q(secret_expires_on__lte=day + ENDING)
+
+
+def is_ending(entry: RegistryEntry, day: date) -> bool:
+    """As `ending`, of an entry at hand."""
+    return entry.secret_expires_on is not None and entry.secret_expires_on <= day + ENDING
 
 
 def old_key(before: datetime) -> Q:
@@ -102,6 +125,8 @@ def _broken(entry: RegistryEntry) -> bool:
 def _sentences(entry: RegistryEntry, before: datetime, private: bool) -> Iterator[str]:
     if _broken(entry):
         yield broken_sentence(entry, private=private)
+    if entry.secret_expires_on and is_ending(entry, today()):
+        yield ends.sentence(entry.secret_expires_on, today())
     if has_old_key(entry, before):
         yield "Its key is more than 90 days old."
     if is_unused(entry, before):

@@ -38,6 +38,7 @@ class EntryChange:
     environments: Sequence[Environment] | None = None
     enabled: bool | None = None
     note: str | None = None
+    secret_expires_on: str | None = None
     whole: bool = False
     made_for: str = ""
     made_from: datetime | None = None
@@ -57,6 +58,7 @@ class EntryChange:
             environments=entry.environments if self.environments is None else self.environments,
             enabled=entry.enabled if self.enabled is None else self.enabled,
             note=entry.note if self.note is None else self.note,
+            secret_expires_on=self.secret_expires_on,
         )
 
     def is_late(self, entry: RegistryEntry) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from orgs.models import (
     Verification,
     entry_title,
 )
+from orgs.registries import ends
 from orgs.registries.problems import Refused
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event, insert_all, record
@@ -126,6 +127,7 @@ def write_new(
             config=valid.config,
             enabled=spec.enabled,
             note=spec.note,
+            secret_expires_on=valid.secret_expires_on,
             created_by_id=by,
             updated_by_id=by,
             created_at=now,
@@ -134,7 +136,7 @@ def write_new(
         _seal(entry, valid, now)
         made.append(entry)
         rows += _rows(entry, valid, spec.environments)
-        told = _told_spec(spec, valid)
+        told = _told_spec(spec, valid) | _told_end(valid.secret_expires_on)
         events.append(
             event(
                 actor=actor,
@@ -190,6 +192,11 @@ def changes(entry: RegistryEntry, spec: EntrySpec, valid: ValidSpec) -> dict[str
     }
     if valid.secrets and ("type" in found or valid.secrets != revealed(entry)):
         found["secret"] = "changed"  # noqa: S105
+    was, now = entry.secret_expires_on, valid.secret_expires_on
+    if spec.secret_expires_on is None and found.keys().isdisjoint({"type", "secret"}):
+        now = was  # the day is the secret's, and stays with it
+    if was != now:
+        found[ends.NAME] = [_day(was), _day(now)]
     return found
 
 
@@ -205,6 +212,9 @@ def write_change(
     entry.config = valid.config
     entry.enabled = spec.enabled
     entry.note = spec.note
+    if ends.NAME in found:
+        entry.secret_expires_on = valid.secret_expires_on
+        entry.secret_end_told = None
     if "type" in found or "secret" in found:
         _seal(entry, valid, database_now())
     if not found.keys().isdisjoint({"patterns", "environments", "enabled"}):
@@ -256,7 +266,9 @@ def _erase(found: Sequence[RegistryEntry], actor: Actor) -> None:
                 organization=entry.organization,
                 subject_id=entry.pk,
                 subject=str(entry),
-                properties={"before": _told(entry, entry.environments)},
+                properties={
+                    "before": _told(entry, entry.environments) | _told_end(entry.secret_expires_on)
+                },
             )
             for entry in found
         ]
@@ -351,6 +363,15 @@ def _told_spec(spec: EntrySpec, valid: ValidSpec) -> dict[str, Any]:
         "enabled": spec.enabled,
         "note": spec.note,
     }
+
+
+def _told_end(day: date | None) -> dict[str, str]:
+    """When its secret ends, of an entry of which that is known."""
+    return {ends.NAME: _day(day)} if day else {}
+
+
+def _day(day: date | None) -> str:
+    return day.isoformat() if day else ""
 
 
 def _later(last: datetime, now: datetime) -> datetime:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from orgs.models import ApiToken, RegistryEntry, WorkerToken
 from orgs.services.audit.bounded import Some, some
 
-from .attention import SOON, broken_sentence
+from .attention import SOON, broken_sentence, today
 
 MOST_FAILING = 20
 Status = RegistryEntry.Status
@@ -56,6 +56,14 @@ def _troubles(statuses: list[Status], private: bool) -> Some[Trouble]:
 def _listed(found: QuerySet[RegistryEntry]) -> QuerySet[RegistryEntry]:
     """As lists need them: never with the secret."""
     return found.defer("secrets").select_related("organization").prefetch_related("patterns")
+
+
+def secrets_ending() -> Some[RegistryEntry]:
+    """Entries whose secret ends within 14 days, or ended; the nearest first."""
+    near = RegistryEntry.objects.filter(
+        secret_expires_on__lte=today() + SOON, enabled=True, organization__made_up=False
+    )
+    return some(_listed(near.order_by("secret_expires_on", "id")))
 
 
 def worker_tokens_ending() -> Some[WorkerToken]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from types import MappingProxyType
 
 from django.db.models import Count, QuerySet
+from django.utils import timezone
 
 from orgs import sealed, stored
 from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
+from orgs.registries import ends
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.patterns import MatchPattern, not_a_registry
 from orgs.registries.problems import Problem, Refused
@@ -36,7 +39,9 @@ MAX_WILDCARD_PATHS = 200
 class EntrySpec:
     """What someone wants an entry to be. No environments means all of them.
 
-    On an update, a secret left out or blank stays as it is, under rule 6.
+    On an update, a secret left out or blank stays as it is, under rule 6. `secret_expires_on`
+    is a day as YYYY-MM-DD, "" for none; None where nothing is said of it, so that it stays as
+    long as the secret does.
     """
 
     registry_type: str
@@ -46,6 +51,7 @@ class EntrySpec:
     environments: Sequence[Environment] = ()
     enabled: bool = True
     note: str = ""
+    secret_expires_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class ValidSpec:
     patterns: list[MatchPattern]
     config: dict[str, str]
     secrets: dict[str, str] = field(repr=False)
+    secret_expires_on: date | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,11 @@ def _examine(spec: EntrySpec, entry: RegistryEntry | None) -> Examined:
             "registry_type",
         )
         return Examined(parsed, None, [unknown, *problems])
+    expires_on = None
+    try:
+        expires_on = _secret_end(spec, registry_type, entry)
+    except Refused as refused:
+        problems += refused.problems
     standing = None
     if entry is not None and entry.registry_type == registry_type.slug:
         # Not opened where nothing is compared with it.
@@ -140,7 +152,20 @@ def _examine(spec: EntrySpec, entry: RegistryEntry | None) -> Examined:
         config, secrets = registry_type.clean(spec.config, spec.secrets, parsed, standing)
     except Refused as refused:
         return Examined(parsed, None, [*refused.problems, *problems])
-    return Examined(parsed, ValidSpec(registry_type, parsed, config, secrets), problems)
+    valid = ValidSpec(registry_type, parsed, config, secrets, expires_on)
+    return Examined(parsed, valid, problems)
+
+
+def _secret_end(
+    spec: EntrySpec, registry_type: RegistryType, entry: RegistryEntry | None
+) -> date | None:
+    """The day that the spec names; raises `Refused`."""
+    if spec.secret_expires_on and not registry_type.secret_fields:
+        what = f"{registry_type.label} has no secret, so none ends."
+        raise Refused(Problem("no_secret", what, "Leave the day empty.", ends.NAME))
+    standing = entry.secret_expires_on if entry else None
+    today = timezone.now().date()
+    return ends.day_of(spec.secret_expires_on or "", today=today, standing=standing)
 
 
 def given_config(entry: RegistryEntry) -> dict[str, str]:

@@ -10,17 +10,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from orgs.registries import codes
+from orgs.registries import codes, ends
 from orgs.registries.catalogue import BY_SLUG, TYPES, fields_named
 from orgs.registries.problems import Problem
 from orgs.registries.types import Field, RegistryType
 
 PATTERN, TYPE = "image_pattern", "type"
-ENVIRONMENTS, ENABLED, NOTE = "environments", "enabled", "note"
+ENVIRONMENTS, ENABLED, NOTE, SECRET_END = "environments", "enabled", "note", ends.NAME
+_LAST = (ENVIRONMENTS, ENABLED, NOTE, SECRET_END)
 REQUIRED = (PATTERN, TYPE)
 
 # What forms call the columns that no type's field is for.
-_LABELS = {PATTERN: ("Match pattern", "Match patterns"), TYPE: ("Registry type",)}
+_LABELS = {
+    PATTERN: ("Match pattern", "Match patterns"),
+    TYPE: ("Registry type",),
+    SECRET_END: (ends.LABEL,),
+}
 _LONGEST_NAME = 100
 _NO_NAME = re.compile(r"\s*\([^()]*\)|[^a-z0-9]+")
 
@@ -32,12 +37,13 @@ IGNORED = frozenset({*TOLD, "id", "owner"})
 
 def columns() -> tuple[str, ...]:
     """All columns that a file may have, in the order of an export."""
-    return (PATTERN, TYPE, *field_columns(), ENVIRONMENTS, ENABLED, NOTE)
+    return (PATTERN, TYPE, *field_columns(), *_LAST)
 
 
 def columns_of(kind: RegistryType) -> tuple[str, ...]:
     """Those that the entries of a type have."""
-    return (PATTERN, TYPE, *(f.name for f in kind.fields), ENVIRONMENTS, ENABLED, NOTE)
+    last = _LAST if kind.secret_fields else _LAST[:-1]
+    return (PATTERN, TYPE, *(f.name for f in kind.fields), *last)
 
 
 def field_columns() -> tuple[str, ...]:
@@ -134,6 +140,7 @@ _PATTERN_ECHO = r"(?=.*[./])[a-z0-9._/:*@ -]{1,300}"
 _ECHO = {
     PATTERN: re.compile(_PATTERN_ECHO),
     TYPE: re.compile(r"[a-z]{2,}(-[a-z]{2,})*"),
+    SECRET_END: re.compile(r"[0-9./-]{6,10}"),
 }
 _MAX_ECHO = 300
 # Characters of the longest cell; a spreadsheet's own bound. What belongs into a field of
