@@ -140,9 +140,16 @@ def test_a_result_and_its_row_are_stored_together(aws, make_entry, begin, monkey
     entry = make_entry(f"{HOST}/wrong/*")
     run = begin()
     held = going.take(run)
-    Run.objects.update(lease_id=None)
+    steps = verifying._steps
+
+    def then_lost(*given):
+        Run.objects.update(lease_id=None)
+        return steps(*given)
+
+    monkeypatch.setattr(verifying, "_steps", then_lost)
     with pytest.raises(going.Lost):
         many.work(held)
+    monkeypatch.undo()
     assert not AuditEvent.objects.filter(action="entry.verified").exists()
     assert Verification.objects.get(entry=entry).claim_id is None
     entry.refresh_from_db()
