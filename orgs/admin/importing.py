@@ -27,6 +27,7 @@ from orgs.forms.importing import (
 from orgs.models import ImportDraft, Organization, RegistryEntry, User
 from orgs.registries.catalogue import TYPES
 from orgs.services.bulk import drafts, importing, long_work
+from orgs.services.runs import going
 
 from .base import staff_actor
 from .entry_filters import OrganizationFilter, chosen_organization
@@ -92,7 +93,7 @@ def _import(request: HttpRequest, draft: ImportDraft, told: dict[str, Any]) -> H
     """Do what the preview told, or nothing; a preview of something else is shown again."""
     organization, actor = draft.organization, staff_actor(request)
     fingerprint = request.POST.get("fingerprint", "")
-    if (count := changed_rows(request.POST)) > long_work.LONG:
+    if (count := changed_rows(request.POST)) > going.LONG:
         run, _ = long_work.begin_import(
             draft=draft, count=count, fingerprint=fingerprint, actor=actor
         )

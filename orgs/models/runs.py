@@ -24,6 +24,8 @@ class Run(models.Model):
         VERIFY = "verify", "Verifying"
         IMPORT = "import", "Importing"
         EXPORT = "export", "Exporting"
+        ENABLE = "enable", "Enabling"
+        DISABLE = "disable", "Disabling"
 
     class State(models.TextChoices):
         GOING = "going", "Going on"
@@ -79,6 +81,11 @@ class RunRow(models.Model):
         UNREACHABLE = "unreachable", "Login works, registry unreachable"
         FAILED = "failed", "Failed"
         NOT_CHECKED = "not_checked", "Not checked"
+        ENABLED = "enabled", "Enabled"
+        DISABLED = "disabled", "Disabled"
+        SAME = "same", "So already"
+        REFUSED = "refused", "Refused"
+        GONE = "gone", "Deleted meanwhile"
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="rows")
     position = models.PositiveIntegerField()

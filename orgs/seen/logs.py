@@ -13,7 +13,7 @@ import secrets
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -138,6 +138,13 @@ def begin(given: str = "") -> str:
 def end() -> None:
     """The request is answered: what the thread does next isn't its."""
     contextvars.clear_contextvars()
+
+
+@contextmanager
+def on_behalf_of(request_id: str) -> Iterator[None]:
+    """What this thread does here is the request's that is over, where one is given."""
+    with contextvars.bound_contextvars(**({"request": request_id} if request_id else {})):
+        yield
 
 
 def request_id() -> str:

@@ -278,6 +278,11 @@ _ROWS = {
     RunRow.Result.UNREACHABLE: _UNREACHABLE_STATIC,
     RunRow.Result.FAILED: _STATES[RegistryEntry.Status.FAILING],
     RunRow.Result.NOT_CHECKED: State("open", "–", "Not checked"),
+    RunRow.Result.ENABLED: State("ok", "✓", "Enabled"),
+    RunRow.Result.DISABLED: _DISABLED,
+    RunRow.Result.SAME: State("open", "–", "So already"),
+    RunRow.Result.REFUSED: State("bad", "✕", "Refused"),
+    RunRow.Result.GONE: State("open", "–", "Deleted meanwhile"),
 }
 
 

@@ -27,8 +27,6 @@ from .exporting import WRITERS
 from .files import apart
 from .files.rows import MAX_ROWS
 
-# From so many entries on it is a run: fewer are done before somebody wonders.
-LONG = 1000
 EVERY = 1.0  # seconds from one sign of life to the next
 FILE_KEPT = timedelta(days=1)
 CHANGED = (

@@ -12,31 +12,40 @@ from uuid import UUID
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from orgs.models import AuditEvent, Organization
+from orgs.models import AuditEvent, Organization, Run
 from orgs.services.audit.events import Actor
+from orgs.services.runs import going
 
+from . import switching
 from .many import Outcome, entries_set_enabled
 
 WITHIN = timedelta(minutes=10)
+_AT_MOST = WITHIN + timedelta(hours=1)  # many are disabled over some minutes
 _SWITCHES = ("entry.enabled", "entry.disabled")
 _TOGETHER = 500  # entries asked for at once; databases bound what a statement holds
 
 
-def disabling_undo(*, organization: Organization, actor: Actor, request: str) -> Outcome | None:
+def disabling_undo(
+    *, organization: Organization, actor: Actor, request: str
+) -> Outcome | tuple[Run, bool] | None:
     """Enable again what the person disabled with this request (its id, as events have it);
     None where there is nothing of it, or it's too long ago. Those that somebody switched
-    since stay as they are, and count as `same`."""
+    since stay as they are, and count as `same`. Where they are many, the run that does it."""
     asked = AuditEvent.objects.filter(
         organization_id=organization.pk,
         action="entry.disabled",
         actor_id=actor.user.pk if actor.user else None,
         properties__request=request,
-        at__gte=Now() - WITHIN,
+        at__gte=Now() - _AT_MOST,
     ).order_by("at", "pk")
+    if not asked.filter(at__gte=Now() - WITHIN).exists():
+        return None
     mine = dict(asked.values_list("subject_id", "pk"))
     if not request or not mine:
         return None
     keys = [UUID(each) for each in mine if each not in _switched_since(organization, mine)]
+    if len(keys) > going.LONG:
+        return switching.begin(organization=organization, keys=keys, actor=actor, enabled=True)
     outcome = entries_set_enabled(organization=organization, keys=keys, actor=actor, enabled=True)
     outcome.same += len(mine) - len(keys)
     return outcome
@@ -50,6 +59,6 @@ def _switched_since(organization: Organization, mine: dict[str, int]) -> set[str
         some = ids[start : start + _TOGETHER]
         events = AuditEvent.objects.filter(
             Q(action__in=_SWITCHES), organization_id=organization.pk, subject_id__in=some
-        ).filter(at__gte=Now() - WITHIN)
+        ).filter(at__gte=Now() - _AT_MOST)
         found |= {s for s, pk in events.values_list("subject_id", "pk") if pk > mine[s]}
     return found

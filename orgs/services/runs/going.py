@@ -25,9 +25,12 @@ LEASE = timedelta(seconds=15)
 BEAT = 2.0  # seconds between two signs of life
 KEPT = timedelta(days=7)
 MOST_ROWS = 10_000
+# From so many entries on it is a run, whatever is done: fewer are done before somebody wonders.
+LONG = 1000
 _BATCH = 500
 
 Result = RunRow.Result
+WELL = (Result.OK, Result.ENABLED, Result.DISABLED)
 
 
 class Lost(Exception):
@@ -218,4 +221,4 @@ def groups(run: Run) -> list[Group]:
     found = [
         Group(Result(one["result"]), one["code"], one["count"], one["detail"]) for one in counted
     ]
-    return sorted(found, key=lambda group: (group.result == Result.OK, -group.count, group.code))
+    return sorted(found, key=lambda group: (group.result in WELL, -group.count, group.code))

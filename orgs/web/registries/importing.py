@@ -27,6 +27,7 @@ from orgs.forms.importing import (
 from orgs.models import ImportDraft
 from orgs.registries.catalogue import TYPES
 from orgs.services.bulk import drafts, importing, long_work
+from orgs.services.runs import going
 from orgs.web.context import SignedIn, acting, inside, posted
 
 from .runs import begin_importing
@@ -67,7 +68,7 @@ def preview(request: SignedIn, slug: str, draft_id: UUID) -> HttpResponse:
 def _import(request: SignedIn, draft: ImportDraft, told: dict[str, Any]) -> HttpResponse:
     """Do what the preview told, or nothing; a preview of something else is shown again."""
     slug, actor = draft.organization.slug, acting(request, draft.organization)
-    if (count := changed_rows(request.POST)) > long_work.LONG:
+    if (count := changed_rows(request.POST)) > going.LONG:
         return begin_importing(request, draft, count)
     report = importing.apply(
         actor=actor,

@@ -18,7 +18,6 @@ from django.views.decorators.http import require_POST
 from orgs import access
 from orgs.models import Environment, IndexedPattern, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG, TYPES
-from orgs.services.bulk import long_work
 from orgs.services.bulk.exporting import WRITERS, Held
 from orgs.services.bulk.exporting import export as exported
 from orgs.services.entries.attention import OLD, old_key, unused
@@ -164,7 +163,7 @@ def index(request: SignedIn, slug: str) -> HttpResponse:
         "columns": _columns(filters.sort),
         "actions": ACTIONS.items(),
         "running": going.going_on(organization) if context["is_admin"] else None,
-        "long": long_work.LONG,
+        "long": going.LONG,
     }
     return render(request, "registries/index.html", context)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +12,14 @@ from django.core.paginator import Paginator
 from django.db.models import Case, QuerySet, When
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.models import ImportDraft, Organization, RegistryEntry, Run, RunRow
 from orgs.services.bulk import long_work
+from orgs.services.entries import switching, undoing
 from orgs.services.runs import going
 from orgs.services.verification import many
 from orgs.web.context import SignedIn, acting, inside
@@ -26,8 +28,9 @@ PAGE_SIZE = 50
 GOES_ON = "This is going on already; what you chose now isn't part of it."
 _WORST_FIRST = Case(
     *(When(result=result, then=n) for n, result in enumerate(("failed", "unreachable"))),
+    When(result="refused", then=0),
     When(result="not_checked", then=2),
-    When(result="ok", then=3),
+    When(result__in=going.WELL, then=3),
     default=4,
 )
 
@@ -41,7 +44,21 @@ def begin_verifying(
     if begun[1] and entries.count() > begun[0].total:
         told = f"At most {going.MOST_ROWS:,} are verified at once: these are the first of them."
         messages.warning(request, told)
-    return _to(request, begun)
+    return to_run(request, begun)
+
+
+def begin_switching(
+    request: SignedIn, organization: Organization, keys: Sequence[UUID], *, enabled: bool
+) -> HttpResponse:
+    """To the page of the run that enables or disables them, or of another that does so."""
+    begun = switching.begin(
+        organization=organization, keys=keys, actor=acting(request, organization), enabled=enabled
+    )
+    if begun[1] and len(keys) > going.MOST_ROWS:
+        verb = "enabled" if enabled else "disabled"
+        told = f"At most {going.MOST_ROWS:,} are {verb} at once: these are the first of them."
+        messages.warning(request, told)
+    return to_run(request, begun)
 
 
 def begin_importing(request: SignedIn, draft: ImportDraft, count: int) -> HttpResponse:
@@ -49,7 +66,7 @@ def begin_importing(request: SignedIn, draft: ImportDraft, count: int) -> HttpRe
     actor = acting(request, draft.organization)
     fingerprint = request.POST.get("fingerprint", "")
     begun = long_work.begin_import(draft=draft, count=count, fingerprint=fingerprint, actor=actor)
-    return _to(request, begun)
+    return to_run(request, begun)
 
 
 def begin_exporting(
@@ -61,10 +78,11 @@ def begin_exporting(
     begun = long_work.begin_export(
         organization=organization, ids=in_order, format=format, actor=actor
     )
-    return _to(request, begun)
+    return to_run(request, begun)
 
 
-def _to(request: SignedIn, begun: tuple[Run, bool]) -> HttpResponse:
+def to_run(request: SignedIn, begun: tuple[Run, bool]) -> HttpResponse:
+    """To its page; says so where another is going on, of which this isn't part."""
     run, new = begun
     if not new:
         messages.warning(request, GOES_ON)
@@ -98,7 +116,7 @@ def again(request: SignedIn, slug: str, run_id: UUID) -> HttpResponse:
     if begun is None:
         messages.error(request, "None of those that failed is left and enabled.")
         return redirect("run", slug, run_id)
-    return _to(request, begun)
+    return to_run(request, begun)
 
 
 @login_required
@@ -138,11 +156,15 @@ _TITLES: dict[Run.Kind, Callable[[Run], str]] = {
     Run.Kind.VERIFY: lambda run: f"Verifying {_entries(run.total)}",
     Run.Kind.IMPORT: lambda run: f"Importing {run.given.get('file') or 'a file'}",
     Run.Kind.EXPORT: lambda run: f"Exporting {_entries(run.total)}",
+    Run.Kind.ENABLE: lambda run: f"Enabling {_entries(run.total)}",
+    Run.Kind.DISABLE: lambda run: f"Disabling {_entries(run.total)}",
 }
 
 
 def _ended(run: Run, groups: list[going.Group], failed: int) -> dict[str, str]:
     """One sentence on how it came out, and whether that is well."""
+    if run.kind in switching.KINDS:
+        return _switched(run, groups)
     if run.kind != Run.Kind.VERIFY:
         return _written(run)
     worked = sum(group.count for group in groups if group.result == RunRow.Result.OK)
@@ -154,6 +176,24 @@ def _ended(run: Run, groups: list[going.Group], failed: int) -> dict[str, str]:
     well = worked == run.total
     verdict = "ok" if well else "bad" if failed == run.done or not worked else "warn"
     return {"outcome": outcome, "verdict": verdict}
+
+
+def _switched(run: Run, groups: list[going.Group]) -> dict[str, str]:
+    """The same of enabling or disabling, with the request that can be undone."""
+    well = sum(group.count for group in groups if group.result in going.WELL)
+    refused = sum(group.count for group in groups if group.result == RunRow.Result.REFUSED)
+    word = "enabled" if run.kind == Run.Kind.ENABLE else "disabled"
+    outcome = f"{_entries(well)} {'is' if well == 1 else 'are'} {word}."
+    if run.state == Run.State.STOPPED:
+        outcome = f"Stopped after {run.done:,} of {run.total:,}: {outcome}"
+    elif run.state == Run.State.FAILED:
+        outcome = f"It broke off after {run.done:,} of {run.total:,}: {outcome} {_IN_THE_LOG}"
+    whole = run.state == Run.State.DONE and not refused
+    verdict = "ok" if whole else "warn" if well else "bad"
+    recent = run.ended_at is not None and timezone.now() - run.ended_at < undoing.WITHIN
+    undo = word == "disabled" and well and recent
+    request = str(run.given.get("request", "")) if undo else ""
+    return {"outcome": outcome, "verdict": verdict, "undo": request}
 
 
 def _written(run: Run) -> dict[str, str]:

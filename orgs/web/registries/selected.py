@@ -17,13 +17,13 @@ from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.models import Organization, RegistryEntry
-from orgs.services.bulk import long_work
 from orgs.services.entries.many import Outcome, entries_delete, entries_set_enabled
 from orgs.services.entries.usage import entries_usage
+from orgs.services.runs import going
 from orgs.web.context import SignedIn, acting, inside
 
 from .listing import ACTIONS, PAGE_SIZE, Filters, file_of
-from .runs import begin_exporting, begin_verifying
+from .runs import begin_exporting, begin_switching, begin_verifying
 from .switching import DAYS, tell_disabled
 
 _MOST_TOLD = 5
@@ -79,6 +79,9 @@ def selected(request: SignedIn, slug: str) -> HttpResponseBase:
         return _export(request, organization, chosen)
     elif action == "disable" and request.POST.get("confirmed") != "1":
         return _ask(request, organization, chosen, "disable")
+    elif action in {"enable", "disable"} and chosen.count > going.LONG:
+        keys = chosen.keys()
+        return begin_switching(request, organization, keys, enabled=action == "enable")
     elif action in {"enable", "disable"}:
         _switch(request, organization, chosen, enabled=action == "enable")
     elif action == "verify":
@@ -166,7 +169,7 @@ def _switch(
 def _export(request: SignedIn, organization: Organization, chosen: Selection) -> HttpResponseBase:
     """The file at once, or by a run where that takes long."""
     format = request.POST.get("format", "")
-    if chosen.count > long_work.LONG:
+    if chosen.count > going.LONG:
         return begin_exporting(request, organization, chosen.found, format)
     return file_of(organization, chosen.found, format)
 

@@ -20,6 +20,8 @@ from orgs.services.entries.usage import entry_usage
 from orgs.templatetags.registries import UNDO
 from orgs.web.context import SignedIn, acting
 
+from .runs import to_run
+
 DAYS = 7
 
 
@@ -66,6 +68,8 @@ def undo(request: SignedIn, slug: str) -> HttpResponse:
         minutes = WITHIN.seconds // 60
         told = f"Undo works for {minutes} minutes, and once. Enable what you want back by itself."
         messages.error(request, told)
+    elif isinstance(outcome, tuple):
+        return to_run(request, outcome)
     else:
         _tell(request, outcome)
     entry_id = request.POST.get("entry", "")

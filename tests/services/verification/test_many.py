@@ -146,10 +146,10 @@ def test_a_result_and_its_row_are_stored_together(aws, make_entry, begin, monkey
         Run.objects.update(lease_id=None)
         return steps(*given)
 
-    monkeypatch.setattr(verifying, "_steps", then_lost)
-    with pytest.raises(going.Lost):
-        many.work(held)
-    monkeypatch.undo()
+    with monkeypatch.context() as lost:
+        lost.setattr(verifying, "_steps", then_lost)
+        with pytest.raises(going.Lost):
+            many.work(held)
     assert not AuditEvent.objects.filter(action="entry.verified").exists()
     assert Verification.objects.get(entry=entry).claim_id is None
     entry.refresh_from_db()
