@@ -225,6 +225,26 @@ def test_hostile_ones_are_refused_at_once(text):
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ('"type": "service_account"', "stands in it twice"),
+        ('"token_uri": "https://oauth2.googleapis.com/token"', "stands in it twice"),
+        ('"more": {"a": 1, "a": 2}', "a number in it"),
+        ('"more": {"a": "1", "a": "2"}', "stands in it twice"),
+        ('"more": NaN', "a number that is none"),
+        ('"more": -Infinity', "a number that is none"),
+        ('"more": ' + "9" * 9_000, "a number in it"),
+        ('"more": 1e999', "a number in it"),
+        ('"more": ' + "[" * 5_000 + "]" * 5_000, "isn't right JSON"),
+    ],
+)
+def test_a_right_key_with_something_that_none_has(more, says):
+    """Two readers may take it for different ones."""
+    whole = key_file().rstrip().removesuffix("}").rstrip()
+    assert says in problem(f"{whole},\n  {more}\n}}").what
+
+
 def test_what_base64_is_taken_for():
     assert google_key.plain(base64.b64encode(b' {"a": "%s"}' % (b"x" * 40)).decode()) == (
         '{"a": "' + "x" * 40 + '"}'
