@@ -204,10 +204,10 @@ def _told(fault: google_oauth.Fault, key: ServiceAccountKey) -> Failed:
     if fault.error == "invalid_grant" and "signature" in text:
         return Failed(
             "signature_mismatch",
-            f"Google knows the service account{whose}, but the key{which} isn't one of its own "
-            "any more: it was deleted or disabled.",
-            "Look at the account's Keys in IAM & Admin, Service accounts: enable it there, or "
-            "create a new one and enter that.",
+            f"Google knows the service account{whose}, but the key{which} isn't one of its own: it "
+            "was deleted or disabled, or made a moment ago.",
+            "If it's new, wait a minute and verify again; else look at the account's Keys in IAM & "
+            "Admin, Service accounts, and create another.",
         )
     if fault.error == "disabled_client" or "disabled" in text:
         return Failed(

@@ -51,7 +51,7 @@ def reader(patterns: Sequence[MatchPattern], email: str = "") -> AccessPolicy:
     # All of a project is its repositories too.
     whole = {grant.project for grant in grants if not grant.repository}
     grants = [g for g in grants if not g.repository or g.project not in whole] or [_Grant("")]
-    notes = []
+    notes = [_REACH]
     if not found:
         notes.append(
             "What stands in <> is filled in from the match pattern, and from the key once "
@@ -72,6 +72,12 @@ def reader(patterns: Sequence[MatchPattern], email: str = "") -> AccessPolicy:
         wider=tuple(dict.fromkeys(filter(None, (_wider(*each) for each in found)))),
         notes=tuple(notes),
     )
+
+
+_REACH = (
+    "What workers get opens whatever this service account may read, in Cloud Storage too: give it "
+    "this role and no other."
+)
 
 
 def _grants(pattern: MatchPattern) -> Iterator[_Grant]:

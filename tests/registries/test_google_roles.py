@@ -69,7 +69,7 @@ def granted(*patterns: str) -> list[tuple[str, str, str]]:
 def test_what_is_granted(patterns, wanted, wider):
     assert granted(*patterns) == wanted
     found = policy(*patterns)
-    assert not found.notes and found.attach_to == f"the service account {EMAIL}"
+    assert len(found.notes) == 1 and found.attach_to == f"the service account {EMAIL}"
     assert (wider in " ".join(found.wider)) if wider else found.wider == ()
 
 
@@ -82,7 +82,7 @@ def test_a_pattern_that_names_no_project(pattern):
 def test_before_anything_is_known():
     found = reader([], "")
     assert PROJECT in found.command and f"serviceAccount:{ACCOUNT}" in found.command
-    assert len(found.notes) == 1 and found.document == "" and found.verb == "Grant"
+    assert len(found.notes) == 2 and found.document == "" and found.verb == "Grant"
 
 
 def test_a_shell_reads_each_word_as_it_is_meant(tmp_path):
