@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from orgs.models import RegistryEntry
 from tests.conftest import CANARY, HOST
+from tests.support.fake_google import key_file
 
 pytestmark = pytest.mark.once
 
@@ -89,6 +90,18 @@ def test_a_secret_never_leaves_with_it(alices, gpu, make_entry) -> None:
     for part in (CANARY, CANARY[:12], "CANARY", "AKIAI44QH8DHBEXAMPLE"):
         assert not alices.carrying(part)
     assert page.get_by_label("Password", exact=True).input_value() == CANARY
+    # A file that is chosen, of a type whose fields came later, goes with Save alone.
+    with page.expect_response(f"**{HELP}"):
+        page.get_by_label("Registry type").select_option("gcp-cr")
+    key = {"name": "k.json", "mimeType": "application/json", "buffer": key_file().encode()}
+    page.get_by_label("or choose the file").set_input_files(files=key)
+    with page.expect_response(f"**{HELP}"):
+        page.get_by_label("Match pattern").fill("gcr.io/my-project/*")
+    assert not alices.carrying("PRIVATE KEY")
+    page.get_by_label("Verify after saving").uncheck()
+    page.get_by_role("button", name="Save").last.click()
+    expect(page.get_by_text("gcr.io/my-project/* is saved.")).to_be_visible()
+    assert RegistryEntry.objects.get(registry_type="gcp-cr").config["project_id"] == "my-project"
 
 
 def test_an_entry_is_not_its_own_neighbour(alices, make_entry) -> None:

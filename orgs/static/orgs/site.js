@@ -120,6 +120,9 @@
           const former = find(`#${example.dataset.example}-example`, form);
           if (former) former.replaceChildren(example.content.cloneNode(true));
         }
+        // A file travels in parts only; without one, parts are counted against what is typed.
+        const inParts = find("[data-multipart]", place);
+        form.enctype = inParts ? "multipart/form-data" : "application/x-www-form-urlencoded";
         const after = find("#verify-after");
         if (after) after.hidden = Boolean(find("[data-on-workers]", place));
         for (const field of plain()) {
