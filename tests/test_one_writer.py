@@ -82,6 +82,50 @@ def test_in_all_nobody_waits_longer_than_a_worker_may(acme) -> None:
     assert Organization.objects.update(created_at=Now()) == 1
 
 
+def locked(code: int = sqlite3.SQLITE_BUSY) -> OperationalError:
+    error = OperationalError("database is locked")
+    error.__cause__ = sqlite3.OperationalError("database is locked")
+    error.__cause__.sqlite_errorcode = code
+    return error
+
+
+def patience() -> int:
+    with connection.cursor() as cursor:
+        return cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+
+
+def test_it_looks_often(acme) -> None:
+    """SQLite's own waiting sleeps longer and longer, past the end of what it waits for."""
+    errors, waits = [locked(), locked(sqlite3.SQLITE_BUSY_SNAPSHOT)], []
+
+    def execute(*given) -> str:
+        waits.append(patience())
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert outside._one_waits(execute, "UPDATE x", None, False, {}) == "done"
+    assert waits == [outside.LOOK] * 3 and patience() == outside._patience()
+
+
+@pytest.mark.parametrize(
+    ("error", "many"), [(locked(), True), (locked(sqlite3.SQLITE_FULL), False)]
+)
+def test_what_it_must_not_do_twice(error, many, acme) -> None:
+    """Of many rows some may be there; and another error says nothing of a lock."""
+    waits = []
+
+    def execute(*given) -> str:
+        waits.append(patience())
+        raise error
+
+    with pytest.raises(OperationalError):
+        outside._one_waits(execute, "INSERT INTO x", [], many, {})
+    assert len(waits) == 1 and (waits[0] > outside.LOOK) is many
+    assert patience() == outside._patience() and outside._lock_wanted.acquire(blocking=False)
+    outside._lock_wanted.release()
+
+
 def test_one_at_a_time_counts_what_repeats(acme) -> None:
     made = [event(actor=COMMAND_LINE, action="login.refused", organization=acme)]
     found = at_once(lambda: repeats.record(("same",), made))
