@@ -171,6 +171,15 @@ def _not_google(pattern: MatchPattern) -> Problem:
 _BARRED = frozenset({"access_denied", "unauthorized_client", "invalid_scope"})
 
 
+def _off(seconds: float) -> str:
+    """How a clock that is so many seconds ahead stands to another."""
+    minutes = round(abs(seconds) / 60)
+    if minutes < 1:
+        return "minutes away from"
+    much = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60):,} hours"
+    return f"{much} {'ahead of' if seconds > 0 else 'behind'}"
+
+
 def _unreachable(what: str) -> Failed:
     return Failed(
         "registry_unreachable",
@@ -197,7 +206,7 @@ def _told(fault: google_oauth.Fault, key: ServiceAccountKey) -> Failed:
     if "timeframe" in text or "short-lived token" in text or "token used too" in text:
         return Failed(
             "clock_skew",
-            "This server's clock differs from Google's by minutes, so Google refuses its requests.",
+            f"This server's clock is {_off(fault.ahead)} Google's, so Google refuses its requests.",
             "Ask staff to set the server's clock (NTP).",
             retry_after=5,
         )

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,13 +33,15 @@ UNSTATED_LIFE = timedelta(minutes=15)
 
 class Fault(Exception):
     """What Google refused: its `error` and `error_description` ("" where none was told),
-    neither of which travels further, and the HTTP status."""
+    neither of which travels further, and the HTTP status. `ahead` is by how many seconds our
+    clock is ahead of the answer's, 0.0 where that isn't known."""
 
-    def __init__(self, error: str, text: str, status: int) -> None:
+    def __init__(self, error: str, text: str, status: int, ahead: float = 0.0) -> None:
         super().__init__(error)
         self.error = error
         self.text = text
         self.status = status
+        self.ahead = ahead
 
     @property
     def throttled(self) -> bool:
@@ -187,7 +190,15 @@ def _fault(answer: outbound.Answer) -> Fault:
     error, text = told.get("error"), told.get("error_description")
     if isinstance(error, dict):  # as Google's other APIs tell it
         text, error = error.get("message"), error.get("status")
-    return Fault(_short(error), _short(text), answer.status)
+    return Fault(_short(error), _short(text), answer.status, _ahead(answer))
+
+
+def _ahead(answer: outbound.Answer) -> float:
+    try:
+        then = parsedate_to_datetime(answer.headers.get("Date", ""))
+        return (datetime.now(UTC) - then).total_seconds()
+    except (TypeError, ValueError, IndexError):  # none, no date, or one without a zone
+        return 0.0
 
 
 def _short(text: Any) -> str:

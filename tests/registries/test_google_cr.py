@@ -23,7 +23,7 @@ from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Ask, Standing
 from tests.conftest import CANARY
 from tests.support.fake_google import TOKEN_URI as FAKES_TOKEN_URI
-from tests.support.fake_google import FakeGoogle, document, key_file
+from tests.support.fake_google import UNTIMELY, FakeGoogle, document, key_file
 
 pytestmark = pytest.mark.once
 
@@ -180,8 +180,8 @@ def _deleted_key(fake, key):
         (_deleted_key, "signature_mismatch", "deleted or disabled"),
         (lambda fake, key: fake.set_account(EMAIL, enabled=False), "invalid_key", "doesn't know"),
         (lambda fake, key: fake.delete_account(EMAIL), "invalid_key", "doesn't know"),
-        (lambda fake, key: setattr(fake, "clock", 3600.0 * 3), "clock_skew", "clock differs"),
-        (lambda fake, key: setattr(fake, "clock", -3600.0), "clock_skew", "clock differs"),
+        (lambda fake, key: setattr(fake, "clock", 3600.0 * 3), "clock_skew", "3 hours behind"),
+        (lambda fake, key: setattr(fake, "clock", -660.0), "clock_skew", "11 minutes ahead"),
     ],
 )
 def test_refusals_of_google(fake, key, before, code, says):
@@ -191,6 +191,16 @@ def test_refusals_of_google(fake, key, before, code, says):
     # Whose key it is, is for those who manage it.
     assert EMAIL not in told.detail
     assert (EMAIL in told.in_full) is (code != "clock_skew")
+
+
+@pytest.mark.parametrize("date", ["", "Thu, 01 Jan", "x" * 999, "Mon, 99 Feb 9999 99:99:99 GMT"])
+def test_a_clock_whose_time_isnt_told(monkeypatch, date):
+    body = json.dumps({"error": "invalid_grant", "error_description": UNTIMELY}).encode()
+    answer = outbound.Answer(400, {"Date": date} if date else {}, body)
+    monkeypatch.setattr(outbound, "ask_provider", lambda *args: answer)
+    with pytest.raises(Failed) as caught:
+        TYPE.login({}, {KEY: key_file()}, Ask(HOST, time.monotonic() + 5))
+    assert caught.value.code == "clock_skew" and "minutes away from Google's" in caught.value.what
 
 
 @pytest.mark.parametrize(

@@ -279,5 +279,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by Google's own clock."""
+        return super().date_time_string(int(time.time() + self.server.google.clock))
+
     def log_message(self, *args: Any) -> None:
         """`calls` is the log."""
