@@ -17,7 +17,7 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 os.environ["SECRET_KEY"] = "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz"
 os.environ.setdefault("FERNET_KEYS", Fernet.generate_key().decode())
 os.environ["BASE_URL"] = "http://127.0.0.1:8000"
-os.environ["AWS_ENDPOINT_URL"] = os.environ["GOOGLE_ENDPOINT_URL"] = ""
+os.environ |= {f"{cloud}_ENDPOINT_URL": "" for cloud in ("AWS", "GOOGLE", "AZURE")}
 
 if os.environ.get("TEST_DATABASE") == "postgresql":
     from tests.support.postgres import start_postgres

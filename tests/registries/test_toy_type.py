@@ -1,8 +1,8 @@
 """A registry type is one module and one line: a toy walks through every door.
 
-It has what is awkward about types to come: a secret of several lines, an identity that
-members don't see, a code of its own, and a field that is called like another type's but is
-something else.
+It has what is awkward about types to come: a secret of several lines, something that is read
+out of it, an identity that members don't see, a code of its own, and a field that is called
+like another type's but is something else.
 """
 
 from __future__ import annotations
@@ -102,6 +102,8 @@ class Toy(RegistryType):
         ),
     )
 
+    derived = (Field("serial", "Serial number", hidden_from_members=True),)
+
     def clean_own(self, config, secrets, patterns):
         floors = {pattern.host.split(".")[1] for pattern in patterns}
         problems = [
@@ -112,7 +114,9 @@ class Toy(RegistryType):
         if not problems and config["region"] and {config["region"]} != floors:
             problems.append(Problem("floor_mismatch", "That's another floor.", "Go up.", "region"))
         region = config["region"] or min(floors, default="")
-        return config | {"region": region}, secrets, problems
+        lines = secrets.get("certificate", "").splitlines()
+        serial = {"serial": lines[-2]} if len(lines) > 2 else {}
+        return config | {"region": region} | serial, secrets, problems
 
     def secret_scope(self, config, patterns):
         return frozenset({"toys.example"})
@@ -217,7 +221,8 @@ def worker(acme, actor) -> Api:
 def is_whole(entry: RegistryEntry) -> bool:
     entry.refresh_from_db()
     told = (entry.config, secrets_of(entry))
-    return told == ({"robot": ROBOT, "region": "attic"}, {"certificate": SECRET})
+    config = {"robot": ROBOT, "region": "attic", "serial": "second line"}
+    return told == (config, {"certificate": SECRET})
 
 
 # --- the web ----------------------------------------------------------------------
@@ -242,6 +247,7 @@ def test_add(look, send, alice, acme, client) -> None:
     assert is_whole(made)
     page = look(alice, url("entry", made))
     assert "Toy shop" in page.text and ROBOT in page.text and "toy-paper" in page.text
+    assert "Serial number" in page.texts["dt"] and "second line" in page.texts["dd"]
     assert "image: teddy.attic.toys.example/my-ml-image:v1.0" in page.texts["code"]
     assert CANARY not in page.html and CANARY not in str(dict(client.session))
 
@@ -292,6 +298,7 @@ def test_edit(look, send, alice, entry) -> None:
     assert secrets_of(entry) == {"certificate": other}
     history = look(alice, url("entry", entry)).text
     assert f"Robot: {ROBOT} → {OTHER}" in history and "Secret: changed" in history
+    assert "Serial number: second line → another line" in history
 
 
 def test_a_key_that_fails_doesnt_replace_one_that_works(send, alice, make_entry) -> None:
@@ -327,6 +334,7 @@ def test_members_see_it_without_the_identity(look, alice, bob, entry) -> None:
     for address in (url("entry", entry), "/organizations/acme/registries/"):
         page = look(bob, address)
         assert "Toy shop" in page.text and ROBOT not in page.html
+        assert "second line" not in page.html
     listed = "/organizations/acme/registries/"
     assert PATTERN in look(alice, listed, q=ROBOT).html
     assert f">{PATTERN}<" not in look(bob, listed, q=ROBOT).html

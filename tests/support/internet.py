@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 
 from orgs.registries import outbound
+from orgs.registries.types import Provider
 from tests.support.certificates import make_certificates
 
 HOST = "registry.example.com"
@@ -130,7 +131,7 @@ class Internet:
         ]
 
     def _dial(self, address: str, port: int, timeout: float) -> socket.socket:
-        fakes = {settings.AWS_ENDPOINT_URL, settings.GOOGLE_ENDPOINT_URL}
+        fakes = {getattr(settings, f"{cloud}_ENDPOINT_URL") for cloud in Provider}
         if f"http://{address}:{port}" in fakes:  # which are no part of it
             return socket.create_connection((address, port), timeout)
         self.dials.append((address, port))

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.db import connection
 
+from orgs.registries.types import Provider
 from tests.support import PROJECT_ROOT, tied_to_us
+
+_STAND_INS = [f"{cloud}_ENDPOINT_URL" for cloud in Provider]
 
 
 def database_url() -> str:
@@ -34,8 +37,7 @@ def environment(**more: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "valohai_registries.settings",
         "DATABASE_URL": database_url(),
         "FERNET_KEYS": ",".join(settings.FERNET_KEYS),
-        "AWS_ENDPOINT_URL": settings.AWS_ENDPOINT_URL,
-        "GOOGLE_ENDPOINT_URL": settings.GOOGLE_ENDPOINT_URL,
+        **{name: getattr(settings, name) for name in _STAND_INS},
         **more,
     }
 
