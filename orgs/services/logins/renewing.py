@@ -1,7 +1,8 @@
 """Logins renewed ahead of need: what was used in the last day never waits for a cloud.
 
-Each is renewed in the hour before its half-life, at a moment that follows from its entry's
-id, so that a thousand entries of one account don't come together. Every process looks; who
+Each is renewed in the hour before its half-life (an hour's login in minutes before), at a
+moment that follows from its entry's id, so that a thousand entries of one account don't come
+together. Every process looks; who
 takes a login's lease renews it, so that each is asked for once. A renewal is no use: what
 nobody asks for any more runs out.
 """
@@ -30,6 +31,8 @@ from . import minting
 
 USED_WITHIN = timedelta(days=1)
 AHEAD = timedelta(hours=1)
+# Of the time until its half-life at most: else one of an hour would be due as soon as it's made.
+SHARE = 6
 EVERY = 60.0  # seconds from one look to the next
 PAUSE = 0.05  # seconds after each: far below what a registry allows an account
 MOST = 500  # renewed in one go
@@ -63,9 +66,10 @@ def renew_due(stopping: threading.Event | None = None) -> Renewed:
     return found
 
 
-def moment(entry_id: UUID, refresh_after: datetime) -> datetime:
-    """When a login's turn is: within the hour before its half-life."""
-    return refresh_after - AHEAD * ((entry_id.int % 3600) / 3600)
+def moment(entry_id: UUID, refresh_after: datetime, expires_at: datetime) -> datetime:
+    """When a login's turn is: within the hour before its half-life, or a sixth of that."""
+    ahead = min(AHEAD, (expires_at - refresh_after) / SHARE)
+    return refresh_after - ahead * ((entry_id.int % 3600) / 3600)
 
 
 def in_use() -> QuerySet[CachedLogin]:
@@ -85,8 +89,8 @@ def _due() -> Iterator[tuple[CachedLogin, str]]:
     soon = in_use().filter(refresh_after__lte=Now() + AHEAD).order_by("refresh_after", "pk")
     now = database_now()
     # All of them, for among many of the same half-life anyone's turn may be the first.
-    turns = soon.values_list("pk", "entry_id", "refresh_after").iterator()
-    due = [pk for pk, entry_id, at in turns if at and now >= moment(entry_id, at)][:MOST]
+    turns = soon.values_list("pk", "entry_id", "refresh_after", "expires_at").iterator()
+    due = [pk for pk, of, at, ends in turns if at and ends and now >= moment(of, at, ends)][:MOST]
     # One by one: meanwhile another process may have renewed it.
     rows = soon.select_related("entry").prefetch_related("entry__patterns").annotate(now=Now())
     for row in (found for pk in due for found in rows.filter(pk=pk)):

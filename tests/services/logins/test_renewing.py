@@ -124,11 +124,32 @@ def test_many_processes_ask_once(entry, aws) -> None:
 def test_turns_are_spread_over_the_hour_before() -> None:
     at = timezone.now()
     entries = [uuid.uuid4() for _ in range(6_000)]
-    turns = [(at - moment(entry, at)) / AHEAD for entry in entries]
+    ends = at + timedelta(hours=6)
+    turns = [(at - moment(entry, at, ends)) / AHEAD for entry in entries]
     assert min(turns) >= 0 and max(turns) < 1
     tenths = [sum(tenth / 10 <= turn < (tenth + 1) / 10 for turn in turns) for tenth in range(10)]
     assert min(tenths) > 450 and max(tenths) < 750
-    assert moment(entries[0], at) == moment(entries[0], at)
+    assert moment(entries[0], at, ends) == moment(entries[0], at, ends)
+
+
+@pytest.mark.parametrize("share", [0, 1800, 3599])
+def test_an_hours_login_is_renewed_minutes_before_its_half_life(
+    google, make_entry, project, share
+) -> None:
+    """Not as soon as it's made, whatever its entry's share of the hour."""
+    key = google.create_key(google.create_account())
+    made = make_entry(
+        "gcr.io/p/*", registry_type="gcp-cr", config={}, secrets={"service_account_json": key}
+    )
+    image = ImageReference.parse("gcr.io/p/train:v1")
+    issuing.login_for(project=project, image=image, actor=Actor("tests"))
+    row = CachedLogin.objects.get()
+    turn = moment(uuid.UUID(int=share), row.refresh_after, row.expires_at)
+    assert timedelta() <= row.refresh_after - turn <= timedelta(minutes=5)
+    assert turn > timezone.now() + timedelta(minutes=24)
+    assert renew_due().done == 0 and len(google.calls) == 1
+    CachedLogin.objects.update(refresh_after=Now() + timedelta(seconds=0))
+    assert renew_due().done == 1 and len(google.calls) == 2 and made.cached_logins.count() == 1
 
 
 def test_of_many_with_one_half_life_none_waits_for_another(entry, aws, monkeypatch) -> None:
