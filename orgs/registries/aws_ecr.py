@@ -275,6 +275,7 @@ class AwsEcr(_Ecr):
     short_label = "ECR, IAM key"
     summary = "An IAM user's access key, for workers anywhere, in any cloud."
     travel = Travel.MINTED
+    login_life = "12 hours"
     provider = Provider.AWS
     fields = (
         Field(

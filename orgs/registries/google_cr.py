@@ -49,6 +49,7 @@ class GoogleKey(RegistryType):
     )
     group = "Google"
     travel = Travel.MINTED
+    login_life = "an hour"
     provider = Provider.GOOGLE
     private_addresses = True  # Private Service Connect
     example_pattern = "europe-west1-docker.pkg.dev/my-project/*"

@@ -153,6 +153,8 @@ class RegistryType(abc.ABC):
     """What `clean_own` reads out of the secrets as they are given, and puts beside the config:
     whose key it is. Stored and shown like an identity, never asked for, taken or exported."""
     travel: Travel
+    login_life: str = ""
+    """How long a minted login lasts at most, in words: “12 hours”."""
     provider: Provider | None = None
     """None where nobody but the registry itself is asked."""
     private_addresses: bool = False

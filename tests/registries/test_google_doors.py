@@ -209,6 +209,12 @@ def test_members_see_it_without_whose_key_it_is(look, alice, bob, entry, key) ->
         assert f">{PATTERN}<" not in look(bob, listed, q=words).html
 
 
+def test_what_deleting_leaves(look, alice, entry, project) -> None:
+    ask(project)
+    told = look(alice, url("entry_delete", entry)).text
+    assert "run out by themselves, within an hour." in told
+
+
 def test_help_while_typing(send, alice) -> None:
     typed = {"registry_type": "gcp-cr", "patterns": "us-docker.pkg.dev/p/r/*"}
     page = send(alice, f"{NEW[:-4]}help/", typed)

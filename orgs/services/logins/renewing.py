@@ -2,9 +2,8 @@
 
 Each is renewed in the hour before its half-life (an hour's login in minutes before), at a
 moment that follows from its entry's id, so that a thousand entries of one account don't come
-together. Every process looks; who
-takes a login's lease renews it, so that each is asked for once. A renewal is no use: what
-nobody asks for any more runs out.
+together. Every process looks; who takes a login's lease renews it, so that each is asked for
+once. A renewal is no use: what nobody asks for any more runs out.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def delete(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     context = {
         "entry": found,
         "usage": entry_usage(found, days=7),
-        "run_out": registry_type is not None and registry_type.minted,
+        "run_out": registry_type.login_life if registry_type else "",
     }
     return render(
         request, "registries/delete.html", inside(request, organization, "registries") | context
