@@ -378,6 +378,14 @@ def _target(form: forms.BaseForm, name: str) -> str:
 
 
 @register.filter
+def whose(entry: RegistryEntry) -> list[tuple[str, str]]:
+    """(label, value) of what was read out of the entry's secret, for who may change it."""
+    kind = BY_SLUG.get(entry.registry_type)
+    known = kind.derived_of(entry.config) if kind else {}
+    return [(f.label, known[f.name]) for f in kind.derived if known.get(f.name)] if kind else []
+
+
+@register.filter
 def told_at(problem: Problem, entry: RegistryEntry) -> str:
     """What people call the field that a problem is of."""
     kind = BY_SLUG.get(entry.registry_type)

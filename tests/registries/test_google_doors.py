@@ -169,6 +169,7 @@ def test_edit(look, send, alice, entry, key, google) -> None:
     edit = url("entry_edit", entry)
     page = look(alice, edit)
     assert NAME not in page.fields and "Replace" in page.texts["button"]
+    assert f"Service account: {EMAIL}" in page.text
     kept = {name: value for name, value in TYPED.items() if name != NAME}
     send(alice, edit, kept | {"note": "kept", "patterns": f"{PATTERN}\ngcr.io/my-project/*"})
     assert is_whole(entry, key) and entry.note == "kept" and entry.credentials_version == 1
@@ -239,7 +240,7 @@ def test_the_admin(client, staff, acme, key) -> None:
     assert is_whole(made, key)
     change = reverse("admin:orgs_registryentry_change", args=[made.pk])
     page = Page(client.get(change))
-    assert EMAIL in page.text and CANARY not in page.html
+    assert f"Service account: {EMAIL}" in page.text and CANARY not in page.html
     client.post(change, TYPED | {"note": "by staff"})
     assert is_whole(made, key) and made.note == "by staff"
     listed = reverse("admin:orgs_registryentry_changelist")
