@@ -11,6 +11,7 @@ import io
 import json
 import logging
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -226,6 +227,20 @@ def test_help_while_typing(send, alice) -> None:
 
 
 # --- the admin ------------------------------------------------------------------------------
+
+
+def test_help_while_editing_knows_whose_key_it_is(
+    send, look, alice, charlie, entry, umbrella
+) -> None:
+    whom = f"--member=serviceAccount:{EMAIL}"
+    assert whom in look(alice, url("entry_edit", entry)).html
+    typed = {"registry_type": "gcp-cr", "patterns": "gcr.io/p/*", "entry": str(entry.pk)}
+    assert whom in send(alice, f"{NEW[:-4]}help/", typed).html
+    assert EMAIL not in send(alice, f"{NEW[:-4]}help/", typed | {"entry": str(uuid4())}).html
+    # Another organization's isn't anybody's here.
+    theirs = f"/organizations/{umbrella.slug}/registries/help/"
+    assert EMAIL not in send(charlie, theirs, typed).html
+    assert EMAIL not in send(alice, f"{NEW[:-4]}help/", typed | {"registry_type": "docker"}).html
 
 
 def test_the_admin(client, staff, acme, key) -> None:

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from orgs import access
 from orgs.forms.entry import EntryForm
-from orgs.models import Environment, Organization
+from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries.catalogue import BY_SLUG, first
 from orgs.registries.pasted import texts
 from orgs.registries.pattern_help import Covers, covers
@@ -126,8 +126,18 @@ def help_for(
         problems=_untold(problems, silent)[:SHOWN],
         neighbours=replace(met, duplicates=tuple(_untold(met.duplicates, silent))),
         silent=tuple(silent),
-        policy=kind.policy(config, parsed),
+        policy=kind.policy(config | _whose(organization, kind, entry_id), parsed),
     )
+
+
+def _whose(organization: Organization, kind: RegistryType, entry_id: UUID | None) -> dict[str, str]:
+    """What was read out of the secret that the entry has, where it's of this type."""
+    if not kind.derived or entry_id is None:
+        return {}
+    same = RegistryEntry.objects.filter(
+        organization=organization, pk=entry_id, registry_type=kind.slug
+    )
+    return kind.derived_of(next(iter(same.values_list("config", flat=True)), {}))
 
 
 def _untold(problems: Sequence[Problem], silent: Sequence[str]) -> list[Problem]:
