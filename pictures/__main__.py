@@ -2,7 +2,10 @@
 
 The product itself, served by gunicorn, before a fake AWS, with a database of its own that
 is gone afterwards. Nothing leaves this machine. Pages go to var/pictures, with an
-index.html to look through; what the guide shows goes to docs/guide/pictures.
+index.html to look through; what the guide shows goes to docs/guide/pictures, README's to
+docs/pictures; how each looks, to pictures/index.json. Names after it take only those that
+begin so; `--changed` leaves the index as it is, and ends with 1 where a picture is another
+than there.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+CHANGED = "--changed"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -29,7 +33,7 @@ def main() -> None:
             "SECRET_KEY": Fernet.generate_key().decode(),
             "FERNET_KEYS": Fernet.generate_key().decode(),
             "AWS_ENDPOINT_URL": aws.url,
-            "EMAIL_URL": "dummymail://",
+            "EMAIL_URL": f"filemail:///{directory}/mails",
         }
         import django
         from django.core.management import call_command
@@ -39,20 +43,32 @@ def main() -> None:
 
         from tests.support.product import served
 
-        from . import cast, guide, runs, taking
+        from . import cast, guide, index, readme, runs, taking
 
         cast.same_keys(aws)
         made = cast.fill(aws)
         runs.keep_going(made)
-        only = sys.argv[1:]
-        if not only:
+        only = [name for name in sys.argv[1:] if name != CHANGED]
+        own = {"BASE_URL": taking.BASE, "TRUSTED_PROXIES": "127.0.0.1"}
+        if not sys.argv[1:]:
             call_command("collectstatic", verbosity=0, interactive=False)
-            with served(BASE_URL=taking.BASE) as address:
+            with served(**own) as address:
                 guide.take(address, made, ROOT / "docs" / "guide" / "pictures")
+                readme.take(address, made, ROOT / "docs" / "pictures")
         # Again, since the guide's pages show what was just taken.
         call_command("collectstatic", verbosity=0, interactive=False)
-        with served(BASE_URL=taking.BASE) as address:
-            taking.take(address, made, ROOT / "var" / "pictures", only)
+        with served(**own) as address:
+            looks = taking.take(address, made, ROOT / "var" / "pictures", only)
+    before = index.read()
+    if only:  # of the others nothing is known
+        before = {name: look for name, look in before.items() if name in looks}
+    lines = index.told(before, looks)
+    sys.stdout.write("".join(f"{line}\n" for line in lines) or "Every picture is as it was.\n")
+    if CHANGED in sys.argv:
+        raise SystemExit(1 if lines else 0)
+    gone = set() if only else before.keys() - looks.keys()
+    kept = {name: look for name, look in index.read().items() if name not in gone}
+    index.write(index.renewed(kept, looks))
 
 
 if __name__ == "__main__":

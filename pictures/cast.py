@@ -18,6 +18,7 @@ import requests
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.db import models
+from django.db.models import F
 from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -51,6 +52,7 @@ from orgs.services.runs import going
 from orgs.services.tenancy import (
     attempts,
     invitations,
+    links,
     notice_addresses,
     organizations,
     people,
@@ -63,7 +65,7 @@ from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
 
-from . import runs, second_steps
+from . import month, runs, second_steps
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 NORTH = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
@@ -146,10 +148,21 @@ def fill(aws: AwsControl) -> Cast:
         _happenings(cast, acme)
         _imports(cast, acme)
         runs.fill(cast, acme)
+    _hours_ago(3)
     cast.named["acme-id"] = acme.pk
     cast.named["support-id"] = Group.objects.get(name=SUPPORT).pk
     cast.named["event-id"] = AuditEvent.objects.filter(action="entry.created").latest("pk").pk
     return cast
+
+
+def _hours_ago(hours: int) -> None:
+    """Make all that happened so long ago: what is told of it stays the same for as long as
+    taking pictures lasts."""
+    by = timedelta(hours=hours)
+    times = ("status_at", "created_at", "secrets_changed_at", "last_used_at")
+    RegistryEntry.objects.update(**{name: F(name) - by for name in times})
+    # Events can't be changed by the product's own means.
+    models.QuerySet(AuditEvent).update(at=F("at") - by)
 
 
 @contextmanager
@@ -237,12 +250,14 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
     cast.named["gpu-id"], cast.named["spare-id"] = made["gpu"].pk, made["spare"].pk
     cast.named |= {f"{name}-id": project.pk for name, project in own.items()}
     cast.named["token-of-dora"] = link[-1]
+    cast.named["membership-of-bob"] = acme.memberships.get(user=who["bob"]).pk
+    cast.named["email-of-bob"] = links.email_token(who["bob"], "bob@team.example.com")
     cast.arguments = {
         "slug": acme.slug,
         "organization_id": acme.pk,
         "environment_id": made["spare"].pk,
         "project_id": own["image-classifier"].pk,
-        "membership_id": acme.memberships.get(user=who["bob"]).pk,
+        "membership_id": cast.named["membership-of-bob"],
         "uidb64": link[-2],
         "token": link[-1],
         "page": "workers",
@@ -323,7 +338,7 @@ def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> N
     rows.update(created_at=old, secrets_changed_at=old)
     gone = sealed.seal("{}", "of a row that is gone")
     RegistryEntry.objects.filter(pk=cast.entries["unreadable"].pk).update(secrets=gone)
-    _verified(cast.entries["good"], IMAGE)
+    verified(cast.entries["good"], IMAGE)
     used = Step(
         "login", Result.NOT_CHECKED, what="Nothing to obtain: the password is used as it is."
     )
@@ -340,7 +355,7 @@ def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> N
     cast.named |= {name: made.pk for name, made in cast.entries.items()}
 
 
-def _verified(entry: RegistryEntry, image: str) -> None:
+def verified(entry: RegistryEntry, image: str) -> None:
     """As Verify would have left it, had there been a registry to ask."""
     steps = (
         ("login", ""),
@@ -407,6 +422,7 @@ def _happenings(cast: Cast, acme: Organization) -> None:
     worker = Actor(f"token {token.name}", source_address=WORKER, token=token.begins_with)
     classifier: Project = cast.named["image-classifier"]
     churn: Project = cast.named["churn-model"]
+    month.fill(cast.entries["good"], cast.entries["denied"], classifier, worker, HOST)
     asked = [
         (classifier, IMAGE),
         (classifier, f"{HOST}/my-ml-image:v1.1"),

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from .cast import Cast
 from .palette import small
 from .stops import WEB, sign_in
-from .taking import BASE, SCHEMES, browser
+from .taking import BASE, SCHEMES, browser, window
 
 MOST_BYTES = 80_000
 MARGIN = 8
@@ -45,9 +45,7 @@ def take(address: str, cast: Cast, folder: Path) -> None:
     with browser(address) as opened:
         for picture in PICTURES:
             stop = STOPS[picture.stop]
-            context = opened.new_context(
-                reduced_motion="reduce", viewport={"width": picture.width, "height": 900}
-            )
+            context = window(opened, viewport={"width": picture.width, "height": 900})
             sign_in(context, BASE, cast, stop.who)
             page = context.new_page()
             stop.open(page, BASE, cast)

@@ -224,7 +224,8 @@ WEB = (
     Stop("account", "account", "tess"),
     Stop("account-plain", "account", "bob"),
     Stop("account-wrong", "account", "erin", do=_wrong_account),
-    Stop("email-confirm", "email_confirm", "bob", chosen=WRONG_LINK),
+    Stop("email-confirm", "email_confirm", "bob", chosen={"token": "email-of-bob"}),
+    Stop("email-confirm-over", "email_confirm", "bob", chosen=WRONG_LINK),
     Stop("password-again", "account_reauthenticate", "bob"),
     Stop("code-again", "mfa_reauthenticate", "tess"),
     Stop("app-add", "mfa_activate_totp", "bob", do=_wrong_code),
@@ -400,13 +401,31 @@ NO_PAGES = {
 
 
 def _admin(name: str, address: str, **rest: Any) -> Stop:
-    return Stop(f"admin-{name}", f"admin:{address}", "staff", **rest)
+    whole = address if address.startswith("/") else f"admin:{address}"
+    return Stop(f"admin-{name}", whole, "staff", **rest)
 
 
 OF_GOOD = {"object_id": "good"}
+OF_SPARE = {"object_id": "spare-id"}
+OF_CLASSIFIER = {"object_id": "image-classifier-id"}
+OF_BOB = {"object_id": "membership-of-bob"}
+
+# Admin's addresses that answer with no page of their own, and those whose page is one of
+# another's stops with other rows.
+NO_ADMIN_PAGES = {
+    *("login", "logout", "password_change", "password_change_done", "autocomplete", "jsi18n"),
+    *("orgs_auditevent_add", "orgs_auditevent_delete", "auth_group_add", "auth_group_delete"),
+    *("orgs_registryentry_verify", "orgs_user_password_link", "None"),
+}
+ALIKE = {
+    f"{name}_history": "orgs_registryentry_history"
+    for name in ("orgs_auditevent", "auth_group", "orgs_user", "orgs_organization",
+                 "orgs_membership", "orgs_project", "orgs_environment")
+}  # fmt: skip
 
 ADMIN = (
     _admin("index", "index"),
+    _admin("app", "/admin/orgs/"),
     _admin("organizations", "orgs_organization_changelist"),
     _admin("organization", "orgs_organization_change", chosen={"object_id": "acme-id"}),
     _admin("organization-new", "orgs_organization_add", do=_press("Save")),
@@ -420,18 +439,28 @@ ADMIN = (
     _admin("new", "orgs_registryentry_add", query="?organization={organization_id}"),
     _admin("entry", "orgs_registryentry_change", chosen=OF_GOOD),
     _admin("entry-denied", "orgs_registryentry_change", chosen={"object_id": "denied"}),
+    _admin("entry-history", "orgs_registryentry_history", chosen=OF_GOOD),
     _admin("entry-delete", "orgs_registryentry_delete", chosen=OF_GOOD),
     _admin("users", "orgs_user_changelist"),
     _admin("user", "orgs_user_change", chosen={"object_id": "bob"}),
     _admin("user-new", "orgs_user_add"),
     _admin("user-link", "orgs_user_change", chosen={"object_id": "bob"},
            do=_press("Make a password link")),
+    _admin("user-delete", "orgs_user_delete", chosen={"object_id": "bob"}),
     _admin("groups", "auth_group_changelist"),
     _admin("group", "auth_group_change", chosen={"object_id": "support-id"}),
     _admin("projects", "orgs_project_changelist"),
     _admin("project-new", "orgs_project_add"),
+    _admin("project", "orgs_project_change", chosen=OF_CLASSIFIER),
+    _admin("project-delete", "orgs_project_delete", chosen=OF_CLASSIFIER),
     _admin("environments", "orgs_environment_changelist"),
+    _admin("environment-new", "orgs_environment_add", do=_press("Save")),
+    _admin("environment", "orgs_environment_change", chosen=OF_SPARE),
+    _admin("environment-delete", "orgs_environment_delete", chosen=OF_SPARE),
     _admin("memberships", "orgs_membership_changelist"),
+    _admin("membership-new", "orgs_membership_add", do=_press("Save")),
+    _admin("membership", "orgs_membership_change", chosen=OF_BOB),
+    _admin("membership-delete", "orgs_membership_delete", chosen=OF_BOB),
     _admin("audit", "orgs_auditevent_changelist"),
     _admin("audit-filtered", "orgs_auditevent_changelist",
            query="?action=login.refused&organization=acme"),

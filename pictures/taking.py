@@ -12,10 +12,19 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from django.utils.html import format_html, format_html_join
-from playwright.sync_api import Browser, CDPSession, Error, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    Error,
+    Page,
+    sync_playwright,
+)
 
+from . import index
 from .cast import Cast
 from .stops import ADMIN, WEB, Stop, sign_in
+from .tls import tls
 
 CHROMIUM = "/usr/bin/chromium"
 # What a browser has beside the page. The address bar is a page of its own, loaded into each
@@ -41,20 +50,29 @@ SCHEMES = ("light", "dark")
 
 
 # What pages call the server, so that they look the same whatever port it got.
-BASE = "http://registries.example.com"
+BASE = "https://registries.example.com"
+HOST = urlsplit(BASE).netloc
 
 
 @contextmanager
 def browser(address: str) -> Iterator[Browser]:
     """A browser for which `BASE` is the server at this address."""
-    leading = f"MAP {urlsplit(BASE).netloc} {urlsplit(address).netloc}"
-    with sync_playwright() as playwright:
+    with tls(address, HOST) as secure, sync_playwright() as playwright:
         opened = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=[*ARGUMENTS, f"--host-resolver-rules={leading}"],
+            args=[*ARGUMENTS, f"--host-resolver-rules=MAP {HOST} {secure}"],
         )
         yield opened
         opened.close()
+
+
+def window(opened: Browser, **options: Any) -> BrowserContext:
+    """One of a browser's windows, which takes our certificate, and says to the server what a
+    proxy with TLS would."""
+    proxy = {"X-Forwarded-Proto": "https"}
+    return opened.new_context(
+        ignore_https_errors=True, extra_http_headers=proxy, reduced_motion="reduce", **options
+    )
 
 
 @dataclass
@@ -110,8 +128,9 @@ def fit(page: Page, width: int, scheme: str) -> None:
     )
 
 
-def take(address: str, cast: Cast, folder: Path, only: Sequence[str] = ()) -> None:
-    """Each stop into `folder`, or those whose name begins with one of `only`.
+def take(address: str, cast: Cast, folder: Path, only: Sequence[str] = ()) -> dict[str, str]:
+    """Each stop into `folder`, or those whose name begins with one of `only`; gives how each
+    looks, as the index has it.
 
     Ends with `SystemExit`, naming them, where some couldn't be taken.
     """
@@ -120,13 +139,16 @@ def take(address: str, cast: Cast, folder: Path, only: Sequence[str] = ()) -> No
     if not only:
         for old in folder.glob("*.png"):
             old.unlink()
-    weights, failed = {}, []
+    weights, failed, looks = {}, [], {}
     with browser(address) as opened:
         for stop in stops:
             try:
                 weights[stop.name] = _take(opened, cast, stop, folder)
             except (RuntimeError, Error) as error:
                 failed.append(f"{stop.name}: {error}")
+                continue
+            taken = {name: folder / f"{name}.png" for name in names(stop)}
+            looks |= index.looks(opened, taken)
     _write_index(folder, stops)
     sys.stdout.write(f"{'page':<28}{'requests':>9}{'on the wire':>13}{'unpacked':>11}\n")
     for name, weight in weights.items():
@@ -134,10 +156,16 @@ def take(address: str, cast: Cast, folder: Path, only: Sequence[str] = ()) -> No
     sys.stdout.write(f"Look through {folder / 'index.html'}\n")
     if failed:
         raise SystemExit("\n".join(failed))
+    return looks
+
+
+def names(stop: Stop) -> list[str]:
+    """What the pictures of a stop are called."""
+    return [f"{stop.name}-{width}-{scheme}" for width in WIDTHS for scheme in SCHEMES]
 
 
 def _take(opened: Browser, cast: Cast, stop: Stop, folder: Path) -> Weight:
-    context = opened.new_context(reduced_motion="reduce")
+    context = window(opened)
     context.set_default_timeout(10_000)
     sign_in(context, BASE, cast, stop.who)
     page = context.new_page()

@@ -51,7 +51,7 @@ def image(text: object) -> SafeString:
     parts += [("path", _starred(f"{part}/")) for part in before]
     if last == "*" and parts:  # alone on a line of its own it tells nothing
         kind, html = parts.pop()
-        parts.append((kind, html + _STAR))
+        parts.append((kind, f'{html}<span class="path">{_STAR}</span>'))
     else:
         parts.append(("path", _starred(last)))
     parts += [("tag", escape(f"{colon}{tag}"))] if colon else []

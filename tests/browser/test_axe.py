@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from pictures.cast import address_names
-from pictures.stops import ADMIN, NO_PAGES, WEB
+from pictures.cast import address_names, fill
+from pictures.stops import ADMIN, ALIKE, NO_ADMIN_PAGES, NO_PAGES, WEB
 from pictures.taking import fit
 
 from .coping import coping
+from .keyboard import by_keyboard
 from .standing import markup
 from .walking import Walk
 
@@ -60,11 +61,30 @@ def test_every_page_has_a_stop() -> None:
     assert names == {stop.address for stop in WEB if stop.address[0] != "/"} | NO_PAGES
 
 
+def test_every_page_of_the_admin_has_a_stop() -> None:
+    found = {name.partition(":")[2] for name in address_names() if name.startswith("admin:")}
+    stops = {stop.address.partition(":")[2] for stop in ADMIN if stop.address[0] != "/"}
+    assert found - {"app_list"} == stops | NO_ADMIN_PAGES | ALIKE.keys()
+    assert set(ALIKE.values()) <= stops and "/admin/orgs/" in {stop.address for stop in ADMIN}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_has_no_stop_has_no_page(client, aws) -> None:
+    """Or one that is another's, with other rows."""
+    cast = fill(aws)
+    client.cookies["sessionid"] = cast.sessions["staff"]
+    client.raise_request_exception = False
+    for name in sorted(NO_ADMIN_PAGES - {"None", "logout"}):
+        of_what = {"object_id": "event-id" if "audit" in name else "support-id"}
+        answer = client.get(cast.address(f"admin:{name}", **of_what))
+        assert answer.status_code in {302, 403, 405} or name == "jsi18n", name
+
+
 def test_web(chromium, live_server, aws) -> None:
-    found = Walk(chromium, live_server.url, aws).past(WEB, ours)
+    found = Walk(chromium, live_server.url, aws).past(WEB, ours, first=by_keyboard)
     assert not found, "\n".join(found)
 
 
 def test_admin(chromium, live_server, aws) -> None:
-    found = Walk(chromium, live_server.url, aws).past(ADMIN, in_admin)
+    found = Walk(chromium, live_server.url, aws).past(ADMIN, in_admin, first=by_keyboard)
     assert not found, "\n".join(found)

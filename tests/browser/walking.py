@@ -36,23 +36,40 @@ class Walk:
         self._pages: dict[str, Page] = {}
         self._at = ""
 
-    def past(self, stops: Iterable[Stop], look: Look, *, act: bool = True) -> Findings:
+    def past(
+        self,
+        stops: Iterable[Stop],
+        look: Look,
+        *,
+        act: bool = True,
+        first: Look | None = None,
+    ) -> Findings:
         """What `look` finds at each stop, named by it; `act` False leaves undone what is
-        done there."""
+        done there. `first` looks at each address once, as one comes to it, before that; it
+        may open and focus what there is."""
+        seen: set[str] = set()
         try:
             for stop in stops:
                 page = self._page(stop.who)
                 self._at = stop.name
                 fit(page, 1280, "light")
                 stop.go(page, self.base, self.cast)
+                if first is not None and stop.address not in seen:
+                    self._find(stop, first(page))
+                    if stop.do is not None:
+                        stop.go(page, self.base, self.cast)
+                seen.add(stop.address)
                 if act:
                     stop.act(page, self.cast)
                 page.wait_for_load_state()
-                self.findings += [f"{stop.name}: {found}" for found in look(page)]
+                self._find(stop, look(page))
         finally:
             for page in self._pages.values():
                 page.context.close()
         return self.findings
+
+    def _find(self, stop: Stop, found: Iterable[str]) -> None:
+        self.findings += [f"{stop.name}: {text}" for text in found]
 
     def _page(self, who: str) -> Page:
         if who not in self._pages:

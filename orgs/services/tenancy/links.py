@@ -108,9 +108,13 @@ def _may_ask(person: User) -> None:
         raise _refused("too_many", what, "Wait an hour.")
 
 
+def email_token(person: User, email: str) -> str:
+    """What a link ends in that shows that an address is this person's."""
+    return signing.dumps([person.pk, _standing(person), email], salt=_SALT)
+
+
 def _send(person: User, email: str, why: str) -> None:
-    token = signing.dumps([person.pk, _standing(person), email], salt=_SALT)
-    link = settings.BASE_URL + reverse("email_confirm", args=[token])
+    link = settings.BASE_URL + reverse("email_confirm", args=[email_token(person, email)])
     sentences = [
         why,
         "If that is you, open this link within a day, signed in. Else do nothing.",
