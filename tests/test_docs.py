@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,21 @@ def test_each_threat_has_one():
     )
     lines = [line for line in rows.splitlines() if line.startswith("| ")][1:]
     assert len(lines) > 25 and [line for line in lines if not _TEST.search(line)] == []
+
+
+AT_THE_TOP = {
+    *(".ci", ".containerignore", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"),
+    *("README.md", "SECURITY.md", "bench", "deploy", "docs", "examples", "fuzz"),
+    *("gunicorn.conf.py", "manage.py", "orgs", "pictures", "pyproject.toml", "templates"),
+    *(f"requirements{kind}{form}" for kind in ("", "-dev", "-saml") for form in (".in", ".txt")),
+    *("tests", "valohai_registries", "worker"),
+}
+
+
+def test_nothing_lies_about() -> None:
+    """What a broad `git add` took along is seen here."""
+    command = ["git", "-c", "safe.directory=*", "ls-tree", "--name-only", "HEAD"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if told.returncode:
+        pytest.skip("not a clone")
+    assert set(told.stdout.split()) == AT_THE_TOP

@@ -33,6 +33,7 @@ class Command(Base):
             project = projects.project_create(
                 name="first-project", organization=acme, actor=COMMAND_LINE
             )
+        self.stdout.write()
         for label, value in (
             ("Sign in", settings.BASE_URL + reverse("account_login")),
             ("E-mail", admin.email),
