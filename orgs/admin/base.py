@@ -45,6 +45,11 @@ def is_id(text: str) -> bool:
     return asked.number(text) is not None
 
 
+def many(count: int, one: str, more: str = "") -> str:
+    """“1 member”, “5,003 members”."""
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
 class Autocomplete(AutocompleteSelect):
     """Django's, but for nonsense in an address, with which that one fails."""
 
@@ -136,6 +141,19 @@ class ServiceAdmin(BoundedList):
     # What goes along when one is deleted, so that its permission is needed too.
     takes_along: tuple[type[models.Model], ...] = ()
     delete_confirmation_template = "admin/orgs/delete_confirmation.html"
+    object_history_template = "admin/orgs/object_history.html"
+
+    def audit_subject(self, obj: Any) -> str:
+        """What the audit log calls it."""
+        return str(obj)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """What was done here, and where all of it is."""
+        found = self.get_object(request, object_id)
+        told = {"audit_subject": self.audit_subject(found)} if found is not None else {}
+        return super().history_view(request, object_id, {**told, **(extra_context or {})})
 
     def write(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
@@ -199,6 +217,8 @@ class ServiceAdmin(BoundedList):
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Field | None:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and field.required:
+            field.error_messages["required"] = f"{field.label} is empty. Enter it."
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             # Making one thing in a pop-up of another's page: each has its own page.
             field.widget = field.widget.widget

@@ -23,7 +23,7 @@ from orgs.services.tenancy.powers import may_change
 from orgs.templatetags import registries as shown
 
 from . import importing
-from .base import FixedOnceMade, ServiceAdmin, staff_actor
+from .base import FixedOnceMade, ServiceAdmin, many, staff_actor
 from .people import link_page
 
 
@@ -156,8 +156,8 @@ class OrganizationAdmin(ServiceAdmin):
     def losses(self, obj: Any) -> list[str]:
         entries, projects = obj.entries.count(), obj.projects.count()
         told = [
-            (entries, f"{_many(entries, 'registry entry', 'registry entries')} with their secrets"),
-            (projects, f"{_many(projects, 'project')}; their next private pull will fail"),
+            (entries, f"{many(entries, 'registry entry', 'registry entries')} with their secrets"),
+            (projects, f"{many(projects, 'project')}; their next private pull will fail"),
         ]
         for rows, one in (
             (obj.memberships, "membership"),
@@ -165,7 +165,7 @@ class OrganizationAdmin(ServiceAdmin):
             (obj.worker_tokens, "worker token"),
         ):
             count = rows.count()
-            told.append((count, _many(count, one)))
+            told.append((count, many(count, one)))
         return [sentence for count, sentence in told if count]
 
 
@@ -179,10 +179,6 @@ def _count(rows: QuerySet[Any]) -> Coalesce:
         .values("n")
     )
     return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
-
-
-def _many(count: int, one: str, more: str = "") -> str:
-    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
 def _inside(request: HttpRequest, organization: Organization) -> dict[str, Any]:
@@ -227,6 +223,9 @@ class MembershipAdmin(FixedOnceMade):
     autocomplete_fields = ["organization", "user"]
     fields = ["organization", "user", "role"]
     fixed = ("organization", "user")
+
+    def audit_subject(self, obj: Membership) -> str:
+        return obj.user.email
 
     def write(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> Membership:
         actor = staff_actor(request)
@@ -339,9 +338,9 @@ class EnvironmentAdmin(FixedOnceMade):
         uses = organizations.environment_uses(obj)
         found = []
         if uses.entries:
-            limited = _many(len(uses.entries), "registry entry is", "registry entries are")
+            limited = many(len(uses.entries), "registry entry is", "registry entries are")
             found.append(f"{limited} limited to it: choose other environments for them first")
         if uses.tokens:
-            bound = _many(len(uses.tokens), "worker token is", "worker tokens are")
+            bound = many(len(uses.tokens), "worker token is", "worker tokens are")
             found.append(f"{bound} bound to it: revoke what workers no longer need first")
         return found

@@ -31,7 +31,7 @@ from orgs.services.tenancy import mails, people
 from orgs.services.tenancy.powers import may_change, may_send_link
 from orgs.templatetags import registries as shown
 
-from .base import ServiceAdmin, staff_actor
+from .base import ServiceAdmin, many, staff_actor
 
 # What the pages here ask permission for.
 _GUARDED = (AuditEvent, Environment, Membership, Organization, Project, RegistryEntry, User)
@@ -184,8 +184,8 @@ class PersonAdmin(ServiceAdmin):
 
     def losses(self, obj: Any) -> list[str]:
         return [
-            f"{obj.memberships.count()} memberships, and their API tokens",
-            f"{obj.projects.count()} personal projects",
+            f"{many(obj.memberships.count(), 'membership')}, and their API tokens",
+            many(obj.projects.count(), "personal project"),
             "Audit events keep their e-mail",
         ]
 

@@ -65,7 +65,7 @@ def test_add_with_someone_known(send, bob) -> None:
         ({"name": "Acme", "slug": ""}, "slug", "“acme” is, or was, another organization's."),
         ({"name": "§§", "slug": ""}, "slug", "There is no letter to make one from."),
         ({"admin": "nobody"}, "admin", "valid email"),
-        ({"name": ""}, "name", "required"),
+        ({"name": ""}, "name", "is empty. Enter it"),
     ],
 )
 def test_add_refuses(data, field, sentence, send, acme) -> None:

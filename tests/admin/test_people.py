@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_add_with_a_password(client, send) -> None:
         ({"password": "password1234"}, "password", "too common"),
         ({"email": "ALICE@example.com"}, "email", "already exists"),
         ({"email": "nobody"}, "email", "valid"),
-        ({"name": ""}, "name", "required"),
+        ({"name": ""}, "name", "is empty. Enter it"),
     ],
 )
 def test_add_refuses(data, field, sentence, send, alice) -> None:
@@ -102,7 +103,7 @@ def test_a_link_for_someone_known(send, stella, alice) -> None:
 
 
 def test_delete(see, send, alice, bob) -> None:
-    assert "1 memberships" in see(at("user_delete", bob.pk)).text
+    assert "1 membership" in see(at("user_delete", bob.pk)).text
     send(at("user_delete", bob.pk), {"post": "yes"})
     assert not User.objects.filter(pk=bob.pk).exists()
     assert told("member.removed").organization == "Acme"
@@ -130,3 +131,28 @@ def test_nobody_gives_powers_they_do_not_have(client, some_staff, alice, staff) 
         assert client.post(at("user_change", colleague.pk), data).status_code == 403
         assert client.post(at("user_delete", colleague.pk), {"post": "yes"}).status_code == 403
         assert client.get(at("user_change", colleague.pk)).status_code == 200
+
+
+def test_its_history_leads_to_all_that_happened(see, alice, acme, make_entry) -> None:
+    entry = make_entry()
+    for name, key, subject in (
+        ("registryentry", entry.pk, str(entry)),
+        ("user", alice.pk, alice.email),
+        ("membership", alice.memberships.get().pk, alice.email),
+        ("organization", acme.pk, acme.name),
+    ):
+        page = see(at(f"{name}_history", key))
+        assert "Nothing of it was changed in this admin." in page.text
+        address = page.links["All that happened to it, in the audit log"]
+        assert address.endswith(f"?subject={quote(subject)}")
+    listed = see(at("auditevent_changelist") + f"?subject={quote(str(entry))}")
+    assert "Entry added" in listed.text
+
+
+def test_what_goes_with_one_of_each(see, alice) -> None:
+    assert "1 membership, and their API tokens" in see(at("user_delete", alice.pk)).text
+
+
+def test_an_empty_field_says_so_and_what_to_do(see, stella) -> None:
+    page = Page(stella.post(at("membership_add"), {}))
+    assert "User is empty. Enter it." in page.text and "is required" not in page.text
