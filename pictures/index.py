@@ -91,12 +91,19 @@ def difference(before: str, now: str) -> str:
     new_width, new_height = map(int, new_size.split("x"))
     if width != new_width or abs(height - new_height) * 100 > NOISE_OF_HEIGHT * height:
         return f"{size} is {new_size}"
+    if len(cells) != cells_of(width, height):
+        return "laid out in other cells before"
     if _farthest(colour, new_colour) > NOISE_OF_COLOUR:
         return "another colour"
     if (most := _farthest(cells, new_cells)) > NOISE:
         count = sum(_farthest(a, b) > NOISE for a, b in zip(cells, new_cells, strict=False))
         return f"{count} cells, by {most} of 64 at most"
     return ""
+
+
+def cells_of(width: int, height: int) -> int:
+    """How many cells a picture of this size has."""
+    return -(-width // CELL[0]) * -(-height // CELL[1])
 
 
 def _farthest(before: str, now: str) -> int:

@@ -27,8 +27,7 @@ def test_a_line_a_picture_in_order() -> None:
     for name, look in index.read().items():
         size, colour, cells = look.split()
         width, height = map(int, size.split("x"))
-        columns, rows = -(-width // index.CELL[0]), -(-height // index.CELL[1])
-        assert width == int(name.split("-")[-2]) and len(cells) == columns * rows
+        assert width == int(name.split("-")[-2]) and len(cells) == index.cells_of(width, height)
         assert len(colour) == 3
         assert set(colour + cells) <= set(index._LETTERS)
 
