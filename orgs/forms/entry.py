@@ -25,51 +25,13 @@ from orgs.services.entries import door, new_keys
 from orgs.services.entries.changing import ChangedMeanwhile, EntryChange
 from orgs.services.entries.validating import EntrySpec
 
-from .secret_lines import SecretLines, SecretLinesField, file_name
+from .fields import HELPS, NOT_IN_LIST, PatternsField, input_of, secret_end
+from .secret_lines import file_name
 from .shown import Shown, ShownField, as_sent, labels
 
-FROM_PATTERN = "From the pattern"
-NOTHING = "–"
 ANYWAY = "use_anyway"
-# What nobody's browser should fill in or correct.
-_PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 # Longer than any key ID, and with what none has.
 _LIKE_A_SECRET = re.compile(r"^(?=.*[^A-Z0-9_\s]).{30,}", re.DOTALL)
-_NOT_IN_LIST = {"invalid_choice": "This isn't in the list. Choose one that is."}
-
-
-# Marks for the scripts: help while typing is asked with these, and takes no others along;
-# these never leave the page but by Save, and aren't filled in again.
-_HELPS, _SECRET = "data-helps", "data-secret"
-
-
-class PatternsField(forms.CharField):
-    """Match patterns, one per line (blanks separate them too)."""
-
-    widget = forms.Textarea(attrs={"rows": 2, "class": "code", _HELPS: True, **_PLAIN})
-    example = ""
-
-    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
-        return pasted.texts(str(value or ""))
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def validate(self, value: Any) -> None:
-        """An empty one is refused by the service, in its own words."""
-
-    def run_validators(self, value: Any) -> None:
-        pass
-
-
-def _secret_end() -> forms.CharField:
-    """Read by the service, as a file's cell and the API's text are."""
-    return forms.CharField(
-        label=ends.LABEL,
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date", "autocomplete": "off"}),
-        help_text="Optional. Org admins are reminded 30, 14, 7 and 1 days before.",
-    )
 
 
 class EntryForm(forms.ModelForm):
@@ -89,8 +51,8 @@ class EntryForm(forms.ModelForm):
     )
     registry_type = forms.ChoiceField(
         label="Registry type",
-        error_messages=_NOT_IN_LIST,
-        widget=forms.Select(attrs={_HELPS: True}),
+        error_messages=NOT_IN_LIST,
+        widget=forms.Select(attrs={HELPS: True}),
     )
 
     class Meta:
@@ -128,11 +90,11 @@ class EntryForm(forms.ModelForm):
             self.fields["environments"] = forms.ModelMultipleChoiceField(
                 environments,
                 required=False,
-                widget=forms.CheckboxSelectMultiple(attrs={_HELPS: True}),
+                widget=forms.CheckboxSelectMultiple(attrs={HELPS: True}),
                 help_text="None chosen means all.",
             )
         if self.type.secret_fields:
-            self.fields[ends.NAME] = _secret_end()
+            self.fields[ends.NAME] = secret_end()
         if self.entry is not None:
             self.fill_in(self.entry)
             self.fields["shown"] = ShownField()
@@ -439,54 +401,12 @@ def _looks_like_a_secret(declared: Field, value: str) -> bool:
     return not declared.may_repeat(value) and _LIKE_A_SECRET.search(value) is not None
 
 
-def _input(declared: Field) -> forms.Field:
-    """The form field for a type's declared one."""
-    common: dict[str, Any] = {
-        "label": declared.label,
-        "help_text": declared.help,
-        # The service says what is missing, in its own words.
-        "required": False,
-    }
-    if declared.choices is not None:
-        choices = [("", FROM_PATTERN if declared.from_pattern else NOTHING), *declared.choices()]
-        select = forms.Select(attrs={_HELPS: True})
-        if declared.from_pattern:
-            select.attrs["data-from-pattern"] = declared.from_pattern
-        return forms.ChoiceField(
-            choices=choices, error_messages=_NOT_IN_LIST, widget=select, **common
-        )
-    widget = _widget(declared)
-    # What is too long is told by the type, which knows what it should be; this only keeps
-    # megabytes out. Browsers end each line by two letters.
-    most = max(2 * declared.max_length, 1000)
-    kind = SecretLinesField if declared.secret and declared.lines else forms.CharField
-    field = kind(max_length=most, widget=widget, **common)
-    field.example = declared.example  # type: ignore[attr-defined]
-    field.strip = False  # the type cuts what may be cut
-    return field
-
-
-def _widget(declared: Field) -> forms.Widget:
-    """A line or several, given back or not."""
-    attrs: dict[str, Any] = {**_PLAIN, "class": "code"}
-    if declared.secret:
-        attrs |= {"autocomplete": "new-password", _SECRET: True}
-    if declared.lines:
-        attrs["rows"] = 4
-        if not declared.secret:
-            return forms.Textarea(attrs)
-        return SecretLines(attrs, declared.file, declared.max_length)
-    if declared.secret:
-        return forms.PasswordInput(render_value=False, attrs=attrs)
-    return forms.TextInput(attrs=attrs)
-
-
 @cache
 def entry_form(registry_type: RegistryType) -> type[EntryForm]:
     """The ModelForm class for a type; one class each, so that the admin can use it."""
     attributes: dict[str, Any] = {"type": registry_type, "__module__": __name__}
     for declared in registry_type.fields:
-        attributes[declared.name] = _input(declared)
+        attributes[declared.name] = input_of(declared)
     name = "".join(part.title() for part in registry_type.slug.split("-")) + "Form"
     metaclass: Any = type(EntryForm)
     return metaclass(name, (EntryForm,), attributes)

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.urls import reverse
 
-from orgs.forms.entry import FROM_PATTERN, entry_form
+from orgs.forms.entry import entry_form
+from orgs.forms.fields import FROM_PATTERN
 from orgs.forms.verifying import AfterForm
 from orgs.models import RegistryEntry
 from orgs.registries import aws_denials, codes, ecr_policy

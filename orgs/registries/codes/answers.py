@@ -107,18 +107,21 @@ CODES: Mapping[str, Code] = MappingProxyType(
             422,
             "The cloud accepts the key, but its user may not have a login.",
             Kind.REFUSED,
+            short="the key may have no login",
             fix="Attach the policy, wait a few seconds, and verify again.",
         ),
         "invalid_key": login(
             422,
             "The cloud doesn't know the key, or it's inactive; or the region isn't enabled there.",
             Kind.REFUSED,
+            short="the key isn't known, or is inactive",
             fix="Check it where it was made, then enter it again.",
         ),
         "signature_mismatch": login(
             422,
             "The cloud knows whose key it is, but this secret isn't its own, or isn't any more.",
             Kind.REFUSED,
+            short="the secret isn't the key's own",
             fix="Replace the secret; if it's lost, create a new key.",
         ),
         "rate_limited": Code(

@@ -116,10 +116,11 @@ def login(
     kind: Kind = Kind.NEITHER,
     worker: Worker = Worker.DELETES,
     *,
+    short: str = "",
     fix: str = "",
 ) -> Code:
     """Why a worker gets no login."""
-    return Code(says, status, kind, LOGIN, worker, fix=fix)
+    return Code(says, status, kind, LOGIN, worker, short=short, fix=fix)
 
 
 def passing(says: str, *, fix: str = "") -> Code:
