@@ -148,7 +148,8 @@ def test_a_failing_new_key(scripts, visit, alice, make_entry, aws, monkeypatch) 
     secret = page.get_by_label("Secret Access Key")
     secret.fill("b" * 40)
     page.get_by_role("button", name="Save").last.click()
-    expect(page.get_by_role("alert")).to_contain_text("Secret Access Key: the key isn't known, or is inactive")
+    told = "Secret Access Key: the key isn't known, or is inactive"
+    expect(page.get_by_role("alert")).to_contain_text(told)
     expect(page.locator("#id_secret_access_key_error")).to_contain_text(
         "so the old one stays in use"
     )

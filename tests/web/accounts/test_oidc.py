@@ -519,9 +519,9 @@ def test_one_that_drips_is_given_up_and_holds_no_turn(client, lies, monkeypatch)
     free = []
 
     def slowly():
-        free.append(turns._free.acquire(blocking=False))
+        free.append(turns._pages.free.acquire(blocking=False))
         if free[-1]:
-            turns._free.release()
+            turns._pages.free.release()
         time.sleep(1)
         return told({})
 
