@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import date
 from functools import cache, partial
 from io import StringIO
 from typing import Any
@@ -107,7 +107,7 @@ def _copied(column: Any, database: Any, value: Any) -> str:
         return r"\N"
     if isinstance(value, str):
         return value.translate(_ESCAPES)
-    if isinstance(value, int | UUID | datetime):
+    if isinstance(value, int | UUID | date):
         return str(value)
     # Of psycopg2: what it would quote for a statement.
     if isinstance(value, extras.Json):
