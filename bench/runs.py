@@ -9,6 +9,7 @@ it, and how many mails come of it. By hand: seconds are this machine's, the rati
 from __future__ import annotations
 
 import argparse
+import html
 import os
 import re
 import statistics
@@ -71,7 +72,7 @@ def _measure(address: str, session: str, asked: dict[str, Any], mails: Path) -> 
     groups = re.findall(r"<b>([\d,]+: [^<]+)</b>", text)
     print(f"{ENTRIES} entries, half with a wrong key: answered after {begun:.2f} s, "
           f"first result on the page after {first:.2f} s, all after {whole:.1f} s")  # fmt: skip
-    print(f"{outcome[1] if outcome else text}  {'; '.join(groups)}")
+    print(html.unescape(f"{outcome[1] if outcome else text}  {'; '.join(groups)}"))
     for name, at in (("p50", 50), ("p95", 95), ("p99", 99)):
         before, beside = _at(quiet, at), _at(busy, at)
         print(f"another organization's login, {name}: {before * 1000:.1f} ms quiet, "
