@@ -121,6 +121,7 @@ def begin_export(
 
 def work_export(held: Going) -> None:
     """Write the file, which is kept for `FILE_KEPT`."""
+    held.beat()  # it may be stopped before anything was begun
     beat = _Beats(held)
     packer = zlib.compressobj()
     packed = bytearray()
@@ -128,6 +129,7 @@ def work_export(held: Going) -> None:
     for piece in WRITERS[format](_counted(_entries(held.run), beat)):
         packed += packer.compress(piece.encode())
     packed += packer.flush()
+    held.beat()
     name = f"{held.run.organization.slug}-registries.{format}"
     with transaction.atomic():
         RunFile.objects.update_or_create(

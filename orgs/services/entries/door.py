@@ -226,10 +226,17 @@ def write_change(
 
 def entry_set_enabled(*, entry: RegistryEntry, actor: Actor, enabled: bool) -> RegistryEntry:
     """Enable or disable; enabling may be `Refused` where another took the pattern."""
+    return entry_switch(entry=entry, actor=actor, enabled=enabled)[0]
+
+
+def entry_switch(
+    *, entry: RegistryEntry, actor: Actor, enabled: bool
+) -> tuple[RegistryEntry, bool]:
+    """As `entry_set_enabled`; and whether it wasn't so already."""
     with one_by_one(entry.organization):
         (entry,) = locked([entry.pk])
         if entry.enabled == enabled:
-            return entry
+            return entry, False
         if enabled:
             patterns, environments = patterns_of(entry), entry.environments
             problems = conflicts(entry.organization, patterns, environments, entry)
@@ -239,7 +246,7 @@ def entry_set_enabled(*, entry: RegistryEntry, actor: Actor, enabled: bool) -> R
         entry.patterns.update(enabled=enabled)
         action = "entry.enabled" if enabled else "entry.disabled"
         _save_change(entry, actor, action, {"enabled": [not enabled, enabled]})
-    return entry
+    return entry, True
 
 
 def entry_delete(*, entry: RegistryEntry, actor: Actor) -> None:

@@ -49,8 +49,8 @@ def work(held: Going) -> None:
     """Switch what is left of a run, one after another."""
     actor, enabled = going.actor_of(held.run), KINDS[held.run.kind]
     with logs.on_behalf_of(str(held.run.given.get("request", ""))):
-        held.beat()  # it may be stopped before anything was begun
         for batch in _batches(held.rows_left()):
+            held.beat()  # it may be stopped before anything was begun
             keys = [row.subject_id for row in batch]
             found = {entry.pk: entry for entry in _found(held.run.organization, keys)}
             for row in batch:
@@ -65,12 +65,12 @@ def _switched(
     """Whether there may be another."""
     if entry is None:
         return held.row_done(row, Result.GONE, "", "It was deleted meanwhile.")
-    if entry.enabled == enabled:
-        return held.row_done(row, Result.SAME, "", "")
+    became = Result.ENABLED if enabled else Result.DISABLED
     try:
         with transaction.atomic():
-            door.entry_set_enabled(entry=entry, actor=actor, enabled=enabled)
-            return held.row_done(row, Result.ENABLED if enabled else Result.DISABLED, "", "")
+            # What it was when it was read may be over: the door knows, behind its lock.
+            _, switched = door.entry_switch(entry=entry, actor=actor, enabled=enabled)
+            return held.row_done(row, became if switched else Result.SAME, "", "")
     except Refused as error:
         return held.row_done(row, Result.REFUSED, error.code, str(error))
     except RegistryEntry.DoesNotExist:

@@ -51,14 +51,27 @@ def disabling_undo(
     return outcome
 
 
+def is_left(organization: Organization, request: str) -> bool:
+    """Whether anything that this request disabled is as it left it."""
+    found = AuditEvent.objects.filter(
+        organization_id=organization.pk,
+        action="entry.disabled",
+        properties__request=request,
+        at__gte=Now() - _AT_MOST,
+    ).order_by("at", "pk")
+    mine = dict(found.values_list("subject_id", "pk")[:_TOGETHER])
+    return bool(mine.keys() - _switched_since(organization, mine))
+
+
 def _switched_since(organization: Organization, mine: dict[str, int]) -> set[str]:
     """The entries with a later event of being enabled or disabled than one's own."""
     found: set[str] = set()
     ids = list(mine)
     for start in range(0, len(ids), _TOGETHER):
         some = ids[start : start + _TOGETHER]
+        by_form = Q(action="entry.updated", properties__changes__enabled__isnull=False)
         events = AuditEvent.objects.filter(
-            Q(action__in=_SWITCHES), organization_id=organization.pk, subject_id__in=some
+            Q(action__in=_SWITCHES) | by_form, organization_id=organization.pk, subject_id__in=some
         ).filter(at__gte=Now() - _AT_MOST)
         found |= {s for s, pk in events.values_list("subject_id", "pk") if pk > mine[s]}
     return found

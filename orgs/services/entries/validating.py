@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from types import MappingProxyType
 
 from django.db.models import Count, QuerySet
@@ -164,7 +164,8 @@ def _secret_end(
         what = f"{registry_type.label} has no secret, so none ends."
         raise Refused(Problem("no_secret", what, "Leave the day empty.", ends.NAME))
     standing = entry.secret_expires_on if entry else None
-    today = timezone.now().date()
+    # Over is what is over everywhere: who types it may be twelve hours behind.
+    today = (timezone.now() - timedelta(hours=12)).date()
     return ends.day_of(spec.secret_expires_on or "", today=today, standing=standing)
 
 

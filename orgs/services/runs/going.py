@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Min, Q, QuerySet
 from django.db.models.functions import Now
 
-from orgs.models import Organization, Run, RunRow
+from orgs.models import Membership, Organization, Run, RunRow, User
 from orgs.registries import codes
 from orgs.services.audit.events import Actor, record
 
@@ -133,6 +133,20 @@ def actor_of(run: Run) -> Actor:
     return Actor(run.actor, run.begun_by, run.as_staff, run.source_address)
 
 
+def may_go_on(run: Run) -> bool:
+    """Whether who began it still might: what one may do ends with the role or the account."""
+    if run.begun_by_id is None:
+        return True
+    if run.as_staff:
+        return User.objects.filter(pk=run.begun_by_id, is_active=True, is_staff=True).exists()
+    return Membership.objects.filter(
+        user=run.begun_by_id,
+        user__is_active=True,
+        organization=run.organization_id,
+        role=Membership.Role.ADMIN,
+    ).exists()
+
+
 # --- by who does it ---------------------------------------------------------------
 
 # Set when there may be something to do, so that it begins at once in this process.
@@ -151,7 +165,7 @@ class Going:
         """Say that it goes on, and how far it is; raises `Stopped` where that is wanted."""
         if not self._mine.update(lease_until=Now() + LEASE, **changes):
             raise Lost
-        if self._mine.filter(stop_wanted=True).exists():
+        if self._mine.filter(stop_wanted=True).exists() or not may_go_on(self.run):
             raise Stopped
 
     def rows_left(self) -> list[RunRow]:

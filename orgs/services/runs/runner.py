@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from django.db import DatabaseError, connection
 
 from orgs.models import Run
+from orgs.outside import database_is_away
 from orgs.registries.turns import turns
 
 from . import going
@@ -91,7 +92,7 @@ def do(held: Going, work: Mapping[str, Work]) -> None:
         at = traceback.extract_tb(error.__traceback__)[-1]
         kind = type(error).__name__
         log.error("run %s: %s at %s:%s", held.run.pk, kind, at.filename, at.lineno)
-        if not isinstance(error, DatabaseError):  # else another process may have more luck
+        if not database_is_away(error):  # else another try may have more luck
             _end(held, Run.State.FAILED)
 
 

@@ -191,8 +191,9 @@ def _switched(run: Run, groups: list[going.Group]) -> dict[str, str]:
     whole = run.state == Run.State.DONE and not refused
     verdict = "ok" if whole else "warn" if well else "bad"
     recent = run.ended_at is not None and timezone.now() - run.ended_at < undoing.WITHIN
-    undo = word == "disabled" and well and recent
-    request = str(run.given.get("request", "")) if undo else ""
+    request = str(run.given.get("request", ""))
+    undo = word == "disabled" and well and recent and undoing.is_left(run.organization, request)
+    request = request if undo else ""
     return {"outcome": outcome, "verdict": verdict, "undo": request}
 
 

@@ -3,8 +3,10 @@ filters."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 from django.contrib import messages
@@ -24,7 +26,7 @@ from orgs.web.context import SignedIn, acting, inside
 
 from .listing import ACTIONS, PAGE_SIZE, Filters, file_of
 from .runs import begin_exporting, begin_switching, begin_verifying
-from .switching import DAYS, tell_disabled
+from .switching import DAYS, deleted_meanwhile, tell_disabled
 
 _MOST_TOLD = 5
 _LISTED = 10
@@ -34,13 +36,15 @@ _DIGITS = 9
 @dataclass(frozen=True)
 class Selection:
     """The entries chosen, and how many they are now. Of `whole` filters the person saw a
-    number of entries, `seen`, which goes along: what came to fit since isn't touched unasked."""
+    number of entries, `seen`, and was asked about those that `asked` stands for: both go
+    along, so that what came to fit since isn't touched unasked."""
 
     found: QuerySet[RegistryEntry]
     count: int
     ids: tuple[UUID, ...] = ()
     whole: bool = False
     seen: int | None = None
+    asked: str = ""
 
     @classmethod
     def of(cls, request: SignedIn, organization: Organization) -> Selection:
@@ -48,14 +52,22 @@ class Selection:
         if request.POST.get("all") == "1":
             found = Filters.of(request.GET).narrowed(every, private=True)
             seen = _number_in(request.POST.get("count", ""))
-            return cls(found, found.count(), whole=True, seen=seen)
+            asked = request.POST.get("fits", "")
+            return cls(found, found.count(), whole=True, seen=seen, asked=asked)
         ids = _ids(request.POST.getlist("entry"))
         found = every.filter(pk__in=ids)
         return cls(found, found.count(), tuple(ids))
 
     @property
     def changed(self) -> bool:
-        return self.whole and self.seen != self.count
+        others = self.asked != "" and self.asked != self.fits
+        return self.whole and (self.seen != self.count or others)
+
+    @cached_property
+    def fits(self) -> str:
+        """What stands for the entries that fit now, whatever their order."""
+        ids = sorted(self.found.order_by().values_list("pk", flat=True))
+        return hashlib.sha256(b"".join(each.bytes for each in ids)).hexdigest()[:32]
 
     def keys(self) -> list[UUID]:
         """Read once, so that no more is touched than was counted."""
@@ -185,7 +197,7 @@ def _tell_of(request: SignedIn, outcome: Outcome, word: str) -> None:
         messages.success(request, " ".join(sentences))
     _tell(request, outcome.refused, "more were refused.")
     if outcome.gone:
-        messages.warning(request, f"{outcome.gone:,} were deleted meanwhile.")
+        messages.warning(request, deleted_meanwhile(outcome.gone))
     if outcome.left:
         left = f"Time ran out before {outcome.left:,} more. Choose them again to go on."
         messages.warning(request, left)

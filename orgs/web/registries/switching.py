@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
@@ -75,8 +75,12 @@ def undo(request: SignedIn, slug: str) -> HttpResponse:
     entry_id = request.POST.get("entry", "")
     try:
         return redirect("entry", slug, access.entry_in(organization, UUID(entry_id)).pk)
-    except ValueError:
+    except (ValueError, Http404):  # of many, or of one that somebody deleted since
         return redirect("registries", slug)
+
+
+def deleted_meanwhile(count: int) -> str:
+    return f"{count:,} {'was' if count == 1 else 'were'} deleted meanwhile."
 
 
 def _tell(request: SignedIn, outcome: Outcome) -> None:
@@ -88,9 +92,11 @@ def _tell(request: SignedIn, outcome: Outcome) -> None:
     if len(outcome.refused) > 5:
         messages.error(request, f"And {len(outcome.refused) - 5:,} more were refused.")
     if outcome.same:
-        told = "1 was" if outcome.same == 1 else f"{outcome.same:,} were"
-        messages.warning(request, f"{told} switched by somebody since, and stays as it is.")
+        told = "1 was switched since, and stays as it is."
+        if outcome.same > 1:
+            told = f"{outcome.same:,} were switched since, and stay as they are."
+        messages.warning(request, told)
     if outcome.gone:
-        messages.warning(request, f"{outcome.gone:,} were deleted meanwhile.")
+        messages.warning(request, deleted_meanwhile(outcome.gone))
     if outcome.left:
         messages.warning(request, f"Time ran out before {outcome.left:,} more.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import DatabaseError
+from django.db import DataError, OperationalError
 from django.db.models.functions import Now
 
 from orgs.models import ImportDraft, RegistryEntry, Run, RunFile
@@ -89,7 +89,7 @@ def test_stopped_before_it_writes(begin, acme, draft, monkeypatch) -> None:
     assert ImportDraft.objects.get().run is None
 
 
-@pytest.mark.parametrize("error", [DatabaseError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [OperationalError, KeyboardInterrupt])
 def test_killed_before_its_end_nothing_is_there_and_another_does_it(
     error, begin, acme, monkeypatch
 ) -> None:
@@ -158,3 +158,24 @@ def test_nobody_elses_entries(acme, umbrella, actor, make_entry) -> None:
     run_all()
     _, pieces = long_work.file_of(run)
     assert HOST not in b"".join(pieces).decode()
+
+
+def test_an_export_that_is_stopped_before_it_begins(acme, actor, make_entry) -> None:
+    ids = [make_entry().pk]
+    run, _ = long_work.begin_export(organization=acme, ids=ids, format="csv", actor=actor)
+    going.stop(run)
+    run_all()
+    run.refresh_from_db()
+    assert run.state == "stopped" and not RunFile.objects.exists()
+
+
+def test_what_no_other_try_would_change_ends_it(begin) -> None:
+    """A database that is away comes back; a value that it doesn't take stays one."""
+    run = begin()
+
+    def broken(held):
+        raise DataError("value too long")
+
+    held = going.take(run)
+    runner.do(held, dict.fromkeys(WORK, broken))
+    assert Run.objects.get().state == "failed"

@@ -122,7 +122,7 @@ def test_one_that_is_over_stays_and_no_other_comes(ending, actor) -> None:
     again = EntryChange(secret_expires_on=in_days(-2), note="the same day")
     door.entry_update(entry=entry, actor=actor, change=again)
     with pytest.raises(Refused) as refused:
-        door.change_validate(entry=entry, change=EntryChange(secret_expires_on=in_days(-1)))
+        door.change_validate(entry=entry, change=EntryChange(secret_expires_on=in_days(-3)))
     assert refused.value.problems[0].code == "day_over"
 
 

@@ -40,7 +40,7 @@ def test_what_people_see(ending, acme, alice, look) -> None:
     assert listed.count("Secret ends") == 1
     assert "Its secret ends in 9 days" in look(alice, "/organizations/acme/").text
     page = look(alice, url("entry", entry))
-    assert ends.written(entry.secret_expires_on) in page.texts["dd"]
+    assert f"{ends.written(entry.secret_expires_on)} (UTC)" in page.texts["dd"]
 
 
 def test_the_form(look, send, alice, ending, acme) -> None:

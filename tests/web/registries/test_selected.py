@@ -269,3 +269,24 @@ def test_the_bar_knows_how_many_fit(look, alice, bob, several) -> None:
     assert "5 entries" in look(alice, LIST).text and "of 5" not in look(alice, LIST).text
     assert "all" not in look(alice, LIST, q="ute").fields
     assert "all" not in look(bob, LIST).fields and "count" not in look(bob, LIST).fields
+
+
+@pytest.mark.parametrize("action", ["delete", "disable"])
+def test_others_that_came_to_fit_in_the_same_number(action, client, alice, several) -> None:
+    """What is confirmed is what was shown, not as many."""
+    client.force_login(alice)
+    RegistryEntry.objects.update(status="verified")
+    RegistryEntry.objects.filter(pk=several.a.pk).update(status="failing")
+    at = f"{LIST}selected/?status=failing"
+    sent = {"action": action, "all": "1", "count": "1"}
+    shown = Page(client.post(at, sent))
+    sent |= {"confirmed": "1", "fits": shown.fields["fits"]["value"]}
+    RegistryEntry.objects.filter(pk=several.a.pk).update(status="verified")
+    RegistryEntry.objects.filter(pk=several.b.pk).update(status="failing")
+    answer = client.post(at, sent)
+    assert answer.status_code == 409
+    assert "Other entries fit the list's filters now" in Page(answer).text
+    several.b.refresh_from_db()
+    assert several.b.enabled
+    again = sent | {"fits": Page(answer).fields["fits"]["value"]}
+    assert client.post(at, again).status_code == 302

@@ -13,6 +13,7 @@ from orgs.models import AuditEvent, RegistryEntry, Verification
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door
+from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.undoing import WITHIN, disabling_undo
 from orgs.services.logins import issuing
 from tests.conftest import HOST
@@ -73,7 +74,7 @@ def test_undone_with_its_verdict(client, disable, make_entry) -> None:
     assert (found.enabled, found.status, found.status_at) == (True, "failing", at)
     assert found.credentials_version == before + 2 and Verification.objects.get().at == at
     again = Page(client.post(UNDO, sent, follow=True))
-    assert "1 was switched by somebody since, and stays as it is." in again.text
+    assert "1 was switched since, and stays as it is." in again.text
 
 
 def test_many(client, disable, make_entry) -> None:
@@ -99,7 +100,7 @@ def test_somebody_switched_it_since(client, disable, role, alice, bob) -> None:
     door.entry_set_enabled(entry=role, actor=other, enabled=True)
     door.entry_set_enabled(entry=role, actor=other, enabled=False)
     page = Page(client.post(UNDO, {"request": request}, follow=True))
-    assert "1 was switched by somebody since" in page.text and "again, as" not in page.text
+    assert "1 was switched since" in page.text and "again, as" not in page.text
     assert not RegistryEntry.objects.get().enabled
 
 
@@ -132,3 +133,22 @@ def test_for_ten_minutes_and_ones_own(disable, role, acme, umbrella, alice, bob)
     AuditEvent(**kept).save(force_insert=True)
     old = "0123456789abcdef"
     assert disabling_undo(organization=acme, actor=mine, request=old) is None
+
+
+def test_somebody_switched_it_by_the_form_since(client, disable, role, bob) -> None:
+    """Which is a change of the entry like any other, and theirs to decide."""
+    request = request_in(disable(role))
+    for on in (True, False):
+        change = EntryChange(enabled=on)
+        door.entry_update(entry=role, actor=Actor("bob", bob), change=change)
+    page = Page(client.post(UNDO, {"request": request}, follow=True))
+    assert "1 was switched since, and stays as it is." in page.text
+    assert not RegistryEntry.objects.get().enabled
+
+
+def test_somebody_deleted_it_since(client, disable, role, actor) -> None:
+    request = request_in(disable(role))
+    door.entry_delete(entry=role, actor=actor)
+    sent = {"request": request, "entry": str(role.pk)}
+    answer = client.post(UNDO, sent, follow=True)
+    assert answer.status_code == 200 and "1 was deleted meanwhile." in Page(answer).text

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from orgs.models import AuditEvent, RegistryEntry, Run
+from orgs.models import AuditEvent, RegistryEntry, Run, User
 from orgs.services.entries import door, switching
 from orgs.services.entries.undoing import WITHIN
 from orgs.services.runs import going
@@ -91,13 +91,13 @@ def test_what_is_refused_or_gone_holds_up_no_other(client, press, make_entry, ac
 def test_stopped_in_the_midst(client, press, make_entry, monkeypatch) -> None:
     entries = [make_entry(f"{HOST}/{n}/*") for n in range(3)]
     address = press("disable", *entries)
-    switch = door.entry_set_enabled
+    switch = door.entry_switch
 
     def then_stop(**given):
         going.stop(Run.objects.get())
         return switch(**given)
 
-    monkeypatch.setattr(door, "entry_set_enabled", then_stop)
+    monkeypatch.setattr(door, "entry_switch", then_stop)
     run_all()
     assert "Stopped after 1 of 3: 1 entry is disabled." in Page(client.get(address)).text
     assert sorted(enabled(*entries)) == [False, True, True]
@@ -140,3 +140,47 @@ def test_each_costs_the_same(make_entry, acme, actor) -> None:
 
     one, two, four = asked(1, "a"), asked(2, "b"), asked(4, "c")
     assert four - two == 2 * (two - one)
+
+
+@pytest.mark.parametrize("ended", ["membership", "role", "account"])
+def test_what_one_may_do_ends_while_it_goes(ended, press, make_entry, alice) -> None:
+    entries = [make_entry(f"{HOST}/{n}/*") for n in range(3)]
+    press("disable", *entries)
+    if ended == "account":
+        User.objects.filter(pk=alice.pk).update(is_active=False)
+    elif ended == "role":
+        alice.memberships.update(role="member")
+    else:
+        alice.memberships.all().delete()
+    run_all()
+    assert Run.objects.get().state == "stopped" and enabled(*entries) == [True] * 3
+
+
+def test_undo_is_offered_while_something_is_left(client, press, make_entry) -> None:
+    entries = [make_entry(f"{HOST}/{n}/*") for n in range(2)]
+    address = press("disable", *entries)
+    run_all()
+    page = Page(client.get(address))
+    assert "Undo" in page.text
+    client.post(UNDO, {"request": Run.objects.get().given["request"]})
+    run_all()
+    assert enabled(*entries) == [True, True] and "Undo" not in Page(client.get(address)).text
+
+
+def test_what_it_is_by_then_counts(press, make_entry, actor, monkeypatch) -> None:
+    """Not what it was when its batch was read."""
+    first, second = make_entry(f"{HOST}/a/*"), make_entry(f"{HOST}/b/*")
+    door.entry_set_enabled(entry=second, actor=actor, enabled=False)
+    press("disable", first, second)
+    switch = door.entry_switch
+
+    def meanwhile(**given):
+        monkeypatch.setattr(door, "entry_switch", switch)
+        door.entry_set_enabled(entry=second, actor=actor, enabled=True)
+        return switch(**given)
+
+    monkeypatch.setattr(door, "entry_switch", meanwhile)
+    run_all()
+    assert enabled(first, second) == [False, False]
+    results = Run.objects.get().rows.values_list("result", flat=True)
+    assert set(results) == {"disabled"}
