@@ -10,13 +10,17 @@ from uuid import UUID
 
 import pytest
 from django.contrib import admin
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from orgs.models import Invitation
+from orgs.models import Environment, Invitation, Membership, Organization, Project
 from orgs.services.audit.events import Actor
 from orgs.services.bulk import drafts
+from orgs.services.entries import door
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.tenancy import invitations, tokens
-from tests.conftest import PASSWORD, exported, make_user
+from tests.conftest import HOST, PASSWORD, exported, make_user
+from tests.support.standing import made_once
 
 pytestmark = pytest.mark.django_db
 
@@ -175,45 +179,94 @@ def test_every_address_is_in_the_table():
     assert set(own()) == set(TABLE)
 
 
-@pytest.fixture
-def cast(alice, bob, charlie, staff):
-    stranger = make_user("dora@example.com", "Dora")
-    return dict(zip(VISITORS, (None, stranger, charlie, bob, alice, staff), strict=True))
+@pytest.fixture(scope="module")
+def standing(django_db_setup, django_db_blocker):
+    """(cookies by kind of visitor, values for whatever an address may ask for)."""
+    with made_once(django_db_blocker, _stand) as found:
+        yield found
 
 
-@pytest.fixture
-def arguments(acme, alice, bob, gpu, project, actor, make_entry):
-    """Values for whatever an address may ask for."""
+def _stand():
+    acme = Organization.objects.create(name="Acme", slug="acme")
+    umbrella = Organization.objects.create(name="Umbrella", slug="umbrella")
+    alice, bob = make_user("alice@example.com", "Alice"), make_user("bob@example.com", "Bob")
+    charlie, dora = make_user("charlie@example.com", "C"), make_user("dora@example.com", "Dora")
+    staff = make_user("staff@example.com", "Stella", is_staff=True, is_superuser=True)
+    for organization, user, role in (
+        (acme, alice, "admin"),
+        (acme, bob, "member"),
+        (umbrella, charlie, "admin"),
+    ):
+        Membership.objects.create(organization=organization, user=user, role=role)
+    actor = Actor("tests")
     (invitation,) = invitations.invite(
         organization=acme, emails=["new@example.com"], role="member", actor=Actor("alice", alice)
     )
     worker_token, _ = tokens.token_issue_worker(organization=acme, name="w", actor=actor)
-    return {
+    entry = door.entry_create(
+        organization=acme,
+        actor=actor,
+        # one that needs nothing outside to be verified
+        spec=EntrySpec(
+            registry_type="aws-ecr-role",
+            patterns=[f"{HOST}/*"],
+            config={"role_name": "ValohaiWorkerRole"},
+        ),
+    )
+    draft = drafts.draft_store(
+        organization=acme,
+        user=alice,
+        file_name="f.csv",
+        format="csv",
+        content=b"image_pattern,type",
+        update=False,
+    )
+    arguments = {
         "token_id": worker_token.pk,
         "api_token_id": tokens.token_issue_api(user=alice, name="mine", actor=actor)[0].pk,
-        "environment_id": gpu.pk,
+        "environment_id": Environment.objects.create(organization=acme, name="GPU", slug="gpu").pk,
         "slug": acme.slug,
         "kind": "oidc",
         "page": "workers",
-        "project_id": project.pk,
+        "project_id": Project.objects.create(name="first-project", organization=acme).pk,
         "membership_id": bob.memberships.get().pk,
         "invitation_id": invitation.pk,
-        "draft_id": drafts.draft_store(
-            organization=acme,
-            user=alice,
-            file_name="f.csv",
-            format="csv",
-            content=b"image_pattern,type",
-            update=False,
-        ).pk,
+        "draft_id": draft.pk,
         "run_id": exported(acme, actor).pk,
-        # one that needs nothing outside to be verified
-        "entry_id": make_entry(registry_type="aws-ecr-role").pk,
+        "entry_id": entry.pk,
         "uidb64": "MQ",
         "key": 1,
         "pk": 1,
         "token": "abc-def",
     }
+    people = dict(zip(VISITORS, (None, dora, charlie, bob, alice, staff), strict=True))
+    return {visitor: _signed_in(user) for visitor, user in people.items()}, arguments
+
+
+def _signed_in(user):
+    """The cookies of a visitor who has come in."""
+    client = Client()
+    if user is not None:
+        client.force_login(user)
+    return {name: morsel.value for name, morsel in client.cookies.items()}
+
+
+@pytest.fixture
+def enter(db, standing):
+    """A client of a visitor's, as they stand at the beginning."""
+
+    def entered(visitor: str) -> Client:
+        client = Client()
+        for name, value in standing[0][visitor].items():
+            client.cookies[name] = value
+        return client
+
+    return entered
+
+
+@pytest.fixture
+def arguments(db, standing):
+    return dict(standing[1])
 
 
 def reached(client, method, address):
@@ -230,7 +283,7 @@ def reached(client, method, address):
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_access(client, cast, arguments, name, method):
+def test_access(enter, arguments, name, method):
     namespace, _, short = name.rpartition(":")
     resolver = get_resolver().namespace_dict[namespace][1] if namespace else get_resolver()
     wanted = resolver.reverse_dict.getlist(short)[0][0][0][1]
@@ -238,23 +291,18 @@ def test_access(client, cast, arguments, name, method):
         arguments["token"] = invitations.token(Invitation.objects.get())
     address = reverse(name, kwargs={key: arguments[key] for key in wanted})
     expected = TABLE[name][0 if method == "get" else 1]
-    found = []
-    for user in cast.values():
-        client.logout()
-        if user is not None:
-            client.force_login(user)
-        found.append(reached(client, method, address))
-    assert dict(zip(VISITORS, found, strict=True)) == dict(zip(VISITORS, expected, strict=True))
+    found = {visitor: reached(enter(visitor), method, address) for visitor in VISITORS}
+    assert found == dict(zip(VISITORS, expected, strict=True))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_no_cache_keeps_what_signed_in_people_see(client, cast, arguments, name, method):
+def test_no_cache_keeps_what_signed_in_people_see(enter, arguments, name, method):
     wanted = get_resolver().reverse_dict.getlist(name)[0][0][0][1]
     address = reverse(name, kwargs={key: arguments[key] for key in wanted})
     for visitor in ("admin", "stranger"):
-        client.force_login(cast[visitor])
-        response = getattr(client, method)(address)
+        response = getattr(enter(visitor), method)(address)
         assert response["Cache-Control"] == "no-store", (visitor, response.status_code)
 
 
@@ -263,7 +311,7 @@ def test_pages_for_everyone_say_nothing_of_it(client, address):
     assert "no-store" not in client.get(address).get("Cache-Control", "") or "login" in address
 
 
-def test_signing_in_is_kept_by_no_cache(client, cast):
+def test_signing_in_is_kept_by_no_cache(client, enter):
     typed = {"username": "alice@example.com", "password": PASSWORD}
     assert client.post(reverse("account_login"), typed)["Cache-Control"] == "no-store"
 
@@ -283,12 +331,9 @@ def admin_addresses() -> list[str]:
 
 
 @pytest.mark.parametrize("address", admin_addresses())
-def test_the_admin_is_for_staff(client, cast, address):
-    for visitor, user in cast.items():
-        client.logout()
-        if user is not None:
-            client.force_login(user)
-        response = client.get(address)
+def test_the_admin_is_for_staff(enter, address):
+    for visitor in VISITORS:
+        response = enter(visitor).get(address)
         if visitor == "staff":
             # 403: the autocomplete view, asked for nothing
             assert response.status_code in {200, 302, 403, 404, 405}
@@ -298,17 +343,17 @@ def test_the_admin_is_for_staff(client, cast, address):
             assert "/login/" in response["Location"], visitor
 
 
+# How an address is answered by method is the same on every database.
+@pytest.mark.once
 @pytest.mark.parametrize("name", sorted(TABLE))
-def test_no_other_method_reaches_more(client, cast, arguments, name):
+def test_no_other_method_reaches_more(enter, arguments, name):
     """What neither looks nor sends reaches no further than both of those, and breaks nothing."""
     wanted = get_resolver().reverse_dict.getlist(name)[0][0][0][1]
     address = reverse(name, kwargs={key: arguments[key] for key in wanted})
-    for at, user in enumerate(cast.values()):
-        client.logout()
-        if user is not None:
-            client.force_login(user)
+    for at, visitor in enumerate(VISITORS):
+        client = enter(visitor)
         refused = {row[at] for row in TABLE[name]}
         for method in ("put", "patch", "delete", "options", "head", "trace"):
             found = reached(client, method, address)
-            assert found != 200 or 200 in refused, (user, method)
-            assert found in {IN, 200, 403, 404, 405, 429}, (user, method, found)
+            assert found != 200 or 200 in refused, (visitor, method)
+            assert found in {IN, 200, 403, 404, 405, 429}, (visitor, method, found)
