@@ -63,6 +63,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
 
 
+def pytest_collection_finish() -> None:
+    """What stands until the end is looked through no more for what can be dropped, and the
+    rest less often: that took a sixth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _what_migrating_made_stays() -> Iterator[None]:
     """Emptying the tables leaves content types, permissions and groups, which never change.

@@ -23,6 +23,7 @@ from tests.conftest import HOST
 from tests.support.product import served
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(not shutil.which("curl"), reason="needs curl: apt-get install curl"),
 ]

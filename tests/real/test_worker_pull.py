@@ -110,6 +110,7 @@ def worker_environment(auth: Path, address: str, token: str, project: object) ->
     }
 
 
+@pytest.mark.once
 def test_podman_pulls_too(registry, address, token, project, podman, tmp_path):
     auth = tmp_path / "auth.json"
     auth.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
@@ -118,6 +119,7 @@ def test_podman_pulls_too(registry, address, token, project, podman, tmp_path):
     assert pulled.returncode == 0, pulled.stderr
 
 
+@pytest.mark.once
 def test_podman_pulls_by_what_config_wrote(registry, address, token, project, podman, tmp_path):
     auth = tmp_path / "auth.json"
     environment = worker_environment(auth, address, token[1], project.pk)
@@ -146,6 +148,7 @@ def elsewhere() -> Iterator[Registry]:
         yield registry
 
 
+@pytest.mark.once
 def test_another_registrys_image_is_pulled_whatever_ours_says(
     elsewhere, address, token, project, podman, acme, actor, tmp_path
 ):
@@ -169,6 +172,7 @@ def test_another_registrys_image_is_pulled_whatever_ours_says(
         assert f"{says}: " in pulled.stderr
 
 
+@pytest.mark.once
 def test_each_refusal_is_told_by_the_client(
     pull, token, project, acme, umbrella, gpu, bob, alice, actor: Actor
 ):

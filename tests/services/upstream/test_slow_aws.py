@@ -54,6 +54,7 @@ def leases(monkeypatch):
     return left
 
 
+@pytest.mark.once  # the lease by PostgreSQL's clock: test_stored_times_are_the_databases
 @pytest.mark.parametrize("kind", slow_aws.KINDS)
 def test_whatever_it_does_it_is_told_and_the_lease_holds(
     kind, project, make_entry, settings, leases
