@@ -255,8 +255,8 @@ def _signed_in(user):
 def enter(db, standing):
     """A client of a visitor's, as they stand at the beginning."""
 
-    def entered(visitor: str) -> Client:
-        client = Client()
+    def entered(visitor: str, **given: bool) -> Client:
+        client = Client(**given)
         for name, value in standing[0][visitor].items():
             client.cookies[name] = value
         return client
@@ -357,3 +357,27 @@ def test_no_other_method_reaches_more(enter, arguments, name):
             found = reached(client, method, address)
             assert found != 200 or 200 in refused, (visitor, method)
             assert found in {IN, 200, 403, 404, 405, 429}, (visitor, method, found)
+
+
+# What takes a form from elsewhere, and why.
+TAKES_ANYONES = {
+    "company_acs": "the provider's page sends it; tests/web/accounts/test_saml.py has its bounds",
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", sorted(set(TABLE) - set(TAKES_ANYONES)))
+def test_no_form_is_taken_from_another_site(enter, arguments, name) -> None:
+    wanted = get_resolver().reverse_dict.getlist(name)[0][0][0][1]
+    address = reverse(name, kwargs={key: arguments[key] for key in wanted})
+    for visitor in ("admin", "anonymous"):
+        client = enter(visitor, enforce_csrf_checks=True)
+        answer = client.post(address, {"csrfmiddlewaretoken": "x" * 64})
+        assert answer.status_code in {403, 405, 404}, (visitor, answer.status_code)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("address", admin_addresses())
+def test_no_form_of_the_admin_either(enter, address) -> None:
+    client = enter("staff", enforce_csrf_checks=True)
+    assert client.post(address, {}).status_code in {403, 404, 405, 302}

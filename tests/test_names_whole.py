@@ -1,28 +1,21 @@
-"""Scripts in every name that people give, looked for on every page as every actor; and every
-form of every page, sent from another site."""
+"""Scripts in every name that people give, looked for on every page as every actor."""
 
 from __future__ import annotations
 
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
-from django.test import Client
-from django.urls import get_resolver, reverse
+from django.urls import reverse
 
 from orgs.models import Environment, Organization, Project, RegistryEntry, User, WorkerToken
 from tests.conftest import HOST
 from tests.support.passkey import Passkey
-from tests.test_access import TABLE, admin_addresses, arguments, cast  # noqa: F401  (fixtures)
 from tests.test_canary_whole import addresses, everything, planted, visitors  # noqa: F401
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 SCRIPT = "<script>alert(1)</script>"
 BREAKS = ('"><img src=x onerror=alert(1)>', "'-alert(1)-'", "{{ 7|add:7 }}{% now 'Y' %}")
-# What takes a form from elsewhere, and why.
-TAKES_ANYONES = {
-    "company_acs": "the provider's page sends it; tests/web/accounts/test_saml.py has its bounds",
-}
 
 
 @pytest.fixture
@@ -59,24 +52,3 @@ def test_a_pattern_that_somebody_asks_about_is_text(client, alice, acme) -> None
         help_page = reverse("entry_help", args=["acme"])
         answer = client.post(help_page, {"patterns": f"{HOST}/{text}"})
         assert text not in answer.content.decode() or "{{" in text
-
-
-@pytest.mark.parametrize("name", sorted(TABLE))
-def test_no_form_is_taken_from_another_site(cast, arguments, name) -> None:  # noqa: F811
-    wanted = get_resolver().reverse_dict.getlist(name)[0][0][0][1]
-    address = reverse(name, kwargs={key: arguments[key] for key in wanted})
-    for visitor in ("admin", "anonymous"):
-        client = Client(enforce_csrf_checks=True)
-        if cast[visitor] is not None:
-            client.force_login(cast[visitor])
-        answer = client.post(address, {"csrfmiddlewaretoken": "x" * 64})
-        if name in TAKES_ANYONES:
-            continue
-        assert answer.status_code in {403, 405, 404}, (visitor, answer.status_code)
-
-
-@pytest.mark.parametrize("address", admin_addresses())
-def test_no_form_of_the_admin_either(staff, address) -> None:
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(staff)
-    assert client.post(address, {}).status_code in {403, 404, 405, 302}
