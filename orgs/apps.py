@@ -17,12 +17,15 @@ class OrgsConfig(AppConfig):
     def ready(self) -> None:
         from allauth.account.signals import user_logged_in
         from allauth.usersessions.signals import on_user_logged_in
+        from django.conf import settings
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate
 
         from . import checks, company  # noqa: F401  (register the system checks)
         from .outside import watch
+        from .registries import trust
 
+        trust.also(lambda: settings.OUTBOUND_CA_FILE)
         connection_created.connect(watch, dispatch_uid="orgs.outside")
         # It asks for each session by itself, at each sign-in; services.tenancy.sessions doesn't.
         user_logged_in.disconnect(on_user_logged_in)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -11,8 +12,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from orgs.registries import codes
+from orgs.registries import authorities, codes, forward_proxy, sign_in_hosts
+from orgs.registries.authorities import Authority
 from orgs.registries.catalogue import TYPES, fields_named
+from orgs.registries.problems import Refused
 from orgs.registries.types import RegistryType
 
 OWN = "valohai"
@@ -109,6 +112,52 @@ def networks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                     )
                 )
     return messages
+
+
+@register(OWN)
+def outbound(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """orgs.E014 OUTBOUND_CA_FILE holds no authorities · W003 one of them has ended · E015
+    OUTBOUND_SIGN_IN_HOSTS has what is no pair of hosts, or one twice · E016 HTTPS_PROXY isn't
+    a proxy that can be used."""
+    return [*_authorities(), *_sign_in_hosts(), *_proxy()]
+
+
+def _authorities() -> Iterator[CheckMessage]:
+    name = settings.OUTBOUND_CA_FILE
+    if not name:
+        return
+    hint = "Name a file of certificates in PEM, such as /etc/ssl/company.pem, or leave it out."
+    found: tuple[Authority, ...] = ()
+    try:
+        found = authorities.file(Path(name).read_text("ascii", errors="replace"))
+        what = "" if found else "holds no certificate."
+    except OSError as error:
+        what = f"can't be read ({type(error).__name__})."
+    except Refused as refused:
+        what = f"can't be used. {refused.problem.what}"
+    if what:
+        yield Error(f"The file of OUTBOUND_CA_FILE {what}", hint=hint, id="orgs.E014")
+    for problem in authorities.ended(found):
+        yield Warning(f"OUTBOUND_CA_FILE: {problem.what}", hint=problem.fix, id="orgs.W003")
+
+
+def _sign_in_hosts() -> Iterator[CheckMessage]:
+    seen = set()
+    for text in settings.OUTBOUND_SIGN_IN_HOSTS:
+        try:
+            found = sign_in_hosts.read(text)
+        except sign_in_hosts.Unusable as unusable:
+            yield Error(f"OUTBOUND_SIGN_IN_HOSTS: {unusable}", id="orgs.E015")
+            continue
+        if found in seen:
+            yield Error(f"OUTBOUND_SIGN_IN_HOSTS has “{text}” twice.", id="orgs.E015")
+        seen.add(found)
+
+
+def _proxy() -> Iterator[CheckMessage]:
+    if why := forward_proxy.fault():
+        hint = "Write it as http://user:password@proxy.example.com:3128, or leave it out."
+        yield Error(f"HTTPS_PROXY {why}.", hint=hint, id="orgs.E016")
 
 
 @register(OWN)

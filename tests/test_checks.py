@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from orgs import checks
 from tests.support import PROJECT_ROOT
+from tests.support.certificates import authority
 
 pytestmark = pytest.mark.once
 
@@ -75,3 +77,52 @@ def test_a_server_with_tls_is_deployed_without_a_warning(tmp_path):
     assert ended.returncode == 0, ended.stderr
     plain = start(tmp_path, check, BASE_URL="http://registries.example.com", **several)
     assert plain.returncode != 0 and "orgs.W001" in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "can't be read (FileNotFoundError)"),
+        ("", "holds no certificate"),
+        ("# nothing\n", "holds no certificate"),
+        ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "can't be used"),
+    ],
+)
+def test_authorities_that_are_none(settings, tmp_path, content, says):
+    settings.OUTBOUND_CA_FILE = str(tmp_path / "ca.pem")
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    (message,) = checks.outbound(None)
+    assert message.id == "orgs.E014" and says in message.msg
+
+
+def test_authorities_that_are_and_that_were(settings, tmp_path):
+    settings.OUTBOUND_CA_FILE = str(tmp_path / "ca.pem")
+    (tmp_path / "ca.pem").write_text(f"# Company\n{authority()}")
+    assert checks.outbound(None) == []
+    (tmp_path / "ca.pem").write_text(authority() + authority(days=(-9, -2)))
+    (message,) = checks.outbound(None)
+    assert message.id == "orgs.W003" and "ended on" in message.msg
+
+
+def test_sign_in_hosts_and_a_proxy_that_are_none(settings, monkeypatch):
+    settings.OUTBOUND_SIGN_IN_HOSTS = ["r.example.com=g.example.com", "other.example.com"]
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://me:canary@proxy.example.com")
+    messages = checks.outbound(None)
+    assert [message.id for message in messages] == ["orgs.E015", "orgs.E016"]
+    assert "other.example.com" in messages[0].msg and "canary" not in str(messages)
+    settings.OUTBOUND_SIGN_IN_HOSTS = ["r.example.com=g.example.com", "r.example.com=g.example.com"]
+    assert "twice" in checks.outbound(None)[0].msg
+    settings.OUTBOUND_SIGN_IN_HOSTS = ["r.example.com=g.example.com", "r.example.com=h.example.com"]
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:canary@proxy.example.com:3128")
+    assert checks.outbound(None) == []
+
+
+def test_they_stop_a_start(tmp_path):
+    for setting in (
+        {"OUTBOUND_CA_FILE": str(tmp_path / "gone.pem")},
+        {"OUTBOUND_SIGN_IN_HOSTS": "gitlab.example.com"},
+        {"HTTPS_PROXY": "socks5://proxy.example.com"},
+    ):
+        ended = start(tmp_path, WSGI, **setting)
+        assert ended.returncode != 0 and next(iter(setting)) in ended.stderr

@@ -49,6 +49,10 @@ GOOGLE_ENDPOINT_URL = text("GOOGLE_ENDPOINT_URL")
 AZURE_ENDPOINT_URL = text("AZURE_ENDPOINT_URL")
 # Private networks with registries that verifying may reach; never those of ECR's hosts.
 OUTBOUND_ALLOWED_NETWORKS = words("OUTBOUND_ALLOWED_NETWORKS")
+# Authorities that count besides the system's, and where registries of one's own have their
+# logins go.
+OUTBOUND_CA_FILE = text("OUTBOUND_CA_FILE")
+OUTBOUND_SIGN_IN_HOSTS = words("OUTBOUND_SIGN_IN_HOSTS")
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -402,9 +402,7 @@ class EntryAdmin(ServiceAdmin):
                 "policy": policy_of(entry, private=True),
                 "usage": entry_usage(entry, USAGE_DAYS),
                 "history": history_of(entry, checks=True),
-                "details": [(f.label, entry.config.get(f.name, "")) for f in kind.told_fields]
-                if kind
-                else [],
+                "details": kind.details(entry.config, private=True) if kind else [],
                 "may_delete": self.has_delete_permission(request, entry),
             }
         return TemplateResponse(request, "admin/orgs/registryentry/change_form.html", context)

@@ -26,7 +26,7 @@ from orgs.services.entries.changing import ChangedMeanwhile, EntryChange
 from orgs.services.entries.validating import EntrySpec
 
 from .fields import HELPS, NOT_IN_LIST, PatternsField, input_of, secret_end
-from .secret_lines import file_name
+from .lines import file_name
 from .shown import Shown, ShownField, as_sent, labels
 
 ANYWAY = "use_anyway"
@@ -144,9 +144,9 @@ class EntryForm(forms.ModelForm):
         self.dropped = set(_secrets_in(typed, files))
         for name, field in self.fields.items():
             if name not in self.dropped and not field.widget.value_omitted_from_data(
-                typed, {}, name
+                typed, files, name
             ):
-                self.initial[name] = field.widget.value_from_datadict(typed, {}, name)
+                self.initial[name] = field.widget.value_from_datadict(typed, files, name)
 
     @property
     def type_rows(self) -> list[tuple[Field, forms.BoundField | None, bool]]:
@@ -239,6 +239,9 @@ class EntryForm(forms.ModelForm):
             typed[ends.NAME] = spec.secret_expires_on
         if "environments" in self.fields:
             typed["environments"] = sorted(e.pk for e in spec.environments)
+        lines = {f.name: f for f in self.type.config_fields if f.lines}
+        for name, declared in lines.items():
+            typed[name] = as_sent(declared.typed(spec.config[name]))
         return {name for name, value in typed.items() if value != as_sent(was.values.get(name, ""))}
 
     def clean(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django import forms
 from orgs.registries import ends, pasted
 from orgs.registries.types import Field
 
-from .secret_lines import SecretLines, SecretLinesField
+from .lines import Lines, LinesField, SecretLines
 
 FROM_PATTERN = "From the pattern"
 NOTHING = "–"
@@ -73,7 +73,7 @@ def input_of(declared: Field) -> forms.Field:
     # What is too long is told by the type, which knows what it should be; this only keeps
     # megabytes out. Browsers end each line by two letters.
     most = max(2 * declared.max_length, 1000)
-    kind = SecretLinesField if declared.secret and declared.lines else forms.CharField
+    kind = LinesField if declared.lines else forms.CharField
     field = kind(max_length=most, widget=widget, **common)
     field.example = declared.example  # type: ignore[attr-defined]
     field.strip = False  # the type cuts what may be cut
@@ -87,9 +87,8 @@ def _widget(declared: Field) -> forms.Widget:
         attrs |= {"autocomplete": "new-password", _SECRET: True}
     if declared.lines:
         attrs["rows"] = 4
-        if not declared.secret:
-            return forms.Textarea(attrs)
-        return SecretLines(attrs, declared.file, declared.max_length)
+        kind = SecretLines if declared.secret else Lines
+        return kind(attrs, declared.file, declared.max_length)
     if declared.secret:
         return forms.PasswordInput(render_value=False, attrs=attrs)
     return forms.TextInput(attrs=attrs)

@@ -17,10 +17,10 @@ from email.message import Message
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from . import outbound
+from . import outbound, sign_in_hosts
 from .addresses import Rules
 from .images import COMPONENT, MAX_PATH_LENGTH, split_authority
-from .outbound import Answer, shown
+from .outbound import Answer, Way, shown
 from .problems import Failed
 from .types import DockerLogin
 
@@ -65,8 +65,10 @@ class _NotLetIn(Exception):
 class RegistryApi:
     """One registry as a login sees it. Blocking; each method raises `Failed`.
 
-    `authority` is host[:port]; `deadline` is a `time.monotonic()` value that holds for
-    all calls together. Each host is looked up once in the object's life.
+    `authority` is host[:port], and so are `sign_in_hosts`, where the login may go besides;
+    `trusting` are certificates that count for all of these (`authorities.plain`);
+    `deadline` is a `time.monotonic()` value that holds for all calls together. Each host is
+    looked up once in the object's life.
 
     The login is shown only where it is asked for, as `docker login` does: a registry
     that lets everyone in is one that answers, and nothing about the login is known
@@ -80,17 +82,19 @@ class RegistryApi:
         *,
         rules: Rules,
         sign_in_hosts: Collection[str] = (),
+        trusting: str = "",
         deadline: float,
     ) -> None:
-        self._name = shown(authority)
+        self._authority, self._name = authority, shown(authority)
         host, port = split_authority(authority)
         self._host, self._port = host, port or 443
         self._rules = rules
         self._sign_in_hosts = frozenset(sign_in_hosts)
+        self._trusting = trusting
         self._deadline = deadline
         pair = f"{login.username}:{login.password}".encode()
         self._basic = f"Basic {base64.b64encode(pair).decode()}"
-        self._addresses: dict[tuple[str, int], list[str]] = {}
+        self._ways: dict[tuple[str, int], Way] = {}
         self._challenge: _Challenge | None = None
         self._entered = False
         self._proven = False
@@ -226,21 +230,25 @@ class RegistryApi:
         if not match or not 1 <= port <= 65535:
             raise self._hostile_realm("an address that can be read in more than one way")
         host = match["host"].lower()
-        if host != self._host and host not in self._sign_in_hosts:
-            raise self._hostile_realm(f"{shown(host)}, which isn't known to be its own")
-        if port != 443 and (host, port) != (self._host, self._port):
-            raise self._hostile_realm(f"another port, {port}")
+        named = host if port == 443 else f"{host}:{port}"
+        own = host == self._host and port in (443, self._port)
+        if not own and named not in self._sign_in_hosts:
+            if host == self._host or host in self._sign_in_hosts:
+                raise self._hostile_realm(f"another port, {port}", named)
+            raise self._hostile_realm(f"{shown(host)}, which isn't known to be its own", named)
         return host, port, (match["target"] or "/") + (match["query"] or "")
 
     def _request(
         self, method: str, host: str, port: int, target: str, headers: dict[str, str]
     ) -> Answer:
         """Any status but those that mean the same wherever they come from."""
-        if (host, port) not in self._addresses:
+        if (host, port) not in self._ways:
             left = min(outbound.LOOKUP_SECONDS, self._deadline - time.monotonic())
-            self._addresses[host, port] = outbound.addresses(host, port, self._rules, left)
-        to = self._addresses[host, port]
-        answer = outbound.request(method, host, port, to, target, headers, self._deadline)
+            self._ways[host, port] = outbound.way(host, port, self._rules, left)
+        way = self._ways[host, port]
+        answer = outbound.request(
+            method, host, port, way, target, headers, self._deadline, trusting=self._trusting
+        )
         if 300 <= answer.status < 400:
             raise _redirected(host, answer)
         if answer.status == 429:
@@ -338,11 +346,18 @@ class RegistryApi:
             "Pulling doesn't need it: name an image to look at one.",
         )
 
-    def _hostile_realm(self, where: str) -> Failed:
+    def _hostile_realm(self, where: str, named: str = "") -> Failed:
+        """`named` is the host[:port] that would have to be on the operator's list."""
+        fix = "Check the host; if it's right, workers can still pull, only verifying can't go on."
+        if pair := sign_in_hosts.pair(self._authority, named):
+            fix = (
+                "Check the host; if it's right, workers can pull already, and to have it verified "
+                f"ask staff to add {pair} to OUTBOUND_SIGN_IN_HOSTS."
+            )
         return Failed(
             "hostile_realm",
             f"{self._name} wants the login sent to {where}, so it wasn't sent.",
-            "Check the host; if it's right, workers can still pull, only verifying can't go on.",
+            fix,
         )
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from . import pasted_values, short_lived
+from . import authorities, pasted_values, short_lived
 from .ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, parse_ecr_pattern_host
 from .images import HUB
 from .patterns import MatchPattern
-from .problems import Failed, Problem
+from .problems import Failed, Problem, Refused
 from .types import Ask, Blanks, Config, DockerLogin, Field, Other, RegistryType, Shape, Travel
 
 # Docker Hub's images are named after one host and served by another
 # (distribution/reference, normalize.go; moby, registry/config.go).
 _HUB_API = "registry-1.docker.io"
+_CA = "ca_certificate"
 # Whose `Bearer realm` is on another host: each as its own 401 says. Most registries
 # (GitHub, Google, Azure, Quay, Harbor, JFrog) name their own and need no line here.
 _SIGN_IN_HOSTS = {
@@ -87,13 +88,36 @@ class DockerRegistry(RegistryType):
             paired_with="username",
             blanks=Blanks.KEPT,
         ),
+        Field(
+            name=_CA,
+            label="CA certificate",
+            help="Only for a registry whose certificate isn't from a public authority: that of "
+            "the authority, as a PEM. Verifying trusts it for this entry's hosts, and the "
+            "set-up of workers puts it where their clients look for it.",
+            required=False,
+            lines=True,
+            file=".pem,.crt,.cer",
+            max_length=authorities.LONGEST,
+            pages_tell=authorities.told,
+        ),
     )
+    trusts_own = True
+    authority_fix = "Paste the certificate of its authority into the entry, as CA certificate."
 
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
-        ending = short_lived.problems(config["username"], secrets.get("password", ""))
-        return config, secrets, [*_host_problems(patterns), *ending]
+        problems = [*_host_problems(patterns)]
+        problems += short_lived.problems(config["username"], secrets.get("password", ""))
+        try:
+            found = authorities.read(config[_CA], _CA)
+        except Refused as refused:
+            return config, secrets, [*refused.problems, *problems]
+        problems += authorities.ended(found, _CA)
+        return {**config, _CA: authorities.plain(found)}, secrets, problems
+
+    def trusting(self, config: Config) -> str:
+        return config.get(_CA, "")
 
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
         return frozenset(pattern.authority for pattern in patterns)

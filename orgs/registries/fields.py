@@ -87,6 +87,7 @@ class Field:
     `pasted_as` are its names where people copy it from: with any, quotation marks, such a
     name and the like around it are taken off where then it has its shape. `reads` gives
     the value that another way of writing it means, and anything else as it is.
+    `pages_tell` gives the lines that pages show in a value's place.
     """
 
     name: str
@@ -108,6 +109,16 @@ class Field:
     echo: str = ""
     pasted_as: tuple[str, ...] = ()
     reads: Callable[[str], str] | None = None
+    pages_tell: Callable[[str], Sequence[str]] | None = None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether nothing of it is stored, answered and shown where it's empty."""
+        return not (self.required or self.secret or self.from_pattern)
+
+    def told(self, value: str) -> Sequence[str]:
+        """What pages show for a value, a line each."""
+        return self.pages_tell(value) if self.pages_tell else [value]
 
     def typed(self, value: str) -> str:
         """What was typed, but for blanks that aren't part of it."""

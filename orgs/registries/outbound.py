@@ -2,33 +2,31 @@
 
 Hosts come from people, so this is where server-side request forgery ends: a name is
 looked up once, every address is judged, and the connection goes to one of exactly
-those. HTTPS only, no proxy, no redirect, no cookie. Only a provider's own service is
-asked without judging, through the proxy that the operator set for this server.
+those. HTTPS only, no redirect, no cookie. Only a provider's own service is asked without
+judging. Where the operator set a proxy for this server, the name is judged as well as
+this server's DNS knows it, and the proxy, which looks it up again, bounds the rest.
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
-import os
 import queue
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from email.message import Message
-from functools import lru_cache
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlsplit
 
+from . import forward_proxy, trust
 from .addresses import Rules, refusal
+from .forward_proxy import ForwardProxy
 from .places import Full, Places
 from .problems import Failed
 
@@ -47,7 +45,7 @@ _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 class Unreachable(Failed):
     """No answer came; `kind` is why: "dns", "timeout", "refused", "closed", "certificate",
-    "tls", "proxy", "network"."""
+    "authority" (of a certificate, unknown here), "tls", "proxy", "network"."""
 
     def __init__(self, kind: str, what: str, fix: str, retry_after: int | None = None) -> None:
         super().__init__("registry_unreachable", what, fix, retry_after)
@@ -61,6 +59,53 @@ class Answer:
     status: int
     headers: Message
     body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a host is reached: the addresses to connect to, which are the proxy's where there
+    is one."""
+
+    to: tuple[str, ...]
+    proxy: ForwardProxy | None = None
+
+
+def way(host: str, port: int, rules: Rules, timeout_seconds: float = LOOKUP_SECONDS) -> Way:
+    """The way to a host that other people wrote, through the operator's proxy where there is
+    one for it. Raises what `addresses` does.
+
+    What this server's DNS doesn't know is the proxy's to look up, and to refuse.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    proxy = _proxy(host)
+    if proxy is None:
+        return Way(tuple(addresses(host, port, rules, timeout_seconds)))
+    try:
+        addresses(host, port, rules, timeout_seconds / 2)
+    except Unreachable as error:
+        if error.kind != "dns":
+            raise
+    return Way(_way_to(proxy, deadline), proxy)
+
+
+def _way_to(proxy: ForwardProxy, deadline: float) -> tuple[str, ...]:
+    """The proxy's addresses, whatever they are: the operator wrote it."""
+    left = min(LOOKUP_SECONDS, deadline - time.monotonic())
+    try:
+        return tuple(_look_up(proxy.host, proxy.port, "provider", left))
+    except Unreachable as error:
+        raise _proxy_fault("can't be looked up", error.retry_after) from None
+
+
+def _proxy(host: str) -> ForwardProxy | None:
+    try:
+        return forward_proxy.proxy_for(host)
+    except forward_proxy.Unusable as unusable:
+        raise Unreachable(
+            "proxy",
+            f"What HTTPS_PROXY says on this server {unusable}, so nothing was sent.",
+            "Ask staff to correct HTTPS_PROXY.",
+        ) from None
 
 
 def addresses(
@@ -86,7 +131,7 @@ def request(
     method: str,
     host: str,
     port: int,
-    to: Sequence[str],
+    by: Way,
     target: str,
     headers: Mapping[str, str],
     deadline: float,
@@ -94,15 +139,18 @@ def request(
     content: bytes = b"",
     most: int = MAX_BODY,
     tls: bool = True,
+    trusting: str = "",
 ) -> Answer:
-    """Make one HTTPS request to a host at one of the addresses `to`, and read the answer,
-    `most` bytes of it. Without `tls` over HTTP, which is for networks of the operator's own.
+    """Make one HTTPS request to a host, and read the answer, `most` bytes of it. Without
+    `tls` over HTTP, which is for networks of the operator's own.
 
-    The certificate has to be the host's. `deadline` is a `time.monotonic()` value that
+    The certificate has to be the host's; `trusting` are certificates that count besides
+    those of all (`authorities.plain`). `deadline` is a `time.monotonic()` value that
     holds however slowly the other side sends. Any status is an answer. Raises
     `Unreachable`, and `Failed` `not_a_registry` where no HTTP is spoken.
     """
-    with closing(_Connection(host, port, to, deadline, tls=tls)) as connection:
+    made = _Connection(host, port, by, deadline, tls=_trusted(trusting) if tls else None)
+    with closing(made) as connection:
         return _exchanged(connection, method, target, headers, content, most)
 
 
@@ -123,11 +171,11 @@ def ask_provider(
     tls = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if tls else 80)
     proxy = _proxy(host) if tls else None
-    near = (proxy.host, proxy.port) if proxy else (host, port)
     left = min(LOOKUP_SECONDS, deadline - time.monotonic())
-    to = _look_up(*near, "provider", left)
+    to = _way_to(proxy, deadline) if proxy else tuple(_look_up(host, port, "provider", left))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with closing(_Connection(host, port, to, deadline, tls=tls, proxy=proxy)) as connection:
+    made = _Connection(host, port, Way(to, proxy), deadline, tls=_trusted() if tls else None)
+    with closing(made) as connection:
         return _exchanged(connection, method, target, headers, content, most)
 
 
@@ -186,25 +234,6 @@ def _look_up(host: str, port: int, owner: Hashable, timeout_seconds: float) -> l
 # -- The connection --------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Proxy:
-    host: str
-    port: int
-    headers: Mapping[str, str] = field(repr=False)
-
-
-def _proxy(host: str) -> _Proxy | None:
-    """The operator's proxy for a host, from the environment as most programs read it."""
-    address = getproxies().get("https", "")
-    if not address or proxy_bypass(host):
-        return None
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    given = base64.b64encode(login.encode()).decode()
-    headers = {"Proxy-Authorization": f"Basic {given}"} if parts.username else {}
-    return _Proxy(parts.hostname or "", parts.port or 80, headers)
-
-
 def _exchanged(
     connection: _Connection,
     method: str,
@@ -256,30 +285,22 @@ class _BoundedTls(_Bounded, ssl.SSLSocket):
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP to a host at the first of the given addresses that takes the connection; these
-    are the proxy's where there is one."""
+    """HTTP to a host by a way: to the first address that takes the connection."""
 
     def __init__(
-        self,
-        host: str,
-        port: int,
-        to: Sequence[str],
-        deadline: float,
-        *,
-        tls: bool = True,
-        proxy: _Proxy | None = None,
+        self, host: str, port: int, by: Way, deadline: float, *, tls: ssl.SSLContext | None
     ) -> None:
         self.name = host
         self.default_port = 443 if tls else 80  # type: ignore[misc]  # what Host leaves out
-        self._tls = _trusting() if tls else None
-        self._to = to
+        self._tls = tls
+        self._to = by.to
         self._deadline = deadline
         bare = host.removeprefix("[").removesuffix("]")
-        if proxy is None:
+        if by.proxy is None:
             super().__init__(bare, port)
         else:
-            super().__init__(proxy.host, proxy.port)
-            self.set_tunnel(bare, port, dict(proxy.headers))
+            super().__init__(by.proxy.host, by.proxy.port)
+            self.set_tunnel(bare, port, dict(by.proxy.headers))
         self._server_name = bare
 
     def connect(self) -> None:
@@ -317,29 +338,41 @@ class _Connection(http.client.HTTPConnection):
         raise failed
 
 
-def _trusting() -> ssl.SSLContext:
-    """What certificates are judged by: the system's authorities, or botocore's where it has
-    none, and those that AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE name."""
-    names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
-    return _trusting_these(*(os.environ.get(name, "") for name in names))
-
-
-@lru_cache(maxsize=8)  # reading them took 26 ms
-def _trusting_these(file: str, directory: str, aws: str, requests: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.sslsocket_class = _BoundedTls
-    paths = ssl.get_default_verify_paths()
-    if not (paths.cafile or (paths.capath and any(Path(paths.capath).iterdir()))):
-        import botocore
-
-        context.load_verify_locations(Path(botocore.__file__).with_name("cacert.pem"))
-    if bundle := aws or requests:
-        context.load_verify_locations(bundle)
-    return context
+def _trusted(own: str = "") -> ssl.SSLContext:
+    try:
+        return trust.context(_BoundedTls, own)
+    except trust.UnreadableAuthorities:
+        raise Unreachable(
+            "certificate",
+            "The authorities that this server is to trust can't be read, so nothing was sent.",
+            "Ask staff to look at the file that OUTBOUND_CA_FILE names.",
+        ) from None
 
 
 class _ProxyFault(OSError):
     """What failed was the way through the operator's proxy, not the host behind it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def told(self, host: str) -> Unreachable:
+        if status := forward_proxy.status_of(self.error):
+            return Unreachable("proxy", *forward_proxy.told(status, host), retry_after=5)
+        if isinstance(self.error, TimeoutError):
+            return _proxy_fault("didn't answer in time", 5)
+        if isinstance(self.error, http.client.HTTPException):
+            return _proxy_fault("answers, but not as a proxy does", 5)
+        return _proxy_fault("can't be reached", 5)
+
+
+def _proxy_fault(how: str, retry_after: int | None) -> Unreachable:
+    return Unreachable(
+        "proxy",
+        f"This server's proxy {how}, so nothing was sent.",
+        "Ask staff to look at HTTPS_PROXY, and at the proxy.",
+        retry_after,
+    )
 
 
 def _left(deadline: float) -> float:
@@ -350,24 +383,42 @@ def _left(deadline: float) -> float:
     return left
 
 
-# OpenSSL's X509_V_ERR_*; all others amount to an issuer that this server doesn't know.
+# OpenSSL's X509_V_ERR_*; all others amount to an authority that this server doesn't know.
 _CERTIFICATE_FAULTS = {
     9: "isn't valid yet",
     10: "has expired",
     62: "is for another host",
     64: "is for another host",
 }
+_SIGNED_BY_ITSELF = 18
+
+
+def _certificate_fault(host: str, code: int) -> Unreachable:
+    if how := _CERTIFICATE_FAULTS.get(code):
+        return Unreachable(
+            "certificate",
+            f"The certificate of {host} {how}, so nothing was sent there.",
+            "Mend the registry's certificate.",
+        )
+    by_itself = "is signed by itself, and this server doesn't know it"
+    unknown = "is from an authority that this server doesn't know"
+    return Unreachable(
+        "authority",
+        f"The certificate of {host} {by_itself if code == _SIGNED_BY_ITSELF else unknown}, so "
+        "nothing was sent there.",
+        "Have the registry send the certificates in between as well; if the authority is one of "
+        "your own, ask staff to have this server trust it (OUTBOUND_CA_FILE)."
+        if code != _SIGNED_BY_ITSELF
+        else "If that's meant, ask staff to have this server trust it (OUTBOUND_CA_FILE).",
+    )
 
 
 def _network_error(host: str, error: Exception) -> Failed:
     """Say which way the network failed; the first that fits, so the narrower come first."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        fault = _CERTIFICATE_FAULTS.get(error.verify_code, "is from an issuer unknown here")
-        return Unreachable(
-            "certificate",
-            f"The certificate of {host} {fault}, so nothing was sent there.",
-            "Mend the registry's certificate, or ask staff to make this server trust its issuer.",
-        )
+        return _certificate_fault(host, error.verify_code)
+    if isinstance(error, _ProxyFault):
+        return error.told(host)
     for kinds, kind, what, fix, retry_after in _FAILURES:
         if isinstance(error, kinds):
             return Unreachable(kind, what.format(host=host), fix, retry_after)
@@ -379,13 +430,6 @@ def _network_error(host: str, error: Exception) -> Failed:
 
 
 _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str, str, int | None], ...] = (
-    (
-        (_ProxyFault,),
-        "proxy",
-        "This server's proxy didn't let it through to {host}.",
-        "Ask staff to look at HTTPS_PROXY and NO_PROXY, and at what the proxy allows.",
-        5,
-    ),
     (
         (TimeoutError,),
         "timeout",

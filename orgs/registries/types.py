@@ -163,6 +163,11 @@ class RegistryType(abc.ABC):
     """Codes that only this type raises, which `catalogue` adds to the table of `codes`."""
     secret_ends: bool = False
     """True where whoever makes the secret mostly sets the day on which it ends."""
+    trusts_own: bool = False
+    """True where an entry may have certificates of its own, which also workers get."""
+    authority_fix: str = ""
+    """What to do where the authority of a registry's certificate isn't known to this server,
+    besides having staff make it known."""
     denied_fixes: Mapping[str, str] = {}
     """What to do about a refusal, by its code, on a page that shows the type's policy."""
     example_pattern: str = ""
@@ -181,6 +186,22 @@ class RegistryType(abc.ABC):
     def told_fields(self) -> tuple[Field, ...]:
         """All that may be shown of an entry, to whom it may."""
         return (*self.config_fields, *self.derived)
+
+    @final
+    def details(self, config: Config, *, private: bool) -> list[tuple[str, Sequence[str]]]:
+        """(label, lines) of what pages tell of a config; `private` with what members don't
+        see."""
+        return [
+            (f.label, f.told(config[f.name]) if config.get(f.name) else [])
+            for f in self.told_fields
+            if (private or not f.hidden_from_members) and not (f.left_out and f.name not in config)
+        ]
+
+    @final
+    def logged(self, config: Config) -> dict[str, str]:
+        """A config as the audit log has it: what pages tell in other words, in those."""
+        words = {f.name: f for f in self.told_fields}
+        return {n: "\n".join(words[n].told(v)) if n in words else v for n, v in config.items()}
 
     @final
     def derived_of(self, config: Config) -> dict[str, str]:
@@ -269,6 +290,8 @@ class RegistryType(abc.ABC):
         declared = [f.problem(cleaned.get(f.name, "")) for f in self.fields]
         # The type knows better what was meant.
         told = {problem.field for problem in own}
+        left_out = {f.name for f in self.config_fields if f.left_out and not public.get(f.name)}
+        public = {name: value for name, value in public.items() if name not in left_out}
         return public, sealed, [p for p in declared if p and p.field not in told] + own
 
     def _stays(self, given: Mapping[str, object], standing: Standing) -> frozenset[str]:
@@ -380,6 +403,11 @@ class RegistryType(abc.ABC):
     def api_host(self, authority: str) -> str:
         """Where the registry of these images really answers, `host[:port]`."""
         return authority
+
+    def trusting(self, config: Config) -> str:
+        """Certificates that count for the hosts of an entry (`authorities.plain`), where it
+        `trusts_own`."""
+        return ""
 
     def sign_in_hosts(self, authority: str) -> frozenset[str]:
         """Hosts besides its own that a registry may send logins to for a bearer token."""

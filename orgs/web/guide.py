@@ -34,7 +34,7 @@ from orgs.registries.catalogue import TYPES
 FOLDER = settings.BASE_DIR / "docs" / "guide"
 PICTURES = "pictures"
 # Of registries, but of no single type.
-OF_REGISTRIES = ("passwords",)
+OF_REGISTRIES = ("own-registries", "passwords")
 # Where people begin, after those; files not named here come last.
 ORDER = ("people", "valohai-yaml", "workers", "import", "scripts", "staff", "operations")
 

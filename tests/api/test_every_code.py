@@ -40,6 +40,7 @@ from orgs.services.logins import minting
 from orgs.services.tenancy import attempts, invitations, organizations, tokens
 from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST, make_user
+from tests.support.certificates import authority
 from tests.web.conftest import look
 
 from .cases_elsewhere import ELSEWHERE, source
@@ -263,8 +264,13 @@ def _body(door: Door, **changed: Any) -> dict[str, Any]:
     return whole | {"owner": door.acme.pk} | changed
 
 
-def _docker(username: str = "robot", password: str = CANARY, pattern: str = "r.example.com/*"):
-    given = {"username": username, "password": password}
+def _docker(
+    username: str = "robot",
+    password: str = CANARY,
+    pattern: str = "r.example.com/*",
+    **more: str,
+):
+    given = {"username": username, "password": password, **more}
     return {"type": "docker", "image_pattern": pattern, "configuration": given}
 
 
@@ -273,6 +279,7 @@ def _role(name: str) -> dict[str, Any]:
     return {"type": "aws-ecr-role", "configuration": given}
 
 
+ENDED = authority(days=(-9, -2))
 # What is sent instead to make an entry, and the field that the code comes by.
 BY_FIELD: dict[str, tuple[dict[str, Any], str]] = {
     "bare_host": ({"image_pattern": HOST}, "image_pattern"),
@@ -296,6 +303,8 @@ BY_FIELD: dict[str, tuple[dict[str, Any], str]] = {
     "ecr_host": (_docker(pattern=f"{HOST}/*"), "image_pattern"),
     "username_shape": (_docker(username="a:b"), "username"),
     "role_name_shape": (_role("a/role"), "role_name"),
+    "authority_shape": (_docker(ca_certificate="MIIB"), "ca_certificate"),
+    "authority_ended": (_docker(ca_certificate=ENDED), "ca_certificate"),
     "region_shape": ({"configuration": KEY | {"region": "us-east-1a"}}, "region"),
     "short_lived_password": (_docker("oauth2accesstoken"), "username"),
     "patterns_disagree": ({"image_patterns": [f"{HOST}/other"]}, "image_pattern"),

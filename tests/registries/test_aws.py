@@ -4,8 +4,6 @@ after an outage, through the operator's proxy."""
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 import time
 
 import pytest
@@ -13,12 +11,12 @@ from botocore.config import Config
 from botocore.session import Session
 
 from orgs.registries import aws, outbound
-from orgs.registries.addresses import Rules
 from orgs.registries.ecr_api import SERVICE
 from orgs.registries.ecr_hosts import partitions
 from orgs.registries.problems import Failed
 from tests.conftest import CANARY
 from tests.support.internet import HOST, reply
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.once
 
@@ -114,66 +112,22 @@ def test_a_key_is_not_sent_along_a_redirect(internet):
 # --- the operator's proxy -----------------------------------------------------
 
 
-class Proxy:
-    """A CONNECT proxy that leads everything to one server; `asked` are the heads it got."""
-
-    def __init__(self, to: tuple[str, int], answer: bytes = b"HTTP/1.1 200 Go on\r\n\r\n") -> None:
-        self.asked: list[str] = []
-        self._to, self._answer = to, answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                threading.Thread(target=self._lead, args=(sock,), daemon=True).start()
-
-    def _lead(self, near: socket.socket) -> None:
-        with contextlib.suppress(OSError), near:
-            near.settimeout(10)
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += near.recv(1)
-            self.asked.append(head.decode())
-            near.sendall(self._answer)
-            with socket.create_connection(self._to, 10) as far:
-                back = threading.Thread(target=self._copy, args=(far, near), daemon=True)
-                back.start()
-                self._copy(near, far)
-                back.join(5)
-
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(65536):
-                target.sendall(piece)
-
-
 @pytest.fixture
 def proxied(internet, monkeypatch):
-    made = []
+    with contextlib.ExitStack() as stack:
 
-    def proxied(answer: bytes = b"HTTP/1.1 200 Go on\r\n\r\n", login: str = "") -> Proxy:
-        server = internet.serve(lambda request: reply(200, {"fine": True}))
-        proxy = Proxy(internet._routes[server.address, 443], answer)
-        made.append(proxy)
-        internet.route("127.0.0.1", proxy.port, ("127.0.0.1", proxy.port))
-        monkeypatch.setenv("HTTPS_PROXY", f"http://{login}127.0.0.1:{proxy.port}")
-        return proxy
+        def proxied(login: str = "", given: str = "", says=None) -> Proxy:
+            internet.serve(lambda request: reply(200, {"fine": True}))
+            proxy = stack.enter_context(Proxy(internet.behind, login=login, says=says))
+            internet.route("127.0.0.1", proxy.port, ("127.0.0.1", proxy.port))
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{given}127.0.0.1:{proxy.port}")
+            return proxy
 
-    yield proxied
-    for proxy in made:
-        proxy.close()
+        yield proxied
 
 
 def test_through_the_proxy_with_its_login(proxied, internet):
-    proxy = proxied(login="me:p%40ss@")
+    proxy = proxied("me:p@ss", given="me:p%40ss@")
     assert call(f"https://{HOST}/") == {"fine": True}
     (head,) = proxy.asked
     assert head.startswith(f"CONNECT {HOST}:443 ")
@@ -190,17 +144,9 @@ def test_around_the_proxy(proxied, monkeypatch):
 
 
 def test_a_proxy_that_refuses(proxied):
-    proxied(b"HTTP/1.1 407 Who are you?\r\n\r\n")
+    proxied("me:p@ss", given="me:wrong@")
     with pytest.raises(Failed) as told:
         call(f"https://{HOST}/")
     assert isinstance(told.value, outbound.Unreachable)
-
-
-def test_registries_are_never_asked_through_it(proxied, internet):
-    proxy = proxied()
-    internet.serve(lambda request: reply(200, {}), "other.example.com")
-    to = outbound.addresses("other.example.com", 443, Rules())
-    deadline = time.monotonic() + 5
-    answer = outbound.request("GET", "other.example.com", 443, to, "/v2/", {}, deadline)
-    assert answer.status == 200
-    assert proxy.asked == []
+    assert told.value.kind == "proxy"
+    assert "wants a name and password" in told.value.what and "wrong" not in told.value.in_full

@@ -76,7 +76,8 @@ def test_a_type_has_an_example_of_all_that_people_type(kind) -> None:
     assert kind.refused_patterns([pattern]) == []
     assert pattern.matches(ImageReference.parse(example_of(kind)))
     for declared in kind.fields:
-        assert bool(declared.example) is not (declared.secret or declared.choices is not None)
+        typed = not (declared.secret or declared.lines) and declared.choices is None
+        assert bool(declared.example) is typed
         assert not declared.example or declared.problem(declared.example) is None
     assert bool(kind.login_life) is kind.minted
     assert kind.group and kind.summary.endswith(".") and kind.summary.count(". ") == 0

@@ -104,8 +104,8 @@ def test_the_form_takes_it_pasted_or_as_a_file(look, alice) -> None:
     assert "rows" in pasted and "data-secret" in pasted and pasted["spellcheck"] == "false"
     assert file["type"] == "file" and "data-secret" in file and "json" in file["accept"]
     assert {"Service account JSON", "or choose the file"} <= set(page.texts["label"])
-    # The other types' forms have none, and so aren't sent in parts.
-    other = look(alice, NEW, type="docker")
+    # Types without one have forms that aren't sent in parts.
+    other = look(alice, NEW, type="aws-ecr")
     assert f"{NAME}_file" not in other.fields and "multipart" not in other.html
     guided = look(alice, page.links["Guide: GCP Artifact Registry, in a new tab"])
     assert guided.heading == "GCP Artifact Registry"

@@ -71,6 +71,7 @@ class Internet:
         self.dials: list[tuple[str, int]] = []
         self._answers: dict[str, list[list[str]]] = {}
         self._routes: dict[tuple[str, int], tuple[str, int]] = {}
+        self.hidden: dict[str, list[str]] = {}  # names that only a proxy's DNS knows
         self._cleanup = contextlib.ExitStack()
         self._ask_system = socket.getaddrinfo
         monkeypatch.setenv("SSL_CERT_FILE", str(self.ca_file))
@@ -90,6 +91,14 @@ class Internet:
     def route(self, address: str, port: int, to: tuple[str, int]) -> None:
         """Let connections to an address end at a server on this machine."""
         self._routes[address, port] = to
+
+    def behind(self, host: str, port: int) -> tuple[str, int] | None:
+        """The server that a name and port lead to in the end, as a proxy finds it, whose DNS
+        may know more than ours."""
+        for address in (self._answers.get(host) or [[host]])[-1] or self.hidden.get(host, []):
+            if to := self._routes.get((address, port)):
+                return to
+        return None
 
     def serve(
         self, script: Script, host: str = HOST, port: int = 443, *, server_file: Path | None = None

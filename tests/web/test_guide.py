@@ -247,7 +247,7 @@ def test_settings_are_the_servers():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_upper_case_names_exist(name):
-    names = ("valohai_registries", "worker", "templates/workers/scripts")
+    names = ("valohai_registries", "orgs/registries", "worker", "templates/workers/scripts")
     folders = [settings.BASE_DIR / name for name in names]
     files = [path for folder in folders for path in folder.iterdir() if path.is_file()]
     known = "".join(path.read_text("utf-8") for path in files)

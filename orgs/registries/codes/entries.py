@@ -123,6 +123,16 @@ CODES: Mapping[str, Code] = MappingProxyType(
             short="a host of Amazon ECR",
             fix_at_field="Use a type for Amazon ECR.",
         ),
+        "authority_shape": field(
+            "This isn't a certificate.",
+            short="not a certificate",
+            fix_at_field="Give the authority's certificate as a PEM.",
+        ),
+        "authority_ended": field(
+            "The certificate has ended.",
+            short="ended",
+            fix_at_field="Give the one that follows it.",
+        ),
         "username_shape": field(
             "The username isn't of the right form.",
             short="not a username",

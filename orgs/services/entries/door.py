@@ -29,6 +29,7 @@ from orgs.models import (
     entry_title,
 )
 from orgs.registries import ends
+from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Refused
 from orgs.services.audit.clock import database_now
 from orgs.services.audit.events import Actor, event, insert_all, record
@@ -350,10 +351,11 @@ def _or_all(environments: Iterable[Environment]) -> list[Environment | None]:
 
 def _told(entry: RegistryEntry, environments: Sequence[Environment]) -> dict[str, Any]:
     """What an event may say of an entry: everything but its secret."""
+    kind = BY_SLUG.get(entry.registry_type)
     return {
         "type": entry.registry_type,
         "patterns": entry.pattern_texts,
-        "configuration": entry.config,
+        "configuration": kind.logged(entry.config) if kind else entry.config,
         "environments": [environment.slug for environment in environments],
         "enabled": entry.enabled,
         "note": entry.note,
@@ -365,7 +367,7 @@ def _told_spec(spec: EntrySpec, valid: ValidSpec) -> dict[str, Any]:
     return {
         "type": valid.type.slug,
         "patterns": [pattern.text for pattern in valid.patterns],
-        "configuration": valid.config,
+        "configuration": valid.type.logged(valid.config),
         "environments": [e.slug for e in sorted(spec.environments, key=lambda e: e.name)],
         "enabled": spec.enabled,
         "note": spec.note,

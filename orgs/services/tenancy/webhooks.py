@@ -31,7 +31,7 @@ from orgs.models import NoticeAddress
 from orgs.outside import outside
 from orgs.registries import outbound
 from orgs.registries.addresses import Rules
-from orgs.registries.outbound import Unreachable, shown
+from orgs.registries.outbound import Unreachable, Way, shown
 from orgs.registries.places import Places
 from orgs.registries.problems import Failed
 from orgs.registries.text import storable
@@ -49,6 +49,7 @@ _UNSAFE_FIX = (
     "Write an address that this server may go to, or ask staff to add its network to "
     "OUTBOUND_ALLOWED_NETWORKS."
 )
+_LASTING = frozenset({"certificate", "authority", "tls"})  # trying again doesn't help
 _UNOPENED = "The address can't be opened with this server's keys. Write it again."
 
 log = logging.getLogger(__name__)
@@ -181,14 +182,14 @@ def _post(target: Target, content: bytes) -> Outcome:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     deadline = time.monotonic() + SECONDS
     try:
-        to = _addresses(target, host, port, tls)
+        way = _way(target, host, port, tls)
         answer = outbound.request(
-            "POST", host, port, to, path, headers, deadline,
+            "POST", host, port, way, path, headers, deadline,
             content=content, most=MOST_READ, tls=tls,
         )  # fmt: skip
     except Failed as error:
         fix = _UNSAFE_FIX if error.code == "unsafe_address" else ""
-        again = isinstance(error, Unreachable) and error.kind not in ("certificate", "tls")
+        again = isinstance(error, Unreachable) and error.kind not in _LASTING
         return Outcome(False, f"{error.what} {fix}".strip(), again)
     told = f"{shown(host)} answered {answer.status}"
     if 300 <= answer.status < 400:
@@ -200,20 +201,22 @@ def _post(target: Target, content: bytes) -> Outcome:
     return Outcome(done, told, not done and (answer.status == 429 or answer.status >= 500))
 
 
-def _addresses(target: Target, host: str, port: int, tls: bool) -> list[str]:
+def _way(target: Target, host: str, port: int, tls: bool) -> Way:
+    """Plain HTTP goes only where the operator opened all that the name leads to, and goes
+    there directly."""
     opened = tuple(
         ipaddress.ip_network(text, strict=False) for text in settings.OUTBOUND_ALLOWED_NETWORKS
     )
-    found = outbound.addresses(
-        host, port, Rules(allowed=opened, owner=target.organization_id), SECONDS / 2
-    )
-    inside = all(any(ipaddress.ip_address(a) in network for network in opened) for a in found)
-    if not tls and not inside:
+    rules = Rules(allowed=opened, owner=target.organization_id)
+    if tls:
+        return outbound.way(host, port, rules, SECONDS / 2)
+    found = outbound.addresses(host, port, rules, SECONDS / 2)
+    if not all(any(ipaddress.ip_address(a) in network for network in opened) for a in found):
         raise Failed(
             "unsafe_address",
             f"{shown(host)} is asked over https only: without it anyone on the way reads along.",
         )
-    return found
+    return Way(tuple(found))
 
 
 def _cleaned(body: bytes, target: Target) -> str:

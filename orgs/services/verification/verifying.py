@@ -24,7 +24,7 @@ from django.db.models.functions import Now
 
 from orgs.models import RegistryEntry, Verification
 from orgs.outside import outside
-from orgs.registries import codes
+from orgs.registries import codes, sign_in_hosts
 from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
 from orgs.registries.images import ImageReference
@@ -292,7 +292,7 @@ def _registry_steps(
             for api in apis:
                 api.answers()
     except Failed as error:
-        yield _failed("registry", _with_reach(error), kind)
+        yield _failed("registry", _with_reach(_with_way_out(error, kind)), kind)
         yield _not_checked("image", "It needs the registry.")
         return
     yield Step("registry", Result.OK, what=f"{', '.join(authorities)} lets the login in.")
@@ -318,7 +318,9 @@ def registry_api(
         kind.api_host(authority),
         login,
         rules=outbound_rules(entry, kind),
-        sign_in_hosts=kind.sign_in_hosts(authority),
+        sign_in_hosts=kind.sign_in_hosts(authority)
+        | sign_in_hosts.of(authority, settings.OUTBOUND_SIGN_IN_HOSTS),
+        trusting=kind.trusting(entry.config),
         deadline=deadline,
     )
 
@@ -333,6 +335,14 @@ def outbound_rules(entry: RegistryEntry, kind: RegistryType) -> Rules:
     return Rules(allowed=opened, owner=owner)
 
 
+def _with_way_out(error: Failed, kind: RegistryType) -> Failed:
+    """A certificate that isn't trusted here, with what the type offers against it."""
+    if not (kind.authority_fix and isinstance(error, Unreachable) and error.kind == "authority"):
+        return error
+    fix = f"{kind.authority_fix} {error.fix}"
+    return Unreachable(error.kind, error.told, fix, error.retry_after)
+
+
 def _with_reach(error: Failed) -> Failed:
     """An outage of the registry, with whether workers are likely to meet it too."""
     if codes.of(error.code).kind is not codes.Kind.TRANSIENT:
@@ -343,7 +353,9 @@ def _with_reach(error: Failed) -> Failed:
 
 
 # What may well be this server's own network, or its own trust.
-_SEEN_FROM_HERE = frozenset({"dns", "timeout", "network", "certificate", "tls", "proxy"})
+_SEEN_FROM_HERE = frozenset(
+    {"dns", "timeout", "network", "certificate", "authority", "tls", "proxy"}
+)
 _FROM_HERE = "Workers pull from it by their own way, so they may still reach it."
 _FOR_ALL = "Workers are likely to meet the same."
 

@@ -20,6 +20,14 @@ from orgs.registries.images import HUB
 HUB_KEY = "https://index.docker.io/v1/"  # what Docker looks Docker Hub up by (FACTS «Docker»)
 _DOCKER_FILE = "${DOCKER_CONFIG:-$HOME/.docker}/config.json"
 _PODMAN_FILE = "${REGISTRY_AUTH_FILE:-$HOME/.config/containers/auth.json}"
+# Where each client looks for a registry's authority: of all users, and of who runs it without
+# root (containers-certs.d(5); Docker's, nerdctl's and containerd's documentation).
+CERTIFICATES = {
+    "docker": ("/etc/docker/certs.d", "/etc/docker/certs.d"),  # its daemon is root's
+    "podman": ("/etc/containers/certs.d", "$HOME/.config/containers/certs.d"),
+    "nerdctl": ("/etc/containerd/certs.d", "$HOME/.config/containerd/certs.d"),
+    "kubernetes": ("/etc/containerd/certs.d", "/etc/containerd/certs.d"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,17 @@ class Script:
 
 
 def scripts(
-    *, token: WorkerToken, text: str, project: str, hosts: list[str], image: str
+    *,
+    token: WorkerToken,
+    text: str,
+    project: str,
+    hosts: list[str],
+    certificates: dict[str, str],
+    image: str,
 ) -> list[Script]:
     """One for each client. `text` is the token's own, `hosts` the registries it is asked
-    for, `image` one that an entry of theirs serves."""
+    for, `certificates` those of their authorities by host, `image` one that an entry of
+    theirs serves."""
     filled: dict[str, object] = {
         "token": text,
         "url": shlex.quote(settings.BASE_URL),
@@ -43,6 +58,7 @@ def scripts(
         "environment": "  # this worker's, if it has one" if token.any_environment else "",
         "image": shlex.quote(image),
         "match_images": hosts,
+        "certificates": [(shlex.quote(host), pem) for host, pem in certificates.items()],
         "setup": f"{reverse('worker_setup', args=[token.organization.slug])}?worker={token.pk}",
     }
     keys = [docker_key(host) for host in hosts]
@@ -75,5 +91,7 @@ def _by_helper(
 
 
 def _script(client: str, name: str, template: str, filled: dict[str, object]) -> Script:
+    everyones, own = CERTIFICATES[client]
     told = filled | {"client": client, "name": name}
+    told |= {"certificates_of_all": everyones, "certificates_of_own": own}
     return Script(client, name, render_to_string(f"workers/scripts/{template}", told).strip())

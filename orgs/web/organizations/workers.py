@@ -20,6 +20,7 @@ from django.views.decorators.http import condition, require_safe
 from orgs import access
 from orgs.forms.asking import ask
 from orgs.models import IndexedPattern, Organization, WorkerToken
+from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services.audit import login_events
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
@@ -27,7 +28,7 @@ from orgs.templatetags.registries import example_image
 from orgs.web.accounts.tokens import IssueForm
 from orgs.web.context import SignedIn, acting, inside, posted
 
-from .worker_scripts import Script, docker_key, scripts
+from .worker_scripts import CERTIFICATES, Script, docker_key, scripts
 
 PAGE_SIZE = 50
 MOST_CHOICES = 200
@@ -192,7 +193,27 @@ def _scripts(token: WorkerToken, text: str, project: str) -> list[Script]:
     if not newest or not project:
         return []
     image = example_image(newest.text)
-    return scripts(token=token, text=text, project=project, hosts=hosts, image=image)
+    return scripts(
+        token=token,
+        text=text,
+        project=project,
+        hosts=hosts,
+        certificates=_certificates(rows, hosts),
+        image=image,
+    )
+
+
+def _certificates(rows: QuerySet[IndexedPattern], hosts: list[str]) -> dict[str, str]:
+    """By host, the certificates that entries have for it, each once."""
+    trusting = [kind.slug for kind in TYPES if kind.trusts_own]
+    named = rows.filter(host__in=hosts, entry__registry_type__in=trusting).order_by("host", "pk")
+    found: dict[str, dict[str, None]] = {}
+    for host, slug, config in named.values_list(
+        "host", "entry__registry_type", "entry__config"
+    ).distinct():
+        if pem := BY_SLUG[slug].trusting(config):
+            found.setdefault(host, {})[pem] = None
+    return {host: "".join(pems) for host, pems in found.items()}
 
 
 def _named(rows: QuerySet[IndexedPattern]) -> tuple[list[str], IndexedPattern | None]:
@@ -210,6 +231,8 @@ def _registries(organization: Organization) -> dict[str, Any]:
     hosts = hosts or [EXAMPLE_PATTERN.partition("/")[0]]
     return {
         "hosts": hosts,
+        "certificates": _certificates(rows, hosts),
+        "certificates_for": {client: own for client, (_, own) in CERTIFICATES.items()},
         "docker_hosts": [docker_key(host) for host in hosts],
         "pattern": pattern,
         "has_entries": newest is not None,

@@ -3,6 +3,7 @@ of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -76,13 +77,9 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
 _DENIED = frozenset({"access_denied", "image_denied"})
 
 
-def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, str]]:
-    """(label, value) of what may be shown; members don't see who it is that logs in."""
+def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, Sequence[str]]]:
+    """(label, lines) of what may be shown; members don't see who it is that logs in."""
     registry_type = BY_SLUG.get(found.registry_type)
     if registry_type is None:
         return []
-    return [
-        (f.label, found.config.get(f.name, ""))
-        for f in registry_type.told_fields
-        if is_admin or not f.hidden_from_members
-    ]
+    return registry_type.details(found.config, private=is_admin)

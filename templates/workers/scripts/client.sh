@@ -80,7 +80,24 @@ END
 END
   mv -f "$own/token.new" "$own/token"
 
-  # Now as it will be at every pull.
+{% if certificates %}  # The authority of a registry of your own, where this client looks for it. Other files stay.
+  if [ "$(id -u)" = 0 ]; then trusted="{{ certificates_of_all }}"; else trusted="{{ certificates_of_own }}"; fi
+  trust() {
+    certificate=$(cat)
+    [ "$certificate" != "$(cat "$trusted/$1/valohai.crt" 2>/dev/null)" ] || return 0
+    root=
+    if ! (umask 022; mkdir -p "$trusted/$1") 2>/dev/null || ! [ -w "$trusted/$1" ]; then
+      command -v sudo >/dev/null || stop "Only root may write to $trusted, where the certificate of $1 belongs. Run this as root."
+      root=sudo
+      (umask 022; sudo mkdir -p "$trusted/$1") || stop "The certificate of $1 couldn't be put into $trusted."
+    fi
+    printf '%s\n' "$certificate" | $root tee "$trusted/$1/valohai.crt" >/dev/null &&
+      $root chmod 644 "$trusted/$1/valohai.crt" || stop "The certificate of $1 couldn't be put into $trusted."
+  }
+{% for host, pem in certificates %}  trust {{ host }} <<'END'
+{{ pem }}END
+{% endfor %}
+{% endif %}  # Now as it will be at every pull.
   found=$(command -v docker-credential-valohai || true)
   PATH="$bin:$PATH"
   export PATH VALOHAI_IMAGE="$image"

@@ -59,14 +59,23 @@ END
   } >"$config.new"
   mv -f "$config.new" "$config"
 
-  # Now as the kubelet asks; without a cache, since what was kept from before would prove nothing.
+{% if certificates %}  # The authority of a registry of your own, where containerd looks for it. Other files stay.
+  trust() {
+    mkdir -p "$root{{ certificates_of_all }}/$1"
+    cat >"$root{{ certificates_of_all }}/$1/valohai.crt"
+  }
+{% for host, pem in certificates %}  trust {{ host }} <<'END'
+{{ pem }}END
+{% endfor %}
+{% endif %}  # Now as the kubelet asks; without a cache, since what was kept from before would prove nothing.
   export VALOHAI_REGISTRIES_URL="$url" VALOHAI_REGISTRIES_TOKEN_FILE="$own/token" VALOHAI_PROJECT="$project" VALOHAI_ENVIRONMENT="$environment"
   printf '{"apiVersion": "credentialprovider.kubelet.k8s.io/v1", "kind": "CredentialProviderRequest", "image": "%s"}\n' "$image" |
     XDG_CACHE_HOME=none "$bin/valohai-credential-provider" | grep -q '"password"' ||
     stop "It doesn't work: no login for $image. What was told stands above." \
       "If no entry serves that image, export VALOHAI_IMAGE= with one of yours, and run this again."
   echo "It works: the provider has a login for $image."
-  echo "Still to do: start the kubelet with these two, and restart it."
+{% if certificates %}  echo "Still to do: have containerd read {{ certificates_of_all }} (config_path in its config.toml), and restart it."
+{% endif %}  echo "Still to do: start the kubelet with these two, and restart it."
   echo "  --image-credential-provider-config=$config"
   echo "  --image-credential-provider-bin-dir=$bin"
 }

@@ -98,7 +98,7 @@ def test_the_link_leads_to_a_form_that_takes_it(image, kind, pattern, look, alic
     page = look(alice, CHECK, image=image)
     assert f"add an entry with {pattern}; public" in page.text
     form = look(alice, page.links["Add an entry for it"])
-    assert form.texts["textarea"] == [pattern]
+    assert form.texts["textarea"][0] == pattern
     assert f'<option value="{kind}" selected>' in form.html
     assert "wanting" not in form.html
 

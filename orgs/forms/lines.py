@@ -1,4 +1,4 @@
-"""A secret of several lines in a form: pasted, or in a file that is chosen."""
+"""Several lines in a form: pasted, or in a file that is chosen."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from django import forms
 _EMPTY_FILE = "\0"
 
 
-class SecretLines(forms.Textarea):
-    """A secret of several lines, which is as little given back as a password; with `accept`
-    a file may be chosen in its place."""
+class Lines(forms.Textarea):
+    """Several lines; with `accept` a file may be chosen in their place."""
 
-    template_name = "registries/secret_lines.html"
+    template_name = "registries/lines.html"
 
     def __init__(self, attrs: dict[str, Any], accept: str = "", most: int = 0) -> None:
         super().__init__(attrs)
@@ -27,9 +26,6 @@ class SecretLines(forms.Textarea):
     def needs_multipart_form(self) -> bool:  # type: ignore[override]
         return bool(self.accept)
 
-    def format_value(self, value: Any) -> None:
-        return None
-
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         context["widget"] |= {"accept": self.accept, "file": file_name(name)}
@@ -37,8 +33,17 @@ class SecretLines(forms.Textarea):
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Any:
         chosen = files.get(file_name(name)) if self.accept and files else None
+        if chosen:
+            chosen.seek(0)  # it's asked for again where the page is shown again
         # A little more than it may be, so that what is too long is told.
         return _text_in(chosen.read(2 * self.most)) if chosen else data.get(name)
+
+
+class SecretLines(Lines):
+    """A secret of several lines, which is as little given back as a password."""
+
+    def format_value(self, value: Any) -> None:
+        return None
 
 
 def file_name(name: str) -> str:
@@ -53,7 +58,7 @@ def _text_in(content: bytes) -> str:
     return text if text.strip() else _EMPTY_FILE
 
 
-class SecretLinesField(forms.CharField):
+class LinesField(forms.CharField):
     """Several lines, typed or in a file."""
 
     def to_python(self, value: Any) -> Any:
