@@ -71,6 +71,19 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 NORTH = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
 IMAGE = f"{HOST}/my-ml-image:v1.0"
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
+# Made once, its key thrown away: pictures are the same each time.
+AUTHORITY = """\
+-----BEGIN CERTIFICATE-----
+MIIBVzCB/aADAgECAgISZzAKBggqhkjOPQQDAjAqMRkwFwYDVQQDDBBBY21lIGlu
+dGVybmFsIENBMQ0wCwYDVQQKDARBY21lMB4XDTI2MDEwMTAwMDAwMFoXDTQ2MDEw
+MTAwMDAwMFowKjEZMBcGA1UEAwwQQWNtZSBpbnRlcm5hbCBDQTENMAsGA1UECgwE
+QWNtZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABA4hEBc7cnjRtvlSORtfZyLT
+K6Ri3zDz40bOAiuu0Fl+KVZCEltK4u1dyFjd5xGE7OzARqjZl7Yi4dHv0EjixsGj
+EzARMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAKGP9CyAw6eq
+RTPemqRPG9ZCod9PSY1u1Orq1QZxAhAwAiEAyWhYWhGuz+WA9pmguU3WE5Aa7Vep
+zFQ8HW1mXuqrpPo=
+-----END CERTIFICATE-----
+"""
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 WORKER = "203.0.113.17"
 
@@ -305,7 +318,10 @@ def _entries(cast: Cast, acme: Organization, alice: Actor, aws: AwsControl) -> N
         of_kind: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             "aws-ecr": ({"access_key_id": KEY_ID}, {"secret_access_key": SECRET}),
             "aws-ecr-role": ({"role_name": "ValohaiWorkerRole"}, {}),
-            "docker": ({"username": "robot$pull"}, {"password": SECRET}),
+            "docker": (
+                {"username": "robot$pull", "ca_certificate": AUTHORITY},
+                {"password": SECRET},
+            ),
         }
         config = of_kind[kind][0] if config is None else config
         secrets = of_kind[kind][1] if secrets is None else secrets
