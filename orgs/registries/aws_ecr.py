@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from . import aws
+from .aws_keys import KEY_ID_FIELD, SECRET_FIELD, given_twice, key_of
 from .ecr_api import SERVICE, EcrApi
 from .ecr_hosts import (
     corrected_ecr_host,
@@ -35,92 +36,6 @@ from .types import (
 )
 
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/(?:[!-~]+/)?([^/]+)")
-
-_SHOWN_ONCE = "Copy the 40 characters that AWS showed when the key was made."
-_SECRET_SHAPE = Shape(
-    r"[A-Za-z0-9/+=]{40}",
-    "secret_shape",
-    "This isn't a Secret Access Key: {odd}.",
-    _SHOWN_ONCE,
-    length=40,
-    others=(
-        Other(
-            r"A[A-Z]IA[A-Z0-9]{16}",
-            "This isn't a Secret Access Key but an Access Key ID.",
-            f"Enter it above. {_SHOWN_ONCE}",
-        ),
-        # Docs of SES, «Obtaining SMTP credentials»: base64 of a version byte and 32 others.
-        Other(
-            r"[A-Za-z0-9/+]{43}[A-Za-z0-9/+=]",
-            "This isn't a Secret Access Key: 44 characters, which is the length of an SES "
-            "password.",
-            "An SES password only sends mail. Make an access key for the IAM user, and copy the "
-            "40 characters of its secret.",
-        ),
-    ),
-)
-_TWICE = Problem(
-    "secret_shape",
-    "The same stands under Access Key ID, so at most one of the two is right.",
-    _SHOWN_ONCE,
-    "secret_access_key",
-)
-
-
-def _id_of(prefix: str, kind: str) -> Other:
-    """What IAM gives an id of its own (IAM user guide, «Unique identifiers»)."""
-    return Other(
-        rf"(?i:{prefix}[A-Z0-9]{{12,124}})",
-        f"This is the ID of {kind}, not of an access key.",
-        "Copy the Access key ID from the IAM user's Security credentials; it begins with AKIA.",
-    )
-
-
-_FROM_CREDENTIALS = "Copy it from the IAM user's Security credentials; it begins with AKIA."
-_KEY_ID_SHAPE = Shape(
-    r"(?!AKIA)[A-Z0-9_]{16,128}|AKIA[A-Z0-9]{16}",
-    "key_id_shape",
-    "This isn't an Access Key ID: {odd}.",
-    _FROM_CREDENTIALS,
-    length=20,
-    others=(
-        Other(
-            r"(?=.*[/+a-z])(?![a-z0-9]{40})[A-Za-z0-9/+]{40}",
-            "This looks like a Secret Access Key.",
-            "Enter the Access Key ID here, which begins with AKIA, and the secret below.",
-        ),
-        Other(
-            r"(?i:ASIA[A-Z0-9_]{12,124})",
-            "This key is temporary and will expire.",
-            "Use one that begins with AKIA.",
-            code="temporary_key",
-        ),
-        _id_of("AIDA", "an IAM user"),
-        _id_of("AROA", "a role"),
-        _id_of("AGPA", "a group of users"),
-        _id_of("AIPA", "an instance profile"),
-        _id_of("AN[PV]A", "a policy"),
-        _id_of("APKA", "a public key"),
-        _id_of("ASCA", "a certificate"),
-        _id_of("ABIA", "a bearer token"),
-        _id_of("ACCA", "a credential for one service"),
-        Other(
-            r"(?=.*[a-z])(?i:AKIA[A-Z0-9]{16})",
-            "Access Key IDs are written in capital letters, and this has small ones.",
-            _FROM_CREDENTIALS,
-        ),
-        Other(
-            r"arn:aws[a-z-]{0,20}:[!-~]{1,200}",
-            "This is an ARN, not an Access Key ID.",
-            _FROM_CREDENTIALS,
-        ),
-        Other(
-            r"[0-9]{12}|[0-9]{4}-[0-9]{4}-[0-9]{4}",
-            "This is the number of an AWS account, not an Access Key ID.",
-            _FROM_CREDENTIALS,
-        ),
-    ),
-)
 
 
 def _role_of(text: str) -> str:
@@ -278,40 +193,17 @@ class AwsEcr(_Ecr):
     login_life = "12 hours"
     provider = Provider.AWS
     fields = (
-        Field(
-            name="access_key_id",
-            label="Access Key ID",
-            help="Of an IAM user who may read the repositories; begins with AKIA.",
-            example="AKIAIOSFODNN7EXAMPLE",
-            hidden_from_members=True,
-            missing="Enter the IAM user's key ID.",
-            shape=_KEY_ID_SHAPE,
-            max_length=128,
-            blanks=Blanks.DROPPED,
-            echo=r"A[A-Z]{3}[A-Z0-9]{12,28}",
-            pasted_as=("AWS_ACCESS_KEY_ID", "AccessKeyId", "Access key", "Key ID"),
-        ),
-        Field(
-            name="secret_access_key",
-            label="Secret Access Key",
-            help="Shown by AWS once, when the key is made. It's stored sealed and never shown.",
-            secret=True,
-            shape=_SECRET_SHAPE,
-            max_length=200,
-            paired_with="access_key_id",
-            blanks=Blanks.DROPPED,
-            pasted_as=("AWS_SECRET_ACCESS_KEY", "SecretAccessKey", "Secret key", "AWS_SECRET_KEY"),
-        ),
+        KEY_ID_FIELD,
+        SECRET_FIELD,
         REGION_FIELD,
     )
 
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
-        secret = secrets.get("secret_access_key", "")
-        twice = secret == config["access_key_id"] and bool(_SECRET_SHAPE.fits(secret))
+        twice = given_twice(config, secrets)
         config, problems = self._with_region(config, patterns)
-        return config, secrets, [_TWICE, *problems] if twice else problems
+        return config, secrets, twice + problems
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return user_policy(patterns, config.get("region", ""))
@@ -324,11 +216,7 @@ class AwsEcr(_Ecr):
 
     def lister(self, config: Config, secrets: Config, ask: Ask) -> EcrApi:
         self._refuse_login_elsewhere(config, ask.host)
-        key_id, secret = config.get("access_key_id"), secrets.get("secret_access_key")
-        if not key_id or not secret:
-            raise Failed(
-                "entry_unusable", "The entry has no complete key.", "Enter key and secret again."
-            )
+        key_id, secret = key_of(config, secrets)
         found = parse_ecr_host(ask.host)
         return EcrApi(
             key_id,
