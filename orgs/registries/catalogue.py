@@ -7,6 +7,7 @@ from collections.abc import ValuesView
 
 from . import codes
 from .aws_ecr import AwsEcr, AwsEcrRole
+from .aws_ecr_public import AwsEcrPublic
 from .docker import DockerRegistry
 from .google_cr import GoogleKey
 from .patterns import MatchPattern
@@ -17,6 +18,7 @@ BY_SLUG: dict[str, RegistryType] = {
     for kind in (
         AwsEcr(),
         AwsEcrRole(),
+        AwsEcrPublic(),
         GoogleKey(),
         DockerRegistry(),
     )

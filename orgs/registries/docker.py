@@ -160,7 +160,8 @@ def _host_problems(patterns: Sequence[MatchPattern]) -> Iterator[Problem]:
             yield Problem(
                 "ecr_host",
                 f"Images of {host} are public, and no password of one's own works there.",
-                "Leave it out: public images need no entry.",
+                "Leave it out: public images need no entry. For higher limits choose AWS ECR "
+                "Public as the registry type.",
                 "patterns",
             )
         elif _is_ecr(pattern.host) or meant:

@@ -1,4 +1,4 @@
-"""AWS's own API of ECR, as one key sees it, in our words."""
+"""AWS's own API of ECR and of ECR Public, as one key sees it, in our words."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from .problems import NO_LOGIN, Failed
 from .types import MOST_LISTED, DockerLogin, Image
 
 SERVICE = aws.Service("ecr", "AmazonEC2ContainerRegistry_V20150921")
+PUBLIC_SERVICE = aws.Service("ecr-public", "SpencerFrontendService")
+PUBLIC_REGION = "us-east-1"  # the only one that has it (ECR Public user guide, «Registries»)
 # AWS says 12 hours, and no more is believed. An expiry that isn't in the future can't be
 # true of a token just given (fakes say 2015); then we count on no more than this.
 MOST_LIFE = timedelta(hours=12)
@@ -26,17 +28,156 @@ _MOST_PAGES = 5  # filtered ones may be far from full
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # The length that ECR's own model wants (RepositoryName); the rest is the path's grammar.
 _REPOSITORY = re.compile(r"[a-z0-9._/-]{2,256}")
-_ATTACH = "Attach the policy valohai-ecr-policy to that user, wait a few seconds, and try again."
 
 
-class EcrApi:
-    """ECR in one region, as one key sees it. Blocking, usable by several threads; each
-    method raises `Failed`, at `deadline` (`time.monotonic()` seconds) at the latest.
+class _Api:
+    """One service, as one key sees it. Blocking, usable by several threads; each method
+    raises `Failed`, at the deadline (`time.monotonic()` seconds) at the latest."""
+
+    service: aws.Service
+    product: str
+    policy: str
+    """The name of the policy that lets a key's user have a login."""
+
+    def __init__(self, key_id: str, secret: str, region: str, url: str, deadline: float) -> None:
+        self.region = region
+        self.url = url
+        self._key = aws.Key(key_id, secret)
+        self._began = time.monotonic()
+        self._deadline = deadline
+
+    def login(self) -> DockerLogin:
+        """GetAuthorizationToken."""
+        given = self._authorization(self._ask("GetAuthorizationToken", {}))
+        try:
+            token = base64.b64decode(given["authorizationToken"], validate=True).decode()
+            username, _, password = token.partition(":")
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise self._unreachable("answered with no login") from None
+        if not username or not password:
+            raise self._unreachable("answered with no login")
+        now, expires_at = datetime.now(UTC), _moment(given.get("expiresAt"))
+        life = expires_at - now if expires_at and expires_at > now else UNSTATED_LIFE
+        return DockerLogin(username, password, now + min(life, MOST_LIFE))
+
+    @property
+    def _region_too(self) -> str:
+        """What else may be behind an unknown key: at AWS a region that the account hasn't
+        enabled looks the same."""
+        return f"; if it is right, check that the account has the region {self.region} enabled"
+
+    def _authorization(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The part of the answer that is the login; {} where there is none."""
+        raise NotImplementedError
+
+    def _ask(
+        self,
+        operation: str,
+        content: dict[str, Any],
+        told: dict[str, Callable[[], Failed]] | None = None,
+    ) -> dict[str, Any]:
+        try:
+            return aws.ask(
+                self.service,
+                operation,
+                content,
+                key=self._key,
+                region=self.region,
+                url=self.url,
+                deadline=self._deadline,
+            )
+        except aws.Fault as fault:
+            if told and (meant := told.get(fault.code.removesuffix("Exception"))):
+                raise _because(meant(), fault) from None
+            raise self._told(fault) from None
+        except aws.NotAws:
+            raise self._unreachable("answered what isn't ECR's language") from None
+        except Unreachable as error:
+            how = None if error.kind == "timeout" else error.what
+            raise self._unreachable(told=how) from None
+
+    def _unreachable(self, how: str = "", *, told: str | None = None) -> Failed:
+        seconds = max(1.0, time.monotonic() - self._began)
+        how = how or f"didn’t answer within {seconds:.0f} seconds"
+        return Failed(
+            "registry_unreachable",
+            told or f"{self.product} in {self.region} {how}.",
+            f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {self.url}.",
+            retry_after=5,
+        )
+
+    def _told(self, fault: aws.Fault) -> Failed:
+        """AWS's error in our words. Its own text never travels: only the action's name."""
+        code, text = fault.code, fault.text
+        whose = private(f" {self._key.id}")
+        if code in {"AccessDeniedException", "AccessDenied"}:
+            denied = denial(text)
+            return Failed(
+                "access_denied",
+                f"AWS accepts the key{whose}, but its user may not call "
+                f"{denied.action or f'{self.service.name}:GetAuthorizationToken'}{denied.why}.",
+                denied.fix(
+                    f"Attach the policy {self.policy} to that user, wait a few seconds, and try "
+                    "again."
+                ),
+                mended_elsewhere=not denied.mended_by_allowing,
+            )
+        expired = "Signature expired" in text or "not yet current" in text
+        if code == "RequestExpired" or (
+            code in {"InvalidSignatureException", "SignatureDoesNotMatch"} and expired
+        ):
+            return Failed(
+                "clock_skew",
+                "This server's clock differs from AWS's by minutes, so AWS refuses its requests.",
+                "Ask staff to set the server's clock (NTP).",
+                retry_after=5,
+            )
+        if code in {"InvalidSignatureException", "SignatureDoesNotMatch"}:
+            return Failed(
+                "signature_mismatch",
+                f"AWS knows the key{whose}, but this secret isn't its own.",
+                "Replace the secret; if it's lost, create a new key in IAM, since AWS shows "
+                "a secret only once.",
+            )
+        if code in {
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+            "InvalidAccessKeyId",
+            "AuthFailure",
+            "OptInRequired",
+            "ExpiredTokenException",
+        }:
+            return Failed(
+                "invalid_key",
+                f"AWS doesn't know the key{whose}, or it's inactive.",
+                "Check it under the IAM user's Security credentials, then enter it again"
+                f"{self._region_too}.",
+            )
+        if fault.throttled:
+            return Failed(
+                "throttled",
+                f"{self.product} in {self.region} answers too many requests of this account "
+                "already.",
+                "Wait: it is asked again by itself.",
+                retry_after=5,
+            )
+        broken = "has trouble of its own"
+        return self._unreachable(
+            broken if fault.status >= 500 else f"refused the request ({fault.status})"
+        )
+
+
+class EcrApi(_Api):
+    """ECR in one region.
 
     `scope` is that of `RegistryType.login_scope`: which of the region's endpoints.
     `account` is whose registry is listed; "" for the key's own. `endpoint_url` stands in
     for AWS where it isn't "".
     """
+
+    service = SERVICE
+    product = "AWS ECR"
+    policy = "valohai-ecr-policy"
 
     def __init__(
         self,
@@ -49,29 +190,15 @@ class EcrApi:
         *,
         deadline: float,
     ) -> None:
-        self.region = region
-        self.account = account
-        self.url = endpoint_url or aws.endpoint(
+        url = endpoint_url or aws.endpoint(
             SERVICE, region, fips="fips" in scope, dual_stack="dual-stack" in scope
         )
-        self._key = aws.Key(key_id, secret)
-        self._began = time.monotonic()
-        self._deadline = deadline
+        super().__init__(key_id, secret, region, url, deadline)
+        self.account = account
 
-    def login(self) -> DockerLogin:
-        """GetAuthorizationToken."""
-        answer = self._ask("GetAuthorizationToken", {})
-        try:
-            (given, *_) = answer["authorizationData"]
-            token = base64.b64decode(given["authorizationToken"], validate=True).decode()
-            username, _, password = token.partition(":")
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise self._unreachable("answered with no login") from None
-        if not username or not password:
-            raise self._unreachable("answered with no login")
-        now, expires_at = datetime.now(UTC), _moment(given.get("expiresAt"))
-        life = expires_at - now if expires_at and expires_at > now else UNSTATED_LIFE
-        return DockerLogin(username, password, now + min(life, MOST_LIFE))
+    def _authorization(self, answer: dict[str, Any]) -> dict[str, Any]:
+        given = _list(answer.get("authorizationData"))
+        return given[0] if given and isinstance(given[0], dict) else {}
 
     def repositories(self) -> list[str]:
         """DescribeRepositories: the account's repositories, sorted; at most 1,000.
@@ -149,97 +276,25 @@ class EcrApi:
                 break
         return found[:MOST_LISTED]
 
-    def _ask(
-        self,
-        operation: str,
-        content: dict[str, Any],
-        told: dict[str, Callable[[], Failed]] | None = None,
-    ) -> dict[str, Any]:
-        try:
-            return aws.ask(
-                SERVICE,
-                operation,
-                content,
-                key=self._key,
-                region=self.region,
-                url=self.url,
-                deadline=self._deadline,
-            )
-        except aws.Fault as fault:
-            if told and (meant := told.get(fault.code.removesuffix("Exception"))):
-                raise _because(meant(), fault) from None
-            raise self._told(fault) from None
-        except aws.NotAws:
-            raise self._unreachable("answered what isn't ECR's language") from None
-        except Unreachable as error:
-            how = None if error.kind == "timeout" else error.what
-            raise self._unreachable(told=how) from None
 
-    def _unreachable(self, how: str = "", *, told: str | None = None) -> Failed:
-        seconds = max(1.0, time.monotonic() - self._began)
-        how = how or f"didn’t answer within {seconds:.0f} seconds"
-        return Failed(
-            "registry_unreachable",
-            told or f"AWS ECR in {self.region} {how}.",
-            f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {self.url}.",
-            retry_after=5,
-        )
+class EcrPublicApi(_Api):
+    """ECR Public, which is one for the whole world. `endpoint_url` stands in for AWS where
+    it isn't ""."""
 
-    def _told(self, fault: aws.Fault) -> Failed:
-        """AWS's error in our words. Its own text never travels: only the action's name."""
-        code, text = fault.code, fault.text
-        whose = private(f" {self._key.id}")
-        if code in {"AccessDeniedException", "AccessDenied"}:
-            denied = denial(text)
-            return Failed(
-                "access_denied",
-                f"AWS accepts the key{whose}, but its user may not call "
-                f"{denied.action or 'ecr:GetAuthorizationToken'}{denied.why}.",
-                denied.fix(_ATTACH),
-                mended_elsewhere=not denied.mended_by_allowing,
-            )
-        expired = "Signature expired" in text or "not yet current" in text
-        if code == "RequestExpired" or (
-            code in {"InvalidSignatureException", "SignatureDoesNotMatch"} and expired
-        ):
-            return Failed(
-                "clock_skew",
-                "This server's clock differs from AWS's by minutes, so AWS refuses its requests.",
-                "Ask staff to set the server's clock (NTP).",
-                retry_after=5,
-            )
-        if code in {"InvalidSignatureException", "SignatureDoesNotMatch"}:
-            return Failed(
-                "signature_mismatch",
-                f"AWS knows the key{whose}, but this secret isn't its own.",
-                "Replace the secret; if it's lost, create a new key in IAM, since AWS shows "
-                "a secret only once.",
-            )
-        if code in {
-            "UnrecognizedClientException",
-            "InvalidClientTokenId",
-            "InvalidAccessKeyId",
-            "AuthFailure",
-            "OptInRequired",
-            "ExpiredTokenException",
-        }:
-            return Failed(
-                "invalid_key",
-                f"AWS doesn't know the key{whose}, or it's inactive.",
-                "Check it under the IAM user's Security credentials, then enter it again; "
-                f"if it is right, check that the account has the region {self.region} enabled.",
-            )
-        if fault.throttled:
-            return Failed(
-                "throttled",
-                f"AWS ECR in {self.region} answers too many requests of this account already.",
-                "Wait: it is asked again by itself.",
-                retry_after=5,
-            )
-        broken = "has trouble of its own"
-        return self._unreachable(
-            broken if fault.status >= 500 else f"refused the request ({fault.status})"
-        )
+    service = PUBLIC_SERVICE
+    product = "AWS ECR Public"
+    policy = "valohai-ecr-public-policy"
+    _region_too = ""  # no account is without this one
+
+    def __init__(
+        self, key_id: str, secret: str, endpoint_url: str = "", *, deadline: float
+    ) -> None:
+        url = endpoint_url or aws.endpoint(PUBLIC_SERVICE, PUBLIC_REGION)
+        super().__init__(key_id, secret, PUBLIC_REGION, url, deadline)
+
+    def _authorization(self, answer: dict[str, Any]) -> dict[str, Any]:
+        given = answer.get("authorizationData")
+        return given if isinstance(given, dict) else {}
 
 
 def _because(meant: Failed, fault: aws.Fault) -> Failed:

@@ -33,6 +33,12 @@ DUAL_STACK_SUFFIXES: Mapping[str, str] = {
 # ECR Public: true hosts, but of another service with other logins.
 PUBLIC_HOSTS = frozenset({"public.ecr.aws", "ecr-public.aws.com"})
 
+# What those are taken for, with anything before, behind or between.
+_PUBLIC_MARKS = {
+    "public.ecr.aws": re.compile(r"public[.-]?ecr[.-]?aws|ecr[.-]public[.-]aws(?!\.com)"),
+    "ecr-public.aws.com": re.compile(r"ecr[.-]?public[.-]?aws[.-]?com"),
+}
+
 _RESEMBLING = ("dkr.ecr", "dkr-ecr", ".ecr.", "amazonaws", ".on.aws", "amazonwebservices")
 
 
@@ -111,6 +117,15 @@ def resembles_ecr(host: str) -> bool:
         and any(mark in lowered for mark in _RESEMBLING)
         and parse_ecr_pattern_host(host) is None
     )
+
+
+def corrected_public_host(host: str) -> str | None:
+    """The host of ECR Public that a look-alike seems to mean; None where that can't be told."""
+    lowered = host.lower()
+    for true, mark in _PUBLIC_MARKS.items():
+        if host not in PUBLIC_HOSTS and mark.search(lowered):
+            return true
+    return None
 
 
 @lru_cache(maxsize=1024)

@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from moto.core.exceptions import AccessDeniedError, SignatureDoesNotMatchError
 from moto.ecr.models import ecr_backends
 from moto.ecr.responses import ECRResponse
+from moto.iam.access_control import IAMRequest
 from moto.iam.models import IAMBackend, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.utilities import utils
@@ -24,7 +26,11 @@ ACCOUNT = "123456789012"
 POLICY_NAME = "valohai-ecr-policy"
 
 ECR_TARGET = "AmazonEC2ContainerRegistry_V20150921."
-TOKEN_TARGET = ECR_TARGET + "GetAuthorizationToken"
+PUBLIC_TARGET = "SpencerFrontendService."
+TOKEN_TARGETS = (
+    ECR_TARGET + "GetAuthorizationToken",
+    PUBLIC_TARGET + "GetAuthorizationToken",
+)
 # What lists: its target → the key of the list in its answer.
 LISTS = {
     ECR_TARGET + "DescribeRepositories": "repositories",
@@ -100,6 +106,7 @@ def _resource(response: ECRResponse) -> str:
 
 
 ECRResponse._determine_resource = _resource  # type: ignore[attr-defined]
+
 
 # Partitions that botocore lists and moto doesn't.
 for _prefix, _partition in (("eu-isoe-", "aws-iso-e"), ("us-isof-", "aws-iso-f")):
@@ -222,7 +229,7 @@ class AwsApp:
         request = Request(environ)
         if request.path.startswith("/_"):
             response = self._control(request)
-        elif request.headers.get("X-Amz-Target", "").startswith(ECR_TARGET):
+        elif request.headers.get("X-Amz-Target", "").startswith((ECR_TARGET, PUBLIC_TARGET)):
             response = self._ecr(request)
         else:
             response = self._ask_moto(request)
@@ -253,7 +260,7 @@ class AwsApp:
             self._released
         )  # read before the faults are: clear_faults() in between must not be missed
         fault = self._next_fault(access_key_id)
-        if target == TOKEN_TARGET:
+        if target in TOKEN_TARGETS:
             self._calls.append(Call(access_key_id, region, at=time.time()))
         if fault and fault.kind in ("hang", "slow"):
             released.wait(fault.seconds)
@@ -263,14 +270,54 @@ class AwsApp:
             return _refusal(fault.kind)
         body = request.get_data()  # a request can be read once: moto gets a copy
         request.environ["wsgi.input"] = io.BytesIO(body)
+        if target.startswith(PUBLIC_TARGET):
+            return self._public(request, body, access_key_id)
         answer = self._ask_moto(request)
         if answer.status_code == 403 and not self._raw:
             return _as_aws_says_it(answer.get_data(as_text=True))
-        if answer.status_code == 200 and target == TOKEN_TARGET:
+        if answer.status_code == 200 and target in TOKEN_TARGETS:
             return self._with_real_tokens(json.loads(answer.get_data()))
         if answer.status_code == 200 and target in LISTS:
             return _page(json.loads(body), answer, LISTS[target])
         return answer
+
+    def _public(self, request: Request, body: bytes, access_key_id: str) -> Response:
+        """ECR Public, which moto hasn't: by its judgement of signatures and policies. One
+        region, one operation, and a right of STS besides."""
+        tables = next((t for t in self._users.values() if access_key_id in t.access_keys), None)
+        if tables is None:
+            return _refusal("unknown_key")
+        target = request.headers["X-Amz-Target"]
+        operation = target.removeprefix(PUBLIC_TARGET)
+        for service, action in (("ecr-public", operation), ("sts", "GetServiceBearerToken")):
+            with self._moto_lock:
+                asked = IAMRequest(
+                    account_id=tables.account_id,
+                    method=request.method,
+                    path=request.path,
+                    data={},
+                    body=body,
+                    headers=dict(request.headers),
+                    action=action,
+                )
+                try:
+                    asked.check_signature()
+                    if (asked._service, asked._region) != ("ecr-public", "us-east-1"):
+                        return _refusal("wrong_secret")
+                    asked._action = f"{service}:{action}"
+                    asked.check_action_permitted("*")
+                except SignatureDoesNotMatchError:
+                    return _refusal("wrong_secret")
+                except AccessDeniedError:
+                    named = asked._access_key.arn
+                    text = f"User: {named} is not authorized to perform: {service}:{action}"
+                    text += NO_POLICY.format(action=f"{service}:{action}")
+                    return _json({"__type": "AccessDeniedException", "message": text}, 400)
+        if operation != "GetAuthorizationToken":
+            return _json({"__type": "UnknownOperationException"}, 400)
+        answer = self._with_real_tokens({"authorizationData": [{}]})
+        (given,) = json.loads(answer.get_data())["authorizationData"]
+        return _json({"authorizationData": given})
 
     def _next_fault(self, access_key_id: str) -> Fault | None:
         for fault in self._faults:

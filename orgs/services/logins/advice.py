@@ -41,7 +41,7 @@ def advice_on(wanted: Wanted) -> Advice:
     if mistaken := _mistaken(wanted):
         return Advice(otherwise=mistaken)
     authority = wanted.authority
-    if wanted.host in PUBLIC_HOSTS and not _taken(f"{authority}/*"):
+    if wanted.host in PUBLIC_HOSTS:
         return Advice(otherwise=f"Images of {authority} are public and need no entry.")
     if not isinstance(wanted, ImageReference) and is_shared(authority):
         return Advice(
