@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from orgs.registries import ends, pasted
+from orgs.registries.fields import ON
 from orgs.registries.types import Field
 
 from .lines import Lines, LinesField, SecretLines
@@ -43,6 +44,16 @@ class PatternsField(forms.CharField):
         pass
 
 
+class SwitchField(forms.BooleanField):
+    """A box to tick, whose value is what a type's switch is stored as."""
+
+    def to_python(self, value: Any) -> Any:
+        return ON if super().to_python(value) else ""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(bool(initial), data)
+
+
 def secret_end() -> forms.CharField:
     """Read by the service, as a file's cell and the API's text are."""
     return forms.CharField(
@@ -61,6 +72,8 @@ def input_of(declared: Field) -> forms.Field:
         # The service says what is missing, in its own words.
         "required": False,
     }
+    if declared.switch:
+        return SwitchField(widget=forms.CheckboxInput(attrs={HELPS: True}), **common)
     if declared.choices is not None:
         choices = [("", FROM_PATTERN if declared.from_pattern else NOTHING), *declared.choices()]
         select = forms.Select(attrs={HELPS: True})

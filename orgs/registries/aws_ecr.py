@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from . import aws
+from .aws_denials import denial
 from .aws_keys import KEY_ID_FIELD, SECRET_FIELD, given_twice, key_of
 from .ecr_api import SERVICE, EcrApi
 from .ecr_hosts import (
@@ -17,7 +18,8 @@ from .ecr_hosts import (
     region_meant,
     resembles_ecr,
 )
-from .ecr_policy import role_policy, user_policy
+from .ecr_policy import PULL_THROUGH_ACTIONS, role_policy, user_policy
+from .fields import ON
 from .patterns import MatchPattern, not_a_registry
 from .problems import Failed, Problem
 from .types import (
@@ -114,6 +116,17 @@ REGION_FIELD = Field(
 )
 
 
+PULL_THROUGH = "pull_through"
+PULL_THROUGH_FIELD = Field(
+    name=PULL_THROUGH,
+    label="Pull-through cache",
+    help="The repositories are filled from another registry at their first pull, by a cache "
+    "rule of ECR's. The policy then has the two actions that a first pull needs.",
+    required=False,
+    switch=True,
+)
+
+
 class _Ecr(RegistryType):
     """What both ECR types share: true ECR hosts only, one region, one partition."""
 
@@ -139,6 +152,33 @@ class _Ecr(RegistryType):
 
     def example_host(self, pattern: MatchPattern) -> str:
         return pattern.authority.replace("*", "123456789012", 1)
+
+    def explained(self, config: Config, path: str, code: str, text: str) -> Failed | None:
+        """ECR names the action that is missing, as all of AWS does."""
+        found = denial(text)
+        chosen = config.get(PULL_THROUGH) == ON
+        if found.action:
+            fix = found.fix(
+                "Attach the policy that the entry shows to that user, wait a few seconds, and "
+                "verify again."
+            )
+            elsewhere = not found.mended_by_allowing
+            if found.action in PULL_THROUGH_ACTIONS and not chosen and not elsewhere:
+                elsewhere = True
+                fix = (
+                    "Choose Pull-through cache in the entry, and attach the policy that it shows "
+                    "then."
+                )
+            what = f"The login's user may not call {found.action} on {path}{found.why}."
+            return Failed("image_denied", what, fix, mended_elsewhere=elsewhere)
+        if code == "NAME_UNKNOWN" and chosen:
+            return Failed(
+                "image_not_found",
+                f"There is no repository {path}, and none came through a cache.",
+                "Correct the name; else see that a pull-through cache rule of the account has its "
+                "first part as prefix, and that the policy of the entry is attached.",
+            )
+        return None
 
     def _with_region(
         self,
@@ -196,6 +236,7 @@ class AwsEcr(_Ecr):
         KEY_ID_FIELD,
         SECRET_FIELD,
         REGION_FIELD,
+        PULL_THROUGH_FIELD,
     )
 
     def clean_own(
@@ -206,7 +247,8 @@ class AwsEcr(_Ecr):
         return config, secrets, twice + problems
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
-        return user_policy(patterns, config.get("region", ""))
+        through = config.get(PULL_THROUGH) == ON
+        return user_policy(patterns, config.get("region", ""), pull_through=through)
 
     def prepare(self) -> None:
         aws.prepare(SERVICE)
@@ -252,6 +294,7 @@ class AwsEcrRole(_Ecr):
             reads=_role_of,
         ),
         REGION_FIELD,
+        PULL_THROUGH_FIELD,
     )
 
     def clean_own(
@@ -264,7 +307,9 @@ class AwsEcrRole(_Ecr):
         return config.get("role_name", "")
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
-        return role_policy(patterns, config.get("role_name", ""), config.get("region", ""))
+        role, region = config.get("role_name", ""), config.get("region", "")
+        through = config.get(PULL_THROUGH) == ON
+        return role_policy(patterns, role, region, pull_through=through)
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> InstanceRoleLogin:
         self._refuse_login_elsewhere(config, ask.host)

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
@@ -25,6 +25,7 @@ from .problems import Failed
 from .types import DockerLogin
 
 MOST = 1000
+MOST_TOLD = 4_000  # characters of an error's text that are looked at
 MANIFEST_TYPES = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -45,6 +46,8 @@ _REALM = re.compile(
 _TOKEN = re.compile(r"[!-~]{1,60000}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _PATH = re.compile(rf"{COMPONENT.pattern}(?:/{COMPONENT.pattern})*")
+# As Docker Hub has it: `100;w=21600`.
+_LIMIT = re.compile(r"(?P<count>[0-9]{1,9})(?:;w=(?P<seconds>[0-9]{1,9}))?", re.ASCII)
 _PAGE = re.compile(rb"\s*<")
 
 
@@ -58,6 +61,25 @@ class _Challenge:
     scope: str = ""
 
 
+@dataclass(frozen=True)
+class PullLimit:
+    """How many pulls a login has left of its limit, which is for so many seconds."""
+
+    left: int
+    most: int
+    seconds: int
+
+    def __str__(self) -> str:
+        hours = self.seconds / 3600
+        within = f"{hours:.0f} hours" if hours >= 2 else f"{self.seconds / 60:.0f} minutes"
+        if not self.left:
+            return (
+                f"None of its {self.most:,} pulls within {within} is left, so further ones fail "
+                "until that time is over."
+            )
+        return f"{self.left:,} of {self.most:,} pulls within {within} are left."
+
+
 class _NotLetIn(Exception):
     """A token service turned the login down."""
 
@@ -67,6 +89,8 @@ class RegistryApi:
 
     `authority` is host[:port], and so are `sign_in_hosts`, where the login may go besides;
     `trusting` are certificates that count for all of these (`authorities.plain`);
+    `explained` is what the registry's type knows of its errors, given a path, the error's
+    code and its text;
     `deadline` is a `time.monotonic()` value that holds for all calls together. Each host is
     looked up once in the object's life.
 
@@ -83,6 +107,7 @@ class RegistryApi:
         rules: Rules,
         sign_in_hosts: Collection[str] = (),
         trusting: str = "",
+        explained: Callable[[str, str, str], Failed | None] = lambda path, code, text: None,
         deadline: float,
     ) -> None:
         self._authority, self._name = authority, shown(authority)
@@ -91,6 +116,7 @@ class RegistryApi:
         self._rules = rules
         self._sign_in_hosts = frozenset(sign_in_hosts)
         self._trusting = trusting
+        self._explained = explained
         self._deadline = deadline
         pair = f"{login.username}:{login.password}".encode()
         self._basic = f"Basic {base64.b64encode(pair).decode()}"
@@ -132,11 +158,29 @@ class RegistryApi:
             return
         if answer.status == 401 and self._challenge and not self._proven:
             raise self._login_refused()  # its first trial: /v2/ had asked for none
+        if answer.status in (400, 401, 403, 404):
+            code, text = _error(answer)
+            if told := self._explained(path, code, text[:MOST_TOLD]):
+                raise told
         if answer.status in (401, 403):
             raise self._image_denied(path)
         if answer.status in (400, 404):
-            raise self._image_not_found(path, reference, _error_code(answer))
+            raise self._image_not_found(path, reference, code)
         raise self._not_a_registry()
+
+    def pull_limit(self, path: str) -> PullLimit | None:
+        """What the registry says of the login's limit, asked by a HEAD of an image, which
+        counts as no pull; None where it says nothing, as of accounts without one.
+        """
+        self.answers()
+        target = f"/v2/{quote(path)}/manifests/latest"
+        answer = self._ask("HEAD", target, f"repository:{path}:pull")
+        most = _LIMIT.fullmatch(answer.headers.get("RateLimit-Limit", ""))
+        left = _LIMIT.fullmatch(answer.headers.get("RateLimit-Remaining", ""))
+        if answer.status != 200 or not most or not left or not most["seconds"]:
+            return None
+        limit = PullLimit(int(left["count"]), int(most["count"]), int(most["seconds"]))
+        return limit if limit.left <= limit.most and limit.seconds >= 60 else None
 
     def tags(self, path: str) -> list[str]:
         """The tags of a repository in the registry's order, at most 1,000.
@@ -321,7 +365,7 @@ class RegistryApi:
             )
         try:
             # distribution calls the manifest unknown even if the repository is.
-            if _error_code(self._list_tags(path, 1)) == "NAME_UNKNOWN":
+            if _error(self._list_tags(path, 1))[0] == "NAME_UNKNOWN":
                 return self._repository_unknown(path)
         except Failed:
             pass  # it only was to tell more
@@ -411,9 +455,12 @@ def _json_object(answer: Answer) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _error_code(answer: Answer) -> str:
-    """The first error's code, to compare with and never to repeat; empty where there is none."""
+def _error(answer: Answer) -> tuple[str, str]:
+    """The first error's code and text, to look at and never to repeat; empty where there is
+    none."""
     errors = _json_object(answer).get("errors")
     first = errors[0] if isinstance(errors, list) and errors else None
-    code = first.get("code") if isinstance(first, dict) else None
-    return code if isinstance(code, str) else ""
+    if not isinstance(first, dict):
+        return "", ""
+    code, text = first.get("code"), first.get("message")
+    return code if isinstance(code, str) else "", text if isinstance(text, str) else ""

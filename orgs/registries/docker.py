@@ -125,6 +125,10 @@ class DockerRegistry(RegistryType):
     def api_host(self, authority: str) -> str:
         return _HUB_API if authority == HUB else authority
 
+    def limit_image(self, authority: str) -> str:
+        # docs.docker.com/docker-hub/usage/pulls, «View pull rate and limit»
+        return "ratelimitpreview/test" if self.api_host(authority) == _HUB_API else ""
+
     def sign_in_hosts(self, authority: str) -> frozenset[str]:
         host = _SIGN_IN_HOSTS.get(authority)
         return frozenset({host} if host else ())

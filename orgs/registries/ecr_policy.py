@@ -44,6 +44,9 @@ ACTIONS = tuple(
         "GetLifecyclePolicy",
     )
 )
+# What the first pull of an image through a cache needs besides (ECR user guide, «IAM permissions
+# required to sync an upstream registry»).
+PULL_THROUGH_ACTIONS = ("ecr:BatchImportUpstreamImage", "ecr:CreateRepository")
 # Characters, blanks not counted (IAM user guide, «IAM and AWS STS quotas»). The inline
 # ones are for all inline policies of a user or role together.
 MANAGED_LIMIT = 6144
@@ -59,12 +62,16 @@ _FILLED_IN = "What stands in <> is filled in from the match pattern."
 _ACROSS = ("one/two", "one/two/three", "one/two/three/four")
 
 
-def user_policy(patterns: Sequence[MatchPattern], region: str = "") -> AccessPolicy:
+def user_policy(
+    patterns: Sequence[MatchPattern], region: str = "", *, pull_through: bool = False
+) -> AccessPolicy:
     """For the IAM user whose key an entry holds; we don't know the user's name.
 
-    `region` stands where no pattern names one; it may be empty.
+    `region` stands where no pattern names one; it may be empty. `pull_through` adds what
+    filling a repository from another registry needs.
     """
-    rights, attach_to = _Rights.of(patterns, region), "the IAM user that the key belongs to"
+    rights = _Rights.of(patterns, region, pull_through)
+    attach_to = "the IAM user that the key belongs to"
     if rights.is_blank:
         return _policy(attach_to, rights, "", [_FILLED_IN])
     notes = [_across_accounts("user")]
@@ -85,9 +92,11 @@ def user_policy(patterns: Sequence[MatchPattern], region: str = "") -> AccessPol
     return _policy(attach_to, rights, command, notes)
 
 
-def role_policy(patterns: Sequence[MatchPattern], role: str, region: str = "") -> AccessPolicy:
+def role_policy(
+    patterns: Sequence[MatchPattern], role: str, region: str = "", *, pull_through: bool = False
+) -> AccessPolicy:
     """For the workers' role; `role` and `region` may be empty."""
-    rights = _Rights.of(patterns, region)
+    rights = _Rights.of(patterns, region, pull_through)
     attach_to = f"the role {role}" if role else "the workers' role"
     if rights.is_blank:
         return _policy(attach_to, rights, "", [_FILLED_IN])
@@ -163,9 +172,10 @@ class _Rights:
     wider: tuple[str, ...]
     cli_region: str
     is_blank: bool
+    pull_through: bool
 
     @classmethod
-    def of(cls, patterns: Sequence[MatchPattern], region: str) -> _Rights:
+    def of(cls, patterns: Sequence[MatchPattern], region: str, pull_through: bool) -> _Rights:
         """From the patterns on ECR hosts. Those in another partition than the first are
         left out: no key reaches both, and saving refuses them."""
         found = [granted for pattern in patterns for granted in _granted(pattern)]
@@ -173,7 +183,8 @@ class _Rights:
             partition = partition_of_region(region) or "aws"
             place, account, repository = _PLACES
             blank = f"arn:{partition}:ecr:{region or place}:{account}:repository/{repository}"
-            return cls((blank,), (), region if partition != "aws" else "", is_blank=True)
+            cli_region = region if partition != "aws" else ""
+            return cls((blank,), (), cli_region, True, pull_through)
         first = found[0].host
         found = [granted for granted in found if granted.host.partition == first.partition]
         resources = _without_covered(r for granted in found for r in granted.resources)
@@ -185,7 +196,7 @@ class _Rights:
             for sentence in _wider(granted, [other.pattern for other in found])
         ]
         cli_region = "" if first.partition == "aws" else first.region
-        return cls(resources, tuple(dict.fromkeys(wider)), cli_region, is_blank=False)
+        return cls(resources, tuple(dict.fromkeys(wider)), cli_region, False, pull_through)
 
     def document(self, indent: int | None) -> str:
         """The policy as JSON; without blanks where `indent` is None, as IAM counts it."""
@@ -202,7 +213,14 @@ class _Rights:
             "Action": "ecr:GetAuthorizationToken",
             "Resource": "*",
         }
-        policy = {"Version": "2012-10-17", "Statement": [read, token]}
+        through = {
+            "Sid": "PullThroughCache",
+            "Effect": "Allow",
+            "Action": PULL_THROUGH_ACTIONS,
+            "Resource": only or self.resources,
+        }
+        statements = [read, token, through] if self.pull_through else [read, token]
+        policy = {"Version": "2012-10-17", "Statement": statements}
         separators = (",", ":") if indent is None else None
         return json.dumps(policy, indent=indent, separators=separators)
 

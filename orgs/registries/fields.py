@@ -11,6 +11,10 @@ from functools import cached_property
 from . import pasted_values
 from .problems import Problem, text_problem
 
+ON = "true"
+_YES = frozenset({"true", "yes", "y", "on", "1"})
+_NO = frozenset({"false", "no", "n", "off", "0"})
+
 
 class Blanks(Enum):
     """What becomes of blanks and line breaks in what was typed."""
@@ -87,6 +91,7 @@ class Field:
     `pasted_as` are its names where people copy it from: with any, quotation marks, such a
     name and the like around it are taken off where then it has its shape. `reads` gives
     the value that another way of writing it means, and anything else as it is.
+    A `switch` is a choice of yes or no, stored as `ON` or left out.
     `pages_tell` gives the lines that pages show in a value's place.
     """
 
@@ -109,6 +114,7 @@ class Field:
     echo: str = ""
     pasted_as: tuple[str, ...] = ()
     reads: Callable[[str], str] | None = None
+    switch: bool = False
     pages_tell: Callable[[str], Sequence[str]] | None = None
 
     @property
@@ -118,6 +124,8 @@ class Field:
 
     def told(self, value: str) -> Sequence[str]:
         """What pages show for a value, a line each."""
+        if self.switch:
+            return ["Yes" if value == ON else value]
         return self.pages_tell(value) if self.pages_tell else [value]
 
     def typed(self, value: str) -> str:
@@ -131,6 +139,9 @@ class Field:
     def meant(self, value: str) -> str:
         """What was meant by what was typed, where there is no doubt. What has its shape is
         left alone, and so is what may hold anything."""
+        if self.switch:
+            word = value.strip().lower()
+            return ON if word in _YES else "" if word in _NO else word
         if self.blanks is Blanks.KEPT:
             return self.typed(value)
         visible = pasted_values.visible(value) if not self.lines else value.strip("\ufeff")
@@ -151,6 +162,9 @@ class Field:
             needed = self.required and not self.secret
             what = f"{self.label} is empty."
             return Problem("required", what, self.missing, self.name) if needed else None
+        if self.switch and value != ON:
+            what = "This is neither true nor false."
+            return Problem("not_a_boolean", what, "Write true or false.", self.name)
         # A secret is often pasted where the identity beside it belongs.
         untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
         shown = "This" if untold else value[:80]

@@ -17,7 +17,7 @@ from .fields import Field as Field
 from .fields import Other as Other
 from .fields import Shape as Shape
 from .patterns import MatchPattern
-from .problems import Problem, Refused
+from .problems import Failed, Problem, Refused
 from .text import REPLACEMENT, has_control
 
 
@@ -403,6 +403,16 @@ class RegistryType(abc.ABC):
     def api_host(self, authority: str) -> str:
         """Where the registry of these images really answers, `host[:port]`."""
         return authority
+
+    def limit_image(self, authority: str) -> str:
+        """The path of a public image whose HEAD tells what pulls a login has left there; ""
+        where no registry of the type tells."""
+        return ""
+
+    def explained(self, config: Config, path: str, code: str, text: str) -> Failed | None:
+        """What a registry's answer on an image that it doesn't give means, where the type
+        knows its language: the error's code and text, "" for none, which travel no further."""
+        return None
 
     def trusting(self, config: Config) -> str:
         """Certificates that count for the hosts of an entry (`authorities.plain`), where it

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from orgs.models import Environment
-from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.catalogue import BY_SLUG, fields_named
 from orgs.registries.pasted import texts as pasted_texts
 from orgs.registries.problems import Problem
 from orgs.registries.text import is_storable
@@ -178,7 +178,7 @@ def _text(column: str, value: Any, most: int, problems: list[Problem]) -> str:
     if isinstance(value, date) and column == SECRET_END:
         return value.isoformat()[:10]  # of a time its day, as spreadsheets keep days
     if isinstance(value, bool):
-        if column == ENABLED:
+        if column == ENABLED or any(f.switch for f in fields_named(column)):
             return str(value)
     elif isinstance(value, int | float):
         # A spreadsheet drops a number's leading zeros, and digits of a long one.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -295,7 +296,9 @@ def _registry_steps(
         yield _failed("registry", _with_reach(_with_way_out(error, kind)), kind)
         yield _not_checked("image", "It needs the registry.")
         return
-    yield Step("registry", Result.OK, what=f"{', '.join(authorities)} lets the login in.")
+    limits = [_limit(api, kind.limit_image(at)) for api, at in zip(apis, authorities, strict=True)]
+    told = [f"{', '.join(authorities)} lets the login in.", *filter(None, limits)]
+    yield Step("registry", Result.OK, what=" ".join(told))
     if image is None:
         yield _not_checked("image", "Name an image to check.")
         return
@@ -310,6 +313,18 @@ def _registry_steps(
     yield Step("image", Result.OK, what=f"{image} can be pulled.")
 
 
+def _limit(api: RegistryApi, path: str) -> str:
+    """What the registry says of the login's limit, as a sentence; "" where it says nothing, or
+    none is asked for."""
+    if not path:
+        return ""
+    try:
+        with outside():
+            return str(api.pull_limit(path) or "")
+    except Failed:  # it only was to tell more
+        return ""
+
+
 def registry_api(
     entry: RegistryEntry, kind: RegistryType, authority: str, login: DockerLogin, deadline: float
 ) -> RegistryApi:
@@ -321,6 +336,7 @@ def registry_api(
         sign_in_hosts=kind.sign_in_hosts(authority)
         | sign_in_hosts.of(authority, settings.OUTBOUND_SIGN_IN_HOSTS),
         trusting=kind.trusting(entry.config),
+        explained=partial(kind.explained, entry.config),
         deadline=deadline,
     )
 

@@ -101,14 +101,15 @@ def help_for(
     entry_id: UUID | None,
     silent: Sequence[str] = (),
 ) -> Help:
-    """`given` is looked at only for fields that are chosen from a list, such as Region. Of
-    `silent`, as `told_in` gives them, nothing is said."""
+    """`given` is looked at only for fields that are chosen from a list, such as Region, or
+    ticked. Of `silent`, as `told_in` gives them, nothing is said."""
     kind = BY_SLUG.get(type_slug) or first()
     config = {
         field.name: given.get(field.name, "")
         for field in kind.config_fields
         if field.choices is not None and given.get(field.name, "") in dict(field.choices())
     }
+    config |= {f.name: f.meant(given.get(f.name, "")) for f in kind.config_fields if f.switch}
     parsed, problems = parse_patterns(patterns, kind) if patterns else ([], [])
     if parsed:
         problems += _problems_of_type(kind, config, parsed)
