@@ -36,6 +36,7 @@ from orgs.services.runs import going, runner
 from orgs.services.tenancy import mails, webhooks
 from orgs.services.upstream import calls
 from tests.support.fake_aws import FakeAws
+from tests.support.fake_azure import FakeAzure
 from tests.support.fake_google import FakeGoogle
 from tests.support.internet import Internet
 from tests.support.registry import Registry
@@ -257,6 +258,14 @@ def google(settings) -> Iterator[FakeGoogle]:
     """A fake Google that checks assertions; the product is pointed at it."""
     with FakeGoogle() as fake:
         settings.GOOGLE_ENDPOINT_URL = fake.url
+        yield fake
+
+
+@pytest.fixture
+def azure(settings) -> Iterator[FakeAzure]:
+    """A fake Azure that checks secrets and access tokens; the product is pointed at it."""
+    with FakeAzure() as fake:
+        settings.AZURE_ENDPOINT_URL = fake.url
         yield fake
 
 

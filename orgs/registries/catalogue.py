@@ -8,6 +8,7 @@ from collections.abc import ValuesView
 from . import codes
 from .aws_ecr import AwsEcr, AwsEcrRole
 from .aws_ecr_public import AwsEcrPublic
+from .azure_acr import AzureRegistry
 from .docker import DockerRegistry
 from .google_cr import GoogleKey
 from .patterns import MatchPattern
@@ -20,6 +21,7 @@ BY_SLUG: dict[str, RegistryType] = {
         AwsEcrRole(),
         AwsEcrPublic(),
         GoogleKey(),
+        AzureRegistry(),
         DockerRegistry(),
     )
 }

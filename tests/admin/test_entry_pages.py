@@ -153,7 +153,7 @@ def test_show_fields_saves_nothing_and_drops_the_secret(send, see, add) -> None:
     assert back.fields["access_key_id"]["value"] == KEY
     assert "wasn't kept" in back.by_id["id_secret_access_key_again"]
     only = see(f"{add}&type=aws-ecr-role&fields=1")
-    assert set(only.fields) == {"role_name", "region"} and "h1" not in only.texts
+    assert set(only.fields) == {"role_name", "region", "pull_through"} and "h1" not in only.texts
 
 
 def test_environments_are_the_organizations_own(see, send, add, gpu, umbrella) -> None:
@@ -208,7 +208,8 @@ def test_a_changed_key_id_needs_its_secret(stella, send, make_entry, new_keys_wo
 def test_another_type_asks_for_all_its_fields(see, send, make_entry) -> None:
     entry = make_entry()
     address = at(CHANGE, entry.pk)
-    assert set(see(f"{address}?type=aws-ecr-role&fields=1").fields) == {"role_name", "region"}
+    fields = set(see(f"{address}?type=aws-ecr-role&fields=1").fields)
+    assert fields == {"role_name", "region", "pull_through"}
     assert send(address, edited(registry_type="aws-ecr-role")).wrong == {"role_name"}
     send(address, edited(registry_type="aws-ecr-role", role_name="Worker"))
     changed = RegistryEntry.objects.get()

@@ -303,6 +303,14 @@ BY_FIELD: dict[str, tuple[dict[str, Any], str]] = {
     "ecr_host": (_docker(pattern=f"{HOST}/*"), "image_pattern"),
     "username_shape": (_docker(username="a:b"), "username"),
     "role_name_shape": (_role("a/role"), "role_name"),
+    "guid_shape": (
+        {
+            "type": "azure-acr",
+            "image_pattern": "acmeml.azurecr.io/*",
+            "configuration": {"tenant_id": "acme", "client_id": "x", "client_secret": "s" * 40},
+        },
+        "tenant_id",
+    ),
     "authority_shape": (_docker(ca_certificate="MIIB"), "ca_certificate"),
     "authority_ended": (_docker(ca_certificate=ENDED), "ca_certificate"),
     "region_shape": ({"configuration": KEY | {"region": "us-east-1a"}}, "region"),

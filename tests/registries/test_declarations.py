@@ -16,13 +16,14 @@ pytestmark = pytest.mark.once
 ROOMS = ("templates", *(f"orgs/{room}" for room in
          ("models", "services", "forms", "templatetags", "web", "api", "admin", "management",
           "static")))  # fmt: skip
-# Names that only a type's own can be; username and password are anybody's.
+# Names that only a type's own can be; username and password are anybody's, and so is the client
+# of a company's sign-in.
 NAMES = {
     *(kind.slug for kind in TYPES if "-" in kind.slug),
     *(f.name for kind in TYPES for f in kind.fields if "_" in f.name),
     "region",
     ".ecr",
-}
+} - {"client_id", "client_secret"}
 # The login that workers complete, as CONTRACT has it, with an example; a header's spelling, in
 # a comment, and those of the AWS console's own file; what staff's search by key id is indexed
 # by; and the demo's entries, which are made up as a file of entries would be.
@@ -76,8 +77,8 @@ def test_a_type_has_an_example_of_all_that_people_type(kind) -> None:
     assert kind.refused_patterns([pattern]) == []
     assert pattern.matches(ImageReference.parse(example_of(kind)))
     for declared in kind.fields:
-        typed = not (declared.secret or declared.lines) and declared.choices is None
-        assert bool(declared.example) is typed
+        not_typed = declared.secret or declared.lines or declared.switch or declared.choices
+        assert bool(declared.example) is not bool(not_typed)
         assert not declared.example or declared.problem(declared.example) is None
     assert bool(kind.login_life) is kind.minted
     assert kind.group and kind.summary.endswith(".") and kind.summary.count(". ") == 0

@@ -17,6 +17,7 @@ from orgs.forms.fields import FROM_PATTERN
 from orgs.forms.verifying import AfterForm
 from orgs.models import RegistryEntry
 from orgs.registries import aws_denials, codes, ecr_policy
+from orgs.registries.aws_ecr_public import AwsEcrPublic
 from orgs.registries.catalogue import TYPES
 from orgs.services.verification.verifying import Result, Step
 from orgs.templatetags import registries as tags
@@ -270,15 +271,16 @@ def test_labels_are_the_forms(registry_type):
 
 
 def test_the_policy_is_the_forms():
-    whole, more = re.findall(r"```json\n(.*?)```", SOURCES["aws-ecr"], re.DOTALL)
+    (whole,) = re.findall(r"```json\n(.*?)```", SOURCES["aws-ecr"], re.DOTALL)
     read, token = json.loads(whole)["Statement"]
     assert tuple(read["Action"]) == ecr_policy.ACTIONS
     assert (read["Sid"], token["Sid"]) == ("ReadECRRepository", "GetECRAuthToken")
     assert token["Action"] == "ecr:GetAuthorizationToken" and token["Resource"] == "*"
     assert f"`{ecr_policy.NAME}`" in SOURCES["aws-ecr"]
-    cache = json.loads(more)  # for a cache's first pull, beyond what the form grants
-    assert cache.keys() == read.keys() and not set(cache["Action"]) & set(read["Action"])
-    assert cache["Resource"] == read["Resource"].replace("<REPOSITORY>", "<PREFIX>/*")
+    for action in ecr_policy.PULL_THROUGH_ACTIONS:
+        assert f"`{action}`" in SOURCES["aws-ecr"]
+    (public,) = re.findall(r"```json\n(.*?)```", SOURCES["aws-ecr-public"], re.DOTALL)
+    assert json.loads(public) == json.loads(AwsEcrPublic().policy({}, []).document)
 
 
 def test_verification_is_told_as_it_shows():

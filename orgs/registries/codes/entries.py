@@ -123,6 +123,11 @@ CODES: Mapping[str, Code] = MappingProxyType(
             short="a host of Amazon ECR",
             fix_at_field="Use a type for Amazon ECR.",
         ),
+        "guid_shape": field(
+            "This isn't an ID of Azure's.",
+            short="not an ID of Azure's",
+            fix_at_field="Give 32 hexadecimal digits, in groups of 8, 4, 4, 4 and 12.",
+        ),
         "authority_shape": field(
             "This isn't a certificate.",
             short="not a certificate",

@@ -352,8 +352,8 @@ def test_any_cell_comes_back(cell):
 def test_the_columns_of_the_contract():
     assert ", ".join(columns()) == (
         "image_pattern, type, access_key_id, secret_access_key, region, pull_through, role_name, "
-        "service_account_json, username, password, ca_certificate, environments, enabled, "
-        "note, secret_expires_on"
+        "service_account_json, tenant_id, client_id, client_secret, username, password, "
+        "ca_certificate, environments, enabled, note, secret_expires_on"
     )
 
 

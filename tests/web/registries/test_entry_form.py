@@ -267,7 +267,7 @@ def test_show_fields_keeps_what_was_typed_and_saves_nothing(send, alice) -> None
 
 def test_only_the_fields_of_a_type(look, bob, alice) -> None:
     page = look(alice, NEW, type="aws-ecr-role", fields="1")
-    assert set(page.fields) == {"role_name", "region"} and "h1" not in page.texts
+    assert set(page.fields) == {"role_name", "region", "pull_through"} and "h1" not in page.texts
     assert look(bob, NEW, type="aws-ecr-role", fields="1").status == 403
     assert "access_key_id" in look(alice, NEW, type="nonsense", fields="1").fields
 
@@ -342,7 +342,7 @@ def test_replace_keeps_what_was_typed(send, alice, make_entry) -> None:
 def test_the_type_may_change(client, look, alice, make_entry) -> None:
     entry = make_entry()
     fields = look(alice, url("entry_edit", entry), type="aws-ecr-role", fields="1").fields
-    assert set(fields) == {"role_name", "region"}
+    assert set(fields) == {"role_name", "region", "pull_through"}
     client.force_login(alice)
     answer = client.post(url("entry_edit", entry), edited(registry_type="aws-ecr-role"))
     assert "Role name is empty." in Page(answer).error("role_name")

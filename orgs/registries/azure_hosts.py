@@ -1,0 +1,83 @@
+"""Which hosts are Azure's registries, and where those of their cloud sign in: the one door
+that Azure logins go through.
+
+A registry is `<name>.azurecr.io`, `.azurecr.cn` in China, `.azurecr.us` for the US
+government; newer ones have a hash behind the name («domain name label scope»). A host counts
+only in full and in ASCII.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+# By a registry's suffix: where its cloud signs in (azure-identity, AzureAuthorityHosts), and
+# what the Azure CLI calls it.
+SIGN_IN_HOSTS: Mapping[str, str] = {
+    "azurecr.io": "login.microsoftonline.com",
+    "azurecr.cn": "login.chinacloudapi.cn",
+    "azurecr.us": "login.microsoftonline.us",
+}
+CLOUDS: Mapping[str, str] = {
+    "azurecr.io": "AzureCloud",
+    "azurecr.cn": "AzureChinaCloud",
+    "azurecr.us": "AzureUSGovernment",
+}
+
+# learn.microsoft.com, «Naming rules for Azure resources»: 5–50 alphanumerics.
+_NAME = r"[a-z0-9]{5,50}"
+_SUFFIX = "|".join(map(re.escape, SIGN_IN_HOSTS))
+_HOST = re.compile(rf"(?P<name>{_NAME})(?P<hash>-[a-z0-9]{{4,32}})?\.(?P<suffix>{_SUFFIX})")
+# «Dedicated data endpoints»: layers come from there, and no login goes there.
+_DATA = re.compile(
+    rf"(?P<name>{_NAME}(?:-[a-z0-9]{{4,32}})?)\.[a-z0-9]{{1,40}}\.data\.(?P<suffix>{_SUFFIX})"
+)
+# Longer ones are nobody's slip.
+_MOST = 120
+_MEANT = re.compile(
+    rf"(?<![a-z0-9-])(?P<name>{_NAME}(?:-[a-z0-9]{{4,32}})?)[.-]azure-?cr[.-](?P<end>io|cn|us)(?![a-z0-9])"
+)
+
+
+@dataclass(frozen=True)
+class AzureHost:
+    """A registry's host in its parts; `name` is what the Azure CLI knows it by."""
+
+    name: str
+    suffix: str
+
+    @property
+    def sign_in_host(self) -> str:
+        return SIGN_IN_HOSTS[self.suffix]
+
+    @property
+    def cloud(self) -> str:
+        return CLOUDS[self.suffix]
+
+
+def parse_azure_host(host: str) -> AzureHost | None:
+    """What a normalized host without port says, or None where it isn't one of Azure's
+    registries."""
+    found = _HOST.fullmatch(host)
+    return AzureHost(found["name"], found["suffix"]) if found else None
+
+
+def registry_of_data_host(host: str) -> str:
+    """The registry whose layers come from this host; "" where it's no such host."""
+    found = _DATA.fullmatch(host)
+    return f"{found['name']}.{found['suffix']}" if found else ""
+
+
+def corrected_azure_host(host: str) -> str | None:
+    """The true host that a look-alike seems to mean, or None where that can't be told."""
+    lowered = host.lower()
+    if len(lowered) > _MOST:
+        return None
+    meant = list(dict.fromkeys(_meant(lowered)))
+    return meant[0] if len(meant) == 1 and meant[0] != lowered else None
+
+
+def _meant(host: str) -> Iterator[str]:
+    for found in _MEANT.finditer(host):
+        yield f"{found['name']}.azurecr.{found['end']}"

@@ -1,0 +1,95 @@
+"""The whole way to Azure: a worker with a token, gunicorn, a fake Azure, skopeo and podman,
+and a registry that gives bearer tokens for what that Azure minted, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orgs.registries.azure_acr import USERNAME
+from orgs.registries.images import ImageReference
+from orgs.services.audit.events import Actor
+from orgs.services.tenancy import tokens
+from orgs.services.verification import verifying
+from tests.real.test_worker_pull import podman, worker_environment
+from tests.support import product
+from tests.support.registry import Registry
+from tests.web.conftest import Page, url
+
+__all__ = ["podman"]
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+
+HOST = "acmeml.azurecr.io"
+IMAGE = f"{HOST}/team/train:v1"
+
+
+@pytest.fixture
+def registry(azure, internet, monkeypatch) -> Iterator[Registry]:
+    with Registry(HOST, tokens=True) as registry:
+        registry.push("team/train", "v1")
+        azure.on_login = lambda host, login: host == HOST and registry.allow(USERNAME, login)
+        internet.name(HOST, ["10.20.30.40"])  # as behind Private Link
+        internet.route("10.20.30.40", 443, (registry.address, 443))
+        monkeypatch.setenv("SSL_CERT_FILE", str(registry.ca_file))
+        yield registry
+
+
+@pytest.fixture
+def entry(azure, make_entry):
+    tenant, client, secret = azure.create_application()
+    azure.create_registry(HOST, tenant, client)
+    return make_entry(
+        f"{HOST}/team/*",
+        registry_type="azure-acr",
+        config={"tenant_id": tenant, "client_id": client},
+        secrets={"client_secret": secret},
+    )
+
+
+def test_workers_pull_with_nothing_but_their_token(
+    registry, entry, azure, project, acme, actor, podman, tmp_path: Path
+) -> None:
+    token = tokens.token_issue_worker(organization=acme, name="gpu", actor=actor)[1]
+    auth = tmp_path / "auth.json"
+    auth.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
+    (tmp_path / "config.json").write_text(auth.read_text())
+    with product.served() as address:
+        environment = worker_environment(auth, address, token, project.pk)
+        environment["VALOHAI_IMAGE"] = IMAGE
+        own = environment | {"DOCKER_CONFIG": str(tmp_path)}
+        pulled = registry.skopeo(
+            ["copy", f"docker://{IMAGE}", f"dir:{tmp_path / 'pulled'}"], env=own
+        )
+        assert pulled.returncode == 0, pulled.stderr
+        pulled = registry.run([*podman, "pull", IMAGE], environment)
+        assert pulled.returncode == 0, pulled.stderr
+        # One login for both, minted by the server alone.
+        assert [call.what for call in azure.calls] == ["token", "exchange"]
+        # Without one of Azure's, nothing is pulled.
+        registry.revoke_all()
+        registry._bearers.clear()
+        refused = registry.run([*podman, "pull", IMAGE], environment)
+        assert refused.returncode != 0 and "unauthorized" in refused.stderr.lower()
+
+
+def test_verify(registry, entry, azure, client, alice) -> None:
+    """Where the role is missing, the page has the commands that give the one that counts."""
+    client.force_login(alice)
+    for name, code in (("train", ""), ("other", "image_not_found"), ("barred", "image_denied")):
+        registry.barred = {"team/barred"}
+        image = ImageReference.parse(f"{HOST}/team/{name}:v1")
+        report = verifying.entry_verify(entry=entry, actor=Actor("tests"), image=image)
+        assert (report.failed.code if report.failed else "") == code
+    page = Page(client.get(url("entry", entry)))
+    assert "Run the commands below, which give the role that counts in this registry" in page.text
+    assert "Container Registry Repository Reader" in page.html
+    azure.revoke(HOST, entry.config["client_id"])
+    report = verifying.entry_verify(entry=entry, actor=Actor("tests"))
+    assert report.failed is not None and report.failed.code == "access_denied"
+    assert (
+        "Run the commands below, which let that application pull"
+        in Page(client.get(url("entry", entry))).text
+    )
