@@ -277,6 +277,8 @@ WEB = (
     Stop("new-filled", "entry_new", do=fill_form),
     Stop("new-errors", "entry_new", do=send_wrong_form),
     Stop("new-role", "entry_new", do=_choose("aws-ecr-role", "Role name")),
+    Stop("new-public", "entry_new", do=_choose("aws-ecr-public", "Access Key ID")),
+    Stop("new-azure", "entry_new", do=_choose("azure-acr", "Tenant ID")),
     Stop("new-gcp", "entry_new", do=_choose("gcp-cr", "Service account JSON")),
     Stop("new-docker", "entry_new", do=_choose("docker", "Username")),
     Stop("new-copy", "entry_new", query="?copy={entry_id}"),
