@@ -20,6 +20,8 @@ from random import Random
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from orgs.registries.catalogue import BY_SLUG
+
 from .world import World, nobody_answers
 
 # What the code reads from query strings; a test holds this against the code.
@@ -292,7 +294,7 @@ def body(random: Random, world: World) -> tuple[str, str, Any]:
         method, path = "POST", "/api/v0/docker-login/outcome/"
     else:
         given = {
-            "type": random.choice(("docker", "aws-ecr", "aws-ecr-role", "gcp-cr", "nowhere")),
+            "type": random.choice((*BY_SLUG, "nowhere")),
             "image_pattern": random.choice(("h.example.com/a/*", "h.example.com/" + nasty(random))),
             "configuration": {"version": "1", "username": "u", "password": "p"},
             "environments": [],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
+from uuid import UUID
 
 
 class World:
@@ -77,6 +78,18 @@ class World:
                 [],
             ),
             "gcr.io/acme/*": ("gcp-cr", {}, {"service_account_json": key_file()}, []),
+            "public.ecr.aws/acme/*": (
+                "aws-ecr-public",
+                {"access_key_id": "AKIAIOSFODNN7EXAMPLE"},
+                {"secret_access_key": "wJalrXUtnFEMI012345678bPxRfiCYEXAMPLEKEY"},
+                [],
+            ),
+            "acmeml.azurecr.io/*": (
+                "azure-acr",
+                {"tenant_id": str(UUID(int=1)), "client_id": str(UUID(int=2))},
+                {"client_secret": "abc8Q~0123456789abcdefghijklmnopqrstuvwx"},
+                [],
+            ),
             f"{host}/role/*": ("aws-ecr-role", {"role_name": "ValohaiWorkerRole"}, {}, []),
             "registry.example.com/*": ("docker", {"username": "robot"}, {"password": "pw"}, [gpu]),
         }

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from allauth.core import context
@@ -39,6 +40,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 APP = "CANARYKEY234567CANARYKEY234567AB"
 SEED = "c0ffee" * 13
 GOOGLE = "CANARYgoogleCANARYgoogle+7531CANARYgoogle"
+AZURE = "CAN8Q~ARYazureCANARYazure.9753CANARYazure"
 HOOK = "CANARYhookCANARYhook/4321CANARYhook"
 
 
@@ -61,6 +63,18 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
         config={},
         secrets={"service_account_json": key_file(canary=GOOGLE)},
     )
+    make_entry(
+        "acmeml.azurecr.io/*",
+        registry_type="azure-acr",
+        config={"tenant_id": str(UUID(int=1)), "client_id": str(UUID(int=2))},
+        secrets={"client_secret": AZURE},
+    )
+    make_entry(
+        "public.ecr.aws/acme/*",
+        registry_type="aws-ecr-public",
+        config={"access_key_id": key_id},
+        secrets={"secret_access_key": secret},
+    )
     login = issuing.login_for(
         project=project, image=ImageReference.parse(f"{HOST}/train:v1"), actor=Actor("tests")
     )
@@ -78,6 +92,7 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
         "an AWS secret key": secret,
         "a registry's password": CANARY,
         "a service account's key": GOOGLE,
+        "an application's secret": AZURE,
         "a line of its private key": json.loads(key_file())["private_key"].splitlines()[9],
         "a minted login": login.login.password,  # type: ignore[union-attr]
         "an app's key": APP,
