@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from orgs.api import limits
@@ -228,6 +230,26 @@ def test_each_registrys_login_is_cached_and_renewed(azure, acme, actor, project,
     CachedLogin.objects.update(refresh_after=datetime.now(UTC) - timedelta(seconds=1))
     assert renewing.renew_due().done == 2 and len(azure.logins) == 4
     assert {c.whom for c in azure.calls if c.what == "exchange"} == {HOST, OTHER}
+
+
+def test_a_cached_login_of_either_registry_is_one_read_and_one_write(
+    azure, acme, actor, project, entry
+) -> None:
+    worker = Api(tokens.token_issue_worker(organization=acme, name="w", actor=actor)[1])
+    for image in (IMAGE, f"{OTHER}/x"):
+        asked = {"project": str(project.pk), "image": image}
+        first = worker.post(LOGIN, asked).json()
+        with CaptureQueriesContext(connection) as captured:
+            again = worker.post(LOGIN, asked).json()
+        begun = [query["sql"].split()[0] for query in captured]
+        assert begun[-1] == "INSERT" and begun[-2] in {"WITH", "EXECUTE"}
+        assert len(begun) <= 3  # prepared once
+        assert again["password"] == first["password"]
+    assert len(azure.logins) == 2
+    # What stands for another host, or was stored for all, is none of this one's.
+    CachedLogin.objects.filter(scope=OTHER).update(scope="")
+    third = worker.post(LOGIN, {"project": str(project.pk), "image": f"{OTHER}/x"}).json()
+    assert third["password"] in azure.logins and len(azure.logins) == 3
 
 
 def test_an_outage_leaves_the_login_and_a_refusal_is_told(

@@ -66,6 +66,7 @@ class _Row:
     refresh_after: datetime | None
     next_try_at: datetime | None
     login: bytes | None = field(repr=False)
+    scope: str | None
     now: datetime
 
 
@@ -102,7 +103,7 @@ def standing(
         return None
     try:
         hosts, prefixes = index_keys(image)
-        found = reading.read(key_id, project, environment, hosts, prefixes)
+        found = reading.read(key_id, project, environment, hosts, prefixes, image.host)
     except DatabaseError:
         return None
     rows = [_row(*columns) for columns in found]
@@ -111,7 +112,7 @@ def standing(
     row = _most_specific(rows, image)
     if row is None or not _plain(row, environment):
         return None
-    login = _login(row, image)
+    login = _login([one for one in rows if _same(one, row)], image)
     if login is None:
         return None
     return _standing(row, login, key_id, project, image, environment, address)
@@ -157,13 +158,25 @@ def _plain(row: _Row, environment: str) -> bool:
     )
 
 
-def _login(row: _Row, image: ImageReference) -> DockerLogin | InstanceRoleLogin | None:
+def _same(one: _Row, other: _Row) -> bool:
+    """Whether both are of one pattern, each with another login of its entry."""
+    return (one.entry_id, one.pattern, one.environment_id) == (
+        other.entry_id,
+        other.pattern,
+        other.environment_id,
+    )
+
+
+def _login(rows: list[_Row], image: ImageReference) -> DockerLogin | InstanceRoleLogin | None:
+    """Of the rows of one pattern, by its entry's type."""
+    row = rows[0]
     kind = BY_SLUG.get(row.registry_type)
     try:
-        if kind is None or kind.login_scope(image.host):
+        if kind is None:
             return None
         if kind.minted:
-            return _cached(row)
+            wanted = kind.login_scope(image.host)
+            return next((_cached(one) for one in rows if one.scope == wanted), None)
         config = {k: v for k, v in json.loads(row.config).items() if isinstance(v, str)}
         entry = RegistryEntry(pk=row.entry_id)
         entry.secrets = sealed.Sealed(row.secrets) if row.secrets else None
@@ -178,11 +191,11 @@ def _login(row: _Row, image: ImageReference) -> DockerLogin | InstanceRoleLogin 
 
 def _cached(row: _Row) -> DockerLogin | None:
     at_hand = row.login_version == row.version and minting.at_hand(row.login_ends, row.now)
-    if row.login is None or not at_hand:
+    if row.login is None or row.scope is None or not at_hand:
         return None
     if minting.due(row.refresh_after, row.next_try_at, row.now):
         return None
-    username, password = _revealed(row.login, cached_login_context(row.entry_id, ""))
+    username, password = _revealed(row.login, cached_login_context(row.entry_id, row.scope))
     return DockerLogin(username, password, row.login_ends)
 
 

@@ -19,7 +19,8 @@ from django.db.models.functions import Now
 
 from orgs.models import Organization
 
-# One row for each candidate pattern; none where the token, the project or the pattern is
+# One row for each candidate pattern and login of its entry (one for all hosts, or the host's
+# own: a type has either); none where the token, the project or the pattern is
 # missing, the token was revoked, the project archived or the organization made up. In its
 # places: `fast.Row`.
 #
@@ -48,27 +49,27 @@ SELECT * FROM orgs_matchpattern m
 ), entry AS MATERIALIZED (
 SELECT * FROM orgs_registryentry WHERE id {candidates} AND enabled
 ), cached AS MATERIALIZED (
-SELECT * FROM orgs_cachedlogin WHERE entry_id {candidates} AND scope = ''
+SELECT * FROM orgs_cachedlogin WHERE entry_id {candidates} AND scope IN ('', {host})
 )
 SELECT e.id, t.name, t.digest, t.expires_at, t.last_used_at, t.any_environment, t.slug,
        t.organization_id, t.organization, t.project, t.named_id,
        m.normalized, m.text, m.environment_id,
        e.registry_type, e.credentials_version, e.last_used_at, e.config, e.secrets,
-       c.credentials_version, c.expires_at, c.refresh_after, c.next_try_at, c.login,
+       c.credentials_version, c.expires_at, c.refresh_after, c.next_try_at, c.login, c.scope,
        {now}
   FROM place t
   JOIN candidate m ON m.environment_id IS NULL OR m.environment_id = t.environment_id
   JOIN entry e ON e.id = m.entry_id
   LEFT JOIN cached c ON c.entry_id = e.id
 """
-_EXECUTE = "EXECUTE standing (%s, %s, %s, %s, %s)"
+_EXECUTE = "EXECUTE standing (%s, %s, %s, %s, %s, %s)"
 # Once, with what nobody has: its plan is kept from then on. The settings end with it.
 _PREPARE = """
 BEGIN;
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL enable_seqscan = off;
-PREPARE standing (text, uuid, text, text[], text[]) AS {statement};
-EXECUTE standing (NULL, NULL, NULL, '{{}}', '{{}}');
+PREPARE standing (text, uuid, text, text[], text[], text) AS {statement};
+EXECUTE standing (NULL, NULL, NULL, '{{}}', '{{}}', NULL);
 COMMIT;
 SET plan_cache_mode = force_generic_plan
 """
@@ -78,14 +79,15 @@ _poolers: set[str] = set()  # databases behind one that keeps no prepared statem
 
 
 def read(
-    key_id: str, project: UUID, environment: str, hosts: list[str], prefixes: list[str]
+    key_id: str, project: UUID, environment: str, hosts: list[str], prefixes: list[str], host: str
 ) -> list[tuple[Any, ...]]:
     """The rows; raises `DatabaseError`. Outside a transaction the connection isn't kept then:
     who asks again does so over another."""
     try:
         if connection.vendor == "postgresql":
-            return _on_postgresql([key_id, project, environment, hosts, prefixes])
-        return _plain([key_id, project.hex, environment, *hosts, *prefixes], hosts, prefixes)
+            return _on_postgresql([key_id, project, environment, hosts, prefixes, host])
+        given = [key_id, project.hex, environment, *hosts, *prefixes, host]
+        return _plain(given, hosts, prefixes)
     except DatabaseError:
         if not connection.in_atomic_block:
             connection.close()
@@ -134,13 +136,13 @@ def _rows(sql: str, given: list[Any]) -> list[tuple[Any, ...]]:
 
 @cache
 def _arrays() -> str:
-    places = {"project": "%s::uuid", "environment": "%s", "key_id": "%s"}
+    places = {"project": "%s::uuid", "environment": "%s", "key_id": "%s", "host": "%s"}
     return _statement(hosts="= ANY (%s)", prefixes="= ANY (%s)", **places)
 
 
 @cache
 def _numbered() -> str:
-    places = {"key_id": "$1", "project": "$2", "environment": "$3"}
+    places = {"key_id": "$1", "project": "$2", "environment": "$3", "host": "$6"}
     return _statement(hosts="= ANY ($4)", prefixes="= ANY ($5)", **places)
 
 
@@ -149,7 +151,7 @@ def _listed(hosts: int, prefixes: int) -> str:
     def some(count: int) -> str:
         return f"IN ({', '.join(['%s'] * count)})"
 
-    places = dict.fromkeys(("project", "environment", "key_id"), "%s")
+    places = dict.fromkeys(("project", "environment", "key_id", "host"), "%s")
     return _statement(hosts=some(hosts), prefixes=some(prefixes), **places)
 
 
