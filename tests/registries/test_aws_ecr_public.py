@@ -122,6 +122,39 @@ def test_look_alikes_are_refused_at_save_and_at_login(host) -> None:
     assert failed.value.code == "entry_unusable"
 
 
+# What no pattern can be written with, or is read as another host.
+NO_HOSTS = [
+    *("", " ", ".", "public", "ecr", "aws", "public.ecr", "ecr.aws", ".ecr.aws", "public..ecr.aws"),
+    *(
+        "public.ecr.aws.",
+        ".public.ecr.aws",
+        " public.ecr.aws",
+        "public.ecr.aws ",
+        "public.ecr.aws\n",
+    ),
+    *("public.ecr.aws\0", "PUBLIC.ecr.aws", "Public.Ecr.Aws", "publıc.ecr.aws", "public.ecr.aẇs"),
+    *(
+        "рublic.ecr.aws",
+        "public.ecr。aws",
+        "public。ecr.aws",
+        "ｐublic.ecr.aws",
+        "public.ecr.aws@e.com",
+    ),
+    *("public.ecr.aws/evil.com", "public.ecr.aws#", "public.ecr.aws?x", "https://public.ecr.aws"),
+    *("//public.ecr.aws", "e.com/public.ecr.aws", "public.ecr.aws:443:443", "public.ecr.aws,e.com"),
+    *("public%2eecr.aws", "public.ecr.aws%00", "xn--public.ecr.aws", "ecr-public.aws.com."),
+    *("ECR-public.aws.com", "ecr_public.aws.com", "ecr–public.aws.com", "ecrpublic.aws.com"),
+]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_what_is_read_otherwise_gets_no_login(host) -> None:
+    with pytest.raises(Failed) as failed:
+        TYPE.login({"access_key_id": "A"}, {"secret_access_key": "s"}, calls.asked(TYPE, host, 0.0))
+    assert failed.value.code == "entry_unusable"
+
+
 @pytest.mark.once
 def test_a_private_registry_is_another_type() -> None:
     pattern = MatchPattern.parse("123456789012.dkr.ecr.us-east-1.amazonaws.com/*")

@@ -98,6 +98,19 @@ LOOK_ALIKES = [
     "docker.io",
     "localhost",
     "",
+    "https://acmeml.azurecr.io",
+    "//acmeml.azurecr.io",
+    "acmeml.azurecr.io,evil.com",
+    "acmeml.azurecr.io%00",
+    "acmeml%2eazurecr.io",
+    "acmeml.azurecr.io?x",
+    "acmeml.azurecr.io#x",
+    "acmeml..azurecr.io",
+    "acmeml.azurecr..io",
+    "acmeml.azurecr.io:",
+    "acmeml.AZURECR.io",
+    "ａcmeml.azurecr.io",
+    "acmeml.azurecr.io\0",
 ]
 
 
