@@ -117,7 +117,10 @@ class DockerRegistry(RegistryType):
         return {**config, _CA: authorities.plain(found)}, secrets, problems
 
     def trusting(self, config: Config) -> str:
-        return config.get(_CA, "")
+        try:
+            return authorities.plain(authorities.read(config.get(_CA, "")))
+        except Refused:  # of what older rules let in: it's trusted nowhere, and goes nowhere
+            return ""
 
     def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
         return frozenset(pattern.authority for pattern in patterns)

@@ -100,6 +100,22 @@ def test_changed_and_dropped(made, send, look, alice) -> None:
     assert "BEGIN CERTIFICATE" not in told and ONE.fingerprint in told
 
 
+@pytest.mark.parametrize("stored", ["MIIB", "END\nrm -rf /\n", PEM + "END\n", "-----BEGIN"])
+def test_what_is_stored_and_cant_be_read_goes_nowhere(
+    stored, made, client, alice, project, look
+) -> None:
+    RegistryEntry.objects.update(config={"username": "robot", "ca_certificate": stored})
+    client.force_login(alice)
+    setup = "/organizations/acme/workers/setup/"
+    issue = "/organizations/acme/workers/issue/"
+    given = {"name": "w", "environment": "", "expires_in": ""}
+    for answer in (client.get(setup), client.post(issue, given)):
+        page = answer.content.decode()
+        assert "rm -rf" not in page and page.count("BEGIN CERTIFICATE") in {0, 4}
+    told = look(alice, f"/organizations/acme/registries/{made.pk}/").text
+    assert "CA certificate" in told and "rm -rf" not in told
+
+
 def test_the_api_answers_it_only_where_it_is_set(alice, actor, acme) -> None:
     api = Api(tokens.token_issue_api(user=alice, name="s", actor=actor)[1])
     given = {"type": "docker", "image_pattern": "registry.example.com/*"}
