@@ -39,8 +39,8 @@ GOOGLE = Kind(
 # learn.microsoft.com/azure/container-registry/container-registry-authentication: 3 hours.
 AZURE = Kind(
     "a token of Azure's, which ends after 3 hours",
-    "Use a service principal's application (client) ID as the username, and its client secret "
-    "as the password.",
+    "Choose Azure Container Registry as the registry type, with a service principal's secret: "
+    "it obtains a new one in time.",
 )
 # docs.github.com «GITHUB_TOKEN» and «Generating an installation access token».
 GITHUB = Kind(

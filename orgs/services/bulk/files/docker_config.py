@@ -32,7 +32,7 @@ _DATA = {".dockerconfigjson": False, ".dockercfg": True}
 _BY_HAND = "add the entry with a username and a password or token of the registry"
 _AWS = "add an entry of an AWS ECR type, which gets such logins by itself"
 _GOOGLE = "add the entry as GCP Artifact Registry, with a service account's JSON key"
-_AZURE = "add the entry with a service principal's application ID and its secret"
+_AZURE = "add the entry as Azure Container Registry, with a service principal's secret"
 _GITHUB = "add the entry with a classic personal access token that may read packages"
 _GITLAB = "add the entry with a deploy token that may read the registry"
 
