@@ -295,6 +295,14 @@ class RegistryApi:
         )
         if 300 <= answer.status < 400:
             raise _redirected(host, answer)
+        if answer.status == 429 and _used_up(answer):
+            raise Failed(
+                "throttled",
+                f"{shown(host)} says that this login's limit of pulls is used up.",
+                "Wait until the limit's hours are over, or use an account with a higher one: "
+                "workers' pulls fail as well until then.",
+                retry_after=60,
+            )
         if answer.status == 429:
             raise Failed(
                 "throttled",
@@ -439,6 +447,13 @@ def _challenge(answer: Answer) -> _Challenge | None:
             wanted = (parameters.get(name, "") for name in ("realm", "service", "scope"))
             return _Challenge(False, *wanted)
     return _Challenge(True) if any(scheme == "basic" for scheme, _ in found) else None
+
+
+def _used_up(answer: Answer) -> bool:
+    """Whether it was one pull too many, as Docker Hub says it: by a header, and where there is
+    a body in its text."""
+    left = _LIMIT.fullmatch(answer.headers.get("RateLimit-Remaining", ""))
+    return bool(left and not int(left["count"])) or "pull rate limit" in _error(answer)[1]
 
 
 def _is_page(answer: Answer) -> bool:

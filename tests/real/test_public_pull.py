@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orgs.registries.aws_ecr_public import AwsEcrPublic
+from orgs.registries.ecr_hosts import PUBLIC_HOSTS
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
@@ -21,26 +22,23 @@ from tests.support.registry import Registry
 __all__ = ["podman"]
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
-HOST = "public.ecr.aws"
-IMAGE = f"{HOST}/acme/train:v1"
 
-
-@pytest.fixture
-def registry(aws, internet, monkeypatch) -> Iterator[Registry]:
-    with Registry(HOST, tokens=True) as registry:
+@pytest.fixture(params=sorted(PUBLIC_HOSTS))
+def registry(request, aws, internet, monkeypatch) -> Iterator[Registry]:
+    with Registry(request.param, tokens=True) as registry:
         registry.push("acme/train", "v1")
         aws.on_token(lambda password: registry.allow("AWS", password))
-        internet.name(HOST, ["8.8.8.8"])
+        internet.name(registry.host, ["8.8.8.8"])
         internet.route("8.8.8.8", 443, (registry.address, 443))
         monkeypatch.setenv("SSL_CERT_FILE", str(registry.ca_file))
         yield registry
 
 
 @pytest.fixture
-def entry(aws, make_entry):
+def entry(aws, make_entry, registry):
     key_id, secret = aws.create_user("valohai", json.loads(AwsEcrPublic().policy({}, []).document))
     return make_entry(
-        f"{HOST}/acme/*",
+        f"{registry.host}/acme/*",
         registry_type="aws-ecr-public",
         config={"access_key_id": key_id},
         secrets={"secret_access_key": secret},
@@ -50,28 +48,29 @@ def entry(aws, make_entry):
 def test_workers_pull_with_nothing_but_their_token(
     registry, entry, aws, project, acme, actor, podman, tmp_path: Path
 ) -> None:
+    image = f"{registry.host}/acme/train:v1"
     report = verifying.entry_verify(
-        entry=entry, actor=Actor("tests"), image=ImageReference.parse(IMAGE)
+        entry=entry, actor=Actor("tests"), image=ImageReference.parse(image)
     )
     assert report.failed is None, report
     aws.reset_calls()
     token = tokens.token_issue_worker(organization=acme, name="gpu", actor=actor)[1]
     auth = tmp_path / "auth.json"
-    auth.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
+    auth.write_text(json.dumps({"credHelpers": {registry.host: "valohai"}}))
     (tmp_path / "config.json").write_text(auth.read_text())
     with product.served() as address:
         environment = worker_environment(auth, address, token, project.pk)
-        environment["VALOHAI_IMAGE"] = IMAGE
-        skopeo = ["copy", f"docker://{IMAGE}", f"dir:{tmp_path / 'pulled'}"]
+        environment["VALOHAI_IMAGE"] = image
+        skopeo = ["copy", f"docker://{image}", f"dir:{tmp_path / 'pulled'}"]
         own = environment | {"DOCKER_CONFIG": str(tmp_path)}
         pulled = registry.skopeo(skopeo, env=own)
         assert pulled.returncode == 0, pulled.stderr
-        pulled = registry.run([*podman, "pull", IMAGE], environment)
+        pulled = registry.run([*podman, "pull", image], environment)
         assert pulled.returncode == 0, pulled.stderr
         # One token for both, minted by the server alone.
         assert len(aws.calls) == 1
         # Without one of AWS's, nothing is pulled.
         registry.revoke_all()
         registry._bearers.clear()
-        refused = registry.run([*podman, "pull", IMAGE], environment)
+        refused = registry.run([*podman, "pull", image], environment)
         assert refused.returncode != 0 and "unauthorized" in refused.stderr.lower()

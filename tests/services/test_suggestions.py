@@ -214,7 +214,11 @@ def test_what_is_suggested_for_an_image_serves_it(
         ("us-docker.pkg.dev/p/r/x", "If it's private, add an entry with us-docker.pkg.dev/p/*; "),
         (f"{ECR}/team/x", f"If it's private, add an entry with {ECR}/*; "),
         ("registry.example.com/x", "If it's private, add an entry with registry.example.com/*; "),
-        ("public.ecr.aws/acme/x", "Images of public.ecr.aws are public and need no entry."),
+        (
+            "public.ecr.aws/acme/x",
+            "Images of public.ecr.aws are public and need no entry; one of the type AWS ECR Public "
+            "pulls them by higher limits.",
+        ),
         (
             "hub.docker.com/r/me/train:v1",
             "hub.docker.com is a web site, no registry: ask for docker.io/me/train:v1.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from orgs.registries.catalogue import TYPES
+from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.registries.ecr_hosts import PUBLIC_HOSTS, corrected_ecr_host, resembles_ecr
 from orgs.registries.images import ImageReference, Server
 from orgs.registries.patterns import MatchPattern
@@ -42,7 +42,10 @@ def advice_on(wanted: Wanted) -> Advice:
         return Advice(otherwise=mistaken)
     authority = wanted.authority
     if wanted.host in PUBLIC_HOSTS:
-        return Advice(otherwise=f"Images of {authority} are public and need no entry.")
+        told = f"Images of {authority} are public and need no entry"
+        if taken := _taken(f"{authority}/*"):
+            told += f"; one of the type {BY_SLUG[taken].label} pulls them by higher limits"
+        return Advice(otherwise=f"{told}.")
     if not isinstance(wanted, ImageReference) and is_shared(authority):
         return Advice(
             otherwise="If its images are private, add an entry for those of their owner, such as "

@@ -46,6 +46,7 @@ from orgs.services.upstream import calls
 
 CLAIM = timedelta(seconds=40)  # more than the seconds below and a new key's together
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
+LIMIT_SECONDS = 2.0  # of them, for what pulls are left
 NEW = timedelta(minutes=2)  # so long after a change, refused keys are tried again
 MOST_HOSTS = 3
 MOST_OF_IMAGE = 700  # characters; as many as are kept
@@ -296,7 +297,7 @@ def _registry_steps(
         yield _failed("registry", _with_reach(_with_way_out(error, kind)), kind)
         yield _not_checked("image", "It needs the registry.")
         return
-    limits = [_limit(api, kind.limit_image(at)) for api, at in zip(apis, authorities, strict=True)]
+    limits = [_limit(entry, kind, authority, login) for authority in authorities]
     told = [f"{', '.join(authorities)} lets the login in.", *filter(None, limits)]
     yield Step("registry", Result.OK, what=" ".join(told))
     if image is None:
@@ -313,15 +314,16 @@ def _registry_steps(
     yield Step("image", Result.OK, what=f"{image} can be pulled.")
 
 
-def _limit(api: RegistryApi, path: str) -> str:
+def _limit(entry: RegistryEntry, kind: RegistryType, authority: str, login: DockerLogin) -> str:
     """What the registry says of the login's limit, as a sentence; "" where it says nothing, or
-    none is asked for."""
-    if not path:
+    none is asked for. It only is to tell more, so it takes little of the time for the rest."""
+    if not (path := kind.limit_image(authority)):
         return ""
+    api = registry_api(entry, kind, authority, login, time.monotonic() + LIMIT_SECONDS)
     try:
         with outside():
             return str(api.pull_limit(path) or "")
-    except Failed:  # it only was to tell more
+    except Failed:
         return ""
 
 

@@ -106,7 +106,9 @@ def test_the_link_leads_to_a_form_that_takes_it(image, kind, pattern, look, alic
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        ("public.ecr.aws/acme/x", "Images of public.ecr.aws are public and need no entry."),
+        ("public.ecr.aws/acme/x",
+         "Images of public.ecr.aws are public and need no entry; one of the type AWS ECR Public "
+         "pulls them by higher limits."),
         ("hub.docker.com/r/me/x",
          "hub.docker.com is a web site, no registry: ask for docker.io/me/x."),
     ],
