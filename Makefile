@@ -14,8 +14,8 @@ run: .venv/run
 	@$(BIN)/python manage.py first_start
 	@exec $(BIN)/gunicorn valohai_registries.wsgi
 
-# One process more than two cores: some tests wait, as for a registry that doesn't answer.
-SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
+# Two processes more than two cores: many tests wait, as for a registry that doesn't answer.
+SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 # The fleet tests run by themselves: they start hundreds of threads and measure seconds.
 test: .venv/dev
 	$(BIN)/python -m pytest $(SPREAD) --ignore tests/fleet

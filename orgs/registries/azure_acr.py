@@ -355,12 +355,12 @@ def _told(fault: azure_entra.Fault, application: Application, host: str) -> Fail
     if fault.at == "registry":
         return _told_by_registry(fault, application, host)
     client, tenant = private(f" {application.client}"), private(f" {application.tenant}")
-    if known := _ENTRA.get(fault.code):
+    if known := _ENTRA.get(fault.reason):
         code, what, fix = known
-        elsewhere = fault.code in _ELSEWHERE
+        elsewhere = fault.reason in _ELSEWHERE
         told = what.format(client=client, tenant=tenant)
         return Failed(code, told, fix, mended_elsewhere=elsewhere)
-    number = f" (AADSTS{fault.code})" if fault.code.isdecimal() else ""
+    number = f" (AADSTS{fault.reason})" if fault.reason.isdecimal() else ""
     if fault.status in (400, 401, 403):
         return Failed(
             "invalid_key",

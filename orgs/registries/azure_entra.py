@@ -44,24 +44,24 @@ class Application:
 
 
 class Fault(Exception):
-    """What was refused: by the sign-in (`at` "entra") or the registry ("registry"), its code
+    """What was refused: by the sign-in (`at` "entra") or the registry ("registry"), its reason
     and text ("" where none was told), neither of which travels further, and the status."""
 
-    def __init__(self, at: str, code: str, text: str, status: int) -> None:
-        super().__init__(at, code)
+    def __init__(self, at: str, reason: str, text: str, status: int) -> None:
+        super().__init__(at, reason)
         self.at = at
-        self.code = code
+        self.reason = reason
         self.text = text
         self.status = status
 
     @property
     def throttled(self) -> bool:
-        return self.status == 429 or self.code in {"90055", "50196"}
+        return self.status == 429 or self.reason in {"90055", "50196"}
 
     @property
     def broken(self) -> bool:
         """Whether it is trouble of Azure's own."""
-        return self.status >= 500 or self.code in {"90033", "90006", "90012", "90024"}
+        return self.status >= 500 or self.reason in {"90033", "90006", "90012", "90024"}
 
 
 class NotAzure(Exception):
