@@ -13,7 +13,7 @@ from .azure_entra import Application
 from .azure_hosts import (
     corrected_azure_host,
     parse_azure_host,
-    registry_of_data_host,
+    registry_of_endpoint,
 )
 from .azure_roles import ABAC_ROLE, ROLE, puller
 from .outbound import Unreachable
@@ -88,9 +88,11 @@ _ANY_TENANT = Other(
     "This stands for any tenant, and a secret is of one.",
     f"Copy the Directory (tenant) ID from {_OVERVIEW}.",
 )
+_SECRET_NAMES = ("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "client_secret", "password")
 _VALUE = "Copy the secret's value from Certificates & secrets; it's shown once, when it is made."
 _SECRET_SHAPE = Shape(
-    r"[!-~]{16,200}",
+    # What Entra makes has few signs; older ones had more. A name before it isn't part of it.
+    rf"(?!(?:{'|'.join(_SECRET_NAMES)})[=:])[A-Za-z0-9_.~+/=@:?\[\]*-]{{16,200}}",
     "secret_shape",
     "This isn't a client secret: {odd}.",
     _VALUE,
@@ -161,7 +163,7 @@ class AzureRegistry(RegistryType):
             max_length=200,
             paired_with=_CLIENT,
             blanks=Blanks.DROPPED,
-            pasted_as=("AZURE_CLIENT_SECRET", "ARM_CLIENT_SECRET", "client_secret", "password"),
+            pasted_as=_SECRET_NAMES,
         ),
     )
 
@@ -249,13 +251,15 @@ def _not_azure(pattern: MatchPattern) -> Problem:
             "Write each registry's host in full, as one pattern each.",
             "patterns",
         )
-    if registry := registry_of_data_host(pattern.host):
+    registry, kind = registry_of_endpoint(pattern.host)
+    if registry:
+        what = {
+            "data": f"{host} is where a registry's layers come from; no image is named after it.",
+            "geo": f"{host} is one region's endpoint, and logins are obtained for the registry.",
+        }
+        fix = f"Write {registry}{path}, and name images by that host."
         return Problem(
-            "lookalike_host",
-            f"{host} is where a registry's layers come from, and no image is named after it.",
-            f"Write {registry}{path}.",
-            "patterns",
-            suggestion=f"{registry}{path}",
+            "lookalike_host", what[kind], fix, "patterns", suggestion=f"{registry}{path}"
         )
     corrected = corrected_azure_host(host)
     looks = (
@@ -332,8 +336,7 @@ _ENTRA: dict[str, tuple[str, str, str]] = {
     "500011": (
         "access_denied",
         "The tenant{tenant} doesn't know Azure Container Registry as something to sign in to.",
-        "Check the tenant ID; if it's right, register Microsoft.ContainerRegistry in a "
-        "subscription of it.",
+        "Check the tenant ID; if it's right, ask who administers the tenant.",
     ),
 }
 _ENTRA |= {"900023": _ENTRA["90002"], "530034": _ENTRA["53003"], "650052": _ENTRA["500011"]}
@@ -385,7 +388,7 @@ def _told_by_registry(fault: azure_entra.Fault, application: Application, host: 
     if fault.status in (401, 403):
         return Failed(
             "access_denied",
-            f"{host} gives the application{client} no login: it has no role there, or the "
+            f"{host} gives the application{client} no login, as where it has no role there or the "
             "registry is another tenant's.",
             f"Give it {ROLE}, or {ABAC_ROLE} where the registry has role assignments by "
             "repository, and try again in a minute.",

@@ -29,9 +29,11 @@ CLOUDS: Mapping[str, str] = {
 _NAME = r"[a-z0-9]{5,50}"
 _SUFFIX = "|".join(map(re.escape, SIGN_IN_HOSTS))
 _HOST = re.compile(rf"(?P<name>{_NAME})(?P<hash>-[a-z0-9]{{4,32}})?\.(?P<suffix>{_SUFFIX})")
-# «Dedicated data endpoints»: layers come from there, and no login goes there.
-_DATA = re.compile(
-    rf"(?P<name>{_NAME}(?:-[a-z0-9]{{4,32}})?)\.[a-z0-9]{{1,40}}\.data\.(?P<suffix>{_SUFFIX})"
+# Other endpoints of a registry (learn.microsoft.com, «Container registry endpoint reference»):
+# layers come from `<region>.data`, and `<region>.geo` is one replica's own login server.
+_ENDPOINT = re.compile(
+    rf"(?P<name>{_NAME}(?:-[a-z0-9]{{4,32}})?)\.[a-z0-9]{{1,40}}\.(?P<kind>data|geo)"
+    rf"\.(?P<suffix>{_SUFFIX})"
 )
 # Longer ones are nobody's slip.
 _MOST = 120
@@ -63,10 +65,10 @@ def parse_azure_host(host: str) -> AzureHost | None:
     return AzureHost(found["name"], found["suffix"]) if found else None
 
 
-def registry_of_data_host(host: str) -> str:
-    """The registry whose layers come from this host; "" where it's no such host."""
-    found = _DATA.fullmatch(host)
-    return f"{found['name']}.{found['suffix']}" if found else ""
+def registry_of_endpoint(host: str) -> tuple[str, str]:
+    """(the registry, "data" or "geo") of which this host is an endpoint; empty for none."""
+    found = _ENDPOINT.fullmatch(host)
+    return (f"{found['name']}.{found['suffix']}", found["kind"]) if found else ("", "")
 
 
 def corrected_azure_host(host: str) -> str | None:

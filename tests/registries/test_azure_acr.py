@@ -185,7 +185,7 @@ def test_no_role_another_tenants_registry_a_firewall_no_registry(azure, applicat
     config, secrets = application
     azure.revoke(HOST, config["client_id"])
     error = refused(config, secrets)
-    assert error.code == "access_denied" and "no role there" in error.what
+    assert error.code == "access_denied" and "has no role there" in error.what
     assert "AcrPull" in error.fix and "Container Registry Repository Reader" in error.fix
     azure.create_registry(OTHER, TENANT, config["client_id"])
     assert refused(config, secrets, OTHER).code == "access_denied"
@@ -306,6 +306,10 @@ def clean(**given: str):
         ("client_id", f"'appId': '{CLIENT}'", CLIENT),
         ("client_id", f"ARM_CLIENT_ID={CLIENT}", CLIENT),
         ("client_secret", f" {SECRET} ", SECRET),
+        ("client_secret", f'"{SECRET}"', SECRET),
+        ("client_secret", f"AZURE_CLIENT_SECRET={SECRET}", SECRET),
+        ("client_secret", f"export ARM_CLIENT_SECRET='{SECRET}'", SECRET),
+        ("client_secret", f'"password": "{SECRET}",', SECRET),
     ],
 )
 def test_what_is_meant(name, pasted, meant) -> None:

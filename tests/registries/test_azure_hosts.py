@@ -159,10 +159,11 @@ def test_what_seems_to_be_meant(host, meant):
     assert corrected_azure_host(host) == meant
 
 
-def test_a_data_endpoint_names_its_registry():
-    pattern = MatchPattern.parse("acmeml.westeurope.data.azurecr.io/team/*")
+@pytest.mark.parametrize(("kind", "says"), [("data", "layers"), ("geo", "one region's endpoint")])
+def test_another_endpoint_names_its_registry(kind, says):
+    pattern = MatchPattern.parse(f"acmeml.westeurope.{kind}.azurecr.io/team/*")
     (problem,) = TYPE.refused_patterns([pattern])
-    assert problem.suggestion == "acmeml.azurecr.io/team/*" and "layers" in problem.what
+    assert problem.suggestion == "acmeml.azurecr.io/team/*" and says in problem.what
 
 
 def test_one_cloud_an_entry():
