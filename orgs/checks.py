@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,7 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from orgs.registries import authorities, codes, forward_proxy, sign_in_hosts
+from orgs.registries import authorities, codes, forward_proxy, sign_in_hosts, trust
 from orgs.registries.authorities import Authority
 from orgs.registries.catalogue import TYPES, fields_named
 from orgs.registries.problems import Refused
@@ -125,6 +126,7 @@ def outbound(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def _authorities() -> Iterator[CheckMessage]:
     name = settings.OUTBOUND_CA_FILE
     if not name:
+        yield from _read_by_all("Name a file or a directory of certificates, or leave it out.")
         return
     hint = "Name a file of certificates in PEM, such as /etc/ssl/company.pem, or leave it out."
     found: tuple[Authority, ...] = ()
@@ -137,8 +139,18 @@ def _authorities() -> Iterator[CheckMessage]:
         what = f"can't be used. {refused.problem.what}"
     if what:
         yield Error(f"The file of OUTBOUND_CA_FILE {what}", hint=hint, id="orgs.E014")
+    else:
+        yield from _read_by_all(hint)
     for problem in authorities.ended(found):
         yield Warning(f"OUTBOUND_CA_FILE: {problem.what}", hint=problem.fix, id="orgs.W003")
+
+
+def _read_by_all(hint: str) -> Iterator[CheckMessage]:
+    """As each connection will read them, AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE among them."""
+    try:
+        trust.context(ssl.SSLSocket)
+    except trust.UnreadableAuthorities as unreadable:
+        yield Error(f"What {unreadable} names can't be read.", hint=hint, id="orgs.E014")
 
 
 def _sign_in_hosts() -> Iterator[CheckMessage]:

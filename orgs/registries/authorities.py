@@ -7,6 +7,7 @@ certificate, or the registry's own. A private key never is.
 from __future__ import annotations
 
 import re
+import ssl
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ def _one(block: str, at: int) -> Authority:
             fingerprint = certificate.fingerprint(SHA256()).hex(":").upper()
             ends = certificate.not_valid_after_utc
             pem = certificate.public_bytes(Encoding.PEM).decode()
+            # What judges certificates in the end reads more strictly.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except Exception:  # whatever a reader of ASN.1 raises for what was made to confuse it
         raise _refused(f"Certificate {at} in it can't be read.", _PASTE) from None
     return Authority(subject, fingerprint, ends, pem)

@@ -157,7 +157,7 @@ class _Ecr(RegistryType):
         """ECR names the action that is missing, as all of AWS does."""
         found = denial(text)
         chosen = config.get(PULL_THROUGH) == ON
-        if found.action:
+        if found.action.startswith("ecr:"):
             fix = found.fix(
                 "Attach the policy that the entry shows to that user, wait a few seconds, and "
                 "verify again."
@@ -211,15 +211,15 @@ class _Ecr(RegistryType):
             problems.append(Problem(code, what, fix, "region" if given else "patterns"))
         return {**config, "region": region}, problems
 
-    def _refuse_login_elsewhere(self, config: Config, host: str) -> None:
-        """The rule of save time, held again when the login is about to leave."""
+    def host_refusal(self, config: Config, host: str) -> Failed | None:
         found = parse_ecr_host(host)
-        if found is None or found.region != config.get("region"):
-            raise Failed(
-                "entry_unusable",
-                f"{host} isn't an ECR host in {config.get('region')}, so no login goes there.",
-                "Correct the entry's match pattern.",
-            )
+        if found is not None and found.region == config.get("region"):
+            return None
+        return Failed(
+            "entry_unusable",
+            f"{host} isn't an ECR host in {config.get('region')}, so no login goes there.",
+            "Check the image's host; if it's right, correct the entry's match pattern.",
+        )
 
 
 class AwsEcr(_Ecr):
@@ -257,7 +257,8 @@ class AwsEcr(_Ecr):
         return self.lister(config, secrets, ask).login()
 
     def lister(self, config: Config, secrets: Config, ask: Ask) -> EcrApi:
-        self._refuse_login_elsewhere(config, ask.host)
+        if refusal := self.host_refusal(config, ask.host):
+            raise refusal
         key_id, secret = key_of(config, secrets)
         found = parse_ecr_host(ask.host)
         return EcrApi(
@@ -312,7 +313,8 @@ class AwsEcrRole(_Ecr):
         return role_policy(patterns, role, region, pull_through=through)
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> InstanceRoleLogin:
-        self._refuse_login_elsewhere(config, ask.host)
+        if refusal := self.host_refusal(config, ask.host):
+            raise refusal
         return InstanceRoleLogin(role_name=config["role_name"], region=config["region"])
 
 

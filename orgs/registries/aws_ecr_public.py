@@ -77,13 +77,18 @@ class AwsEcrPublic(RegistryType):
     def prepare(self) -> None:
         aws.prepare(PUBLIC_SERVICE)
 
+    def host_refusal(self, config: Config, host: str) -> Failed | None:
+        if host in PUBLIC_HOSTS:
+            return None
+        return Failed(
+            "entry_unusable",
+            f"{host} isn't Amazon ECR Public, so no login goes there.",
+            "Check the image's host; if it's right, correct the entry's match pattern.",
+        )
+
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
-        if ask.host not in PUBLIC_HOSTS:  # the rule of save time, held again
-            raise Failed(
-                "entry_unusable",
-                f"{ask.host} isn't Amazon ECR Public, so no login goes there.",
-                "Correct the entry's match pattern.",
-            )
+        if refusal := self.host_refusal(config, ask.host):
+            raise refusal
         key_id, secret = key_of(config, secrets)
         api = EcrPublicApi(key_id, secret, ask.endpoint_url, deadline=ask.deadline)
         return api.login()

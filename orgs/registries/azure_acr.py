@@ -5,6 +5,7 @@ The secret stays here: workers get a registry's own login, of about three hours.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 
@@ -189,14 +190,20 @@ class AzureRegistry(RegistryType):
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return puller(patterns, config.get(_CLIENT, ""))
 
+    def host_refusal(self, config: Config, host: str) -> Failed | None:
+        return None if parse_azure_host(host) else self._refusal(host)
+
+    def _refusal(self, host: str) -> Failed:
+        return Failed(
+            "entry_unusable",
+            f"{host} isn't a registry of Azure's, so no login goes there.",
+            "Check the image's host; if it's right, correct the entry's match pattern.",
+        )
+
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         host = parse_azure_host(ask.host)
-        if host is None:  # the rule of save time, held again
-            raise Failed(
-                "entry_unusable",
-                f"{ask.host} isn't a registry of Azure's, so no login goes there.",
-                "Correct the entry's match pattern.",
-            )
+        if host is None:
+            raise self._refusal(ask.host)
         application = Application(
             config.get(_TENANT, ""), config.get(_CLIENT, ""), secrets.get(_SECRET, "")
         )
@@ -251,7 +258,7 @@ def _not_azure(pattern: MatchPattern) -> Problem:
             "Write each registry's host in full, as one pattern each.",
             "patterns",
         )
-    registry, kind = registry_of_endpoint(pattern.host)
+    registry, kind = registry_of_endpoint(pattern.host.replace(".privatelink.", ".", 1))
     if registry:
         what = {
             "data": f"{host} is where a registry's layers come from; no image is named after it.",
@@ -292,6 +299,7 @@ def _unreachable(what: str, where: str) -> Failed:
     )
 
 
+_NUMBER = re.compile(r"[0-9]{4,9}", re.ASCII)
 _SECRETS = "Certificates & secrets"
 # Microsoft, «Microsoft Entra authentication and authorization error codes», by number:
 # (our code, what is so, what to do).
@@ -363,7 +371,7 @@ def _told(fault: azure_entra.Fault, application: Application, host: str) -> Fail
         elsewhere = fault.reason in _ELSEWHERE
         told = what.format(client=client, tenant=tenant)
         return Failed(code, told, fix, mended_elsewhere=elsewhere)
-    number = f" (AADSTS{fault.reason})" if fault.reason.isdecimal() else ""
+    number = f" (AADSTS{fault.reason})" if _NUMBER.fullmatch(fault.reason) else ""
     if fault.status in (400, 401, 403):
         return Failed(
             "invalid_key",

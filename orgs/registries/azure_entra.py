@@ -31,7 +31,7 @@ SCOPE = "https://containerregistry.azure.net/.default"
 MOST_LIFE = timedelta(hours=3)
 UNSTATED_LIFE = timedelta(minutes=15)
 
-_AADSTS = re.compile(r"AADSTS([0-9]{4,9})")
+_AADSTS = re.compile(r"AADSTS([0-9]{4,9})(?![0-9])", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,12 @@ def _fault(at: str, told: Any, status: int) -> Fault:
         return Fault(at, _short(errors[0].get("code")), _short(errors[0].get("message")), status)
     text = _short(told.get("error_description"))
     numbers = told.get("error_codes")
-    if isinstance(numbers, list) and numbers and type(numbers[0]) is int:
+    if (
+        isinstance(numbers, list)
+        and numbers
+        and type(numbers[0]) is int
+        and (0 < numbers[0] < 10**9)
+    ):
         return Fault(at, str(numbers[0]), text, status)
     found = _AADSTS.search(text)
     return Fault(at, found[1] if found else _short(told.get("error")), text, status)

@@ -9,7 +9,7 @@ only in full and in ASCII.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 # By a registry's suffix: where its cloud signs in (azure-identity, AzureAuthorityHosts), and
@@ -38,7 +38,7 @@ _ENDPOINT = re.compile(
 # Longer ones are nobody's slip.
 _MOST = 120
 _MEANT = re.compile(
-    rf"(?<![a-z0-9-])(?P<name>{_NAME}(?:-[a-z0-9]{{4,32}})?)[.-]azure-?cr[.-](?P<end>io|cn|us)(?![a-z0-9])"
+    rf"(?P<name>{_NAME}(?:-[a-z0-9]{{4,32}})?)[.-]azure-?cr[.-](?P<end>io|cn|us)(?![a-z0-9])"
 )
 
 
@@ -72,14 +72,15 @@ def registry_of_endpoint(host: str) -> tuple[str, str]:
 
 
 def corrected_azure_host(host: str) -> str | None:
-    """The true host that a look-alike seems to mean, or None where that can't be told."""
+    """The true host that a look-alike seems to mean, or None where that can't be told. It
+    begins with the registry's name: what stands further on may be another's."""
     lowered = host.lower()
     if len(lowered) > _MOST:
         return None
-    meant = list(dict.fromkeys(_meant(lowered)))
-    return meant[0] if len(meant) == 1 and meant[0] != lowered else None
-
-
-def _meant(host: str) -> Iterator[str]:
-    for found in _MEANT.finditer(host):
-        yield f"{found['name']}.azurecr.{found['end']}"
+    # Private Link has a zone of its own, which no image is named by.
+    public = lowered.replace(".privatelink.", ".", 1)
+    if public != lowered and parse_azure_host(public):
+        return public
+    found = _MEANT.match(public)
+    meant = f"{found['name']}.azurecr.{found['end']}" if found else None
+    return meant if meant != lowered else None

@@ -25,6 +25,7 @@ from .problems import Failed
 from .types import DockerLogin
 
 MOST = 1000
+_WEEK = 7 * 86400  # seconds
 MOST_TOLD = 4_000  # characters of an error's text that are looked at
 MANIFEST_TYPES = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -180,7 +181,8 @@ class RegistryApi:
         if answer.status != 200 or not most or not left or not most["seconds"]:
             return None
         limit = PullLimit(int(left["count"]), int(most["count"]), int(most["seconds"]))
-        return limit if limit.left <= limit.most and limit.seconds >= 60 else None
+        sane = limit.left <= limit.most > 0 and 60 <= limit.seconds <= _WEEK
+        return limit if sane else None
 
     def tags(self, path: str) -> list[str]:
         """The tags of a repository in the registry's order, at most 1,000.

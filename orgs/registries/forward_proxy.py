@@ -49,15 +49,18 @@ def fault() -> str:
 def _read(address: str) -> ForwardProxy:
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
-        host, port = parts.hostname or "", parts.port or 80
-    except ValueError:
+        host, port = parts.hostname or "", 80 if parts.port is None else parts.port
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
+    except ValueError:  # UnicodeError is one
         raise Unusable("isn't the address of a proxy") from None
     if parts.scheme != "http":
-        raise Unusable(f"is of the kind {parts.scheme[:20]}://, and only http:// is spoken")
-    if not _HOST.fullmatch(host):
+        raise Unusable("isn't of the kind http://, and no other is spoken")
+    # A sign in the password that isn't written as %… would make another host of the rest.
+    if not _HOST.fullmatch(host) or not port or parts.path not in ("", "/"):
         raise Unusable("isn't the address of a proxy")
-    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    given = base64.b64encode(login.encode()).decode()
+    if parts.query or parts.fragment:
+        raise Unusable("isn't the address of a proxy")
+    given = base64.b64encode(login).decode()
     named = parts.username is not None or parts.password is not None
     return ForwardProxy(host, port, {"Proxy-Authorization": f"Basic {given}"} if named else {})
 

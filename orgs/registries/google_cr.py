@@ -101,13 +101,18 @@ class GoogleKey(RegistryType):
     def prepare(self) -> None:
         google_oauth.prepare()
 
+    def host_refusal(self, config: Config, host: str) -> Failed | None:
+        if parse_google_host(host):
+            return None
+        return Failed(
+            "entry_unusable",
+            f"{host} isn't a registry of Google's, so no login goes there.",
+            "Check the image's host; if it's right, correct the entry's match pattern.",
+        )
+
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
-        if parse_google_host(ask.host) is None:  # the rule of save time, held again
-            raise Failed(
-                "entry_unusable",
-                f"{ask.host} isn't a registry of Google's, so no login goes there.",
-                "Correct the entry's match pattern.",
-            )
+        if refusal := self.host_refusal(config, ask.host):
+            raise refusal
         try:
             key = google_key.read(secrets.get(_KEY, ""))
         except Refused:

@@ -40,11 +40,13 @@ MAX_HEADERS = 64 * 1024  # bytes, of all of an answer's together
 # of no owner's so many that another's finds no place.
 _lookups = Places(32, "Too many look-ups are waiting for the DNS.", retry_after=5)
 
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
 class Unreachable(Failed):
-    """No answer came; `kind` is why: "dns", "timeout", "refused", "closed", "certificate",
+    """No answer came; `kind` is why: "dns", "full" (too many look-ups wait), "timeout", "refused",
+    "closed", "certificate",
     "authority" (of a certificate, unknown here), "tls", "proxy", "network"."""
 
     def __init__(self, kind: str, what: str, fix: str, retry_after: int | None = None) -> None:
@@ -74,18 +76,38 @@ def way(host: str, port: int, rules: Rules, timeout_seconds: float = LOOKUP_SECO
     """The way to a host that other people wrote, through the operator's proxy where there is
     one for it. Raises what `addresses` does.
 
-    What this server's DNS doesn't know is the proxy's to look up, and to refuse.
+    What this server's DNS doesn't know is the proxy's to look up, and to refuse; an address
+    is judged here, and has to be written in the one way that everyone reads alike.
     """
     deadline = time.monotonic() + timeout_seconds
     proxy = _proxy(host)
     if proxy is None:
         return Way(tuple(addresses(host, port, rules, timeout_seconds)))
+    if _is_address(host) and not _plainly_written(host):
+        raise Failed(
+            "unsafe_address",
+            f"{shown(host)} can be read as more than one address, so nothing was sent there.",
+            "Write the registry's name, or its address in the usual way.",
+        )
     try:
         addresses(host, port, rules, timeout_seconds / 2)
     except Unreachable as error:
         if error.kind != "dns":
             raise
     return Way(_way_to(proxy, deadline), proxy)
+
+
+def _is_address(host: str) -> bool:
+    """Whether somebody may read it as an address: by its last part, or by its colons."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return ":" in host or bool(_NUMBER.fullmatch(last))
+
+
+def _plainly_written(host: str) -> bool:
+    try:
+        return str(ip_address(host.removeprefix("[").removesuffix("]"))) == host.strip("[]")
+    except ValueError:
+        return False
 
 
 def _way_to(proxy: ForwardProxy, deadline: float) -> tuple[str, ...]:
@@ -195,7 +217,7 @@ def _look_up(host: str, port: int, owner: Hashable, timeout_seconds: float) -> l
         place.enter_context(_lookups.taken(owner, wait=max(0.0, timeout_seconds)))
     except Full:
         raise Unreachable(
-            "dns",
+            "full",
             f"{shown(host)} wasn't looked up, since too many look-ups are waiting for the DNS.",
             "Try again in a few seconds.",
             retry_after=5,
@@ -301,6 +323,8 @@ class _Connection(http.client.HTTPConnection):
         else:
             super().__init__(by.proxy.host, by.proxy.port)
             self.set_tunnel(bare, port, dict(by.proxy.headers))
+            if ":" in bare:  # RFC 9112, 3.2.3; older Pythons leave them out
+                self._tunnel_host = f"[{bare}]"  # type: ignore[attr-defined]
         self._server_name = bare
 
     def connect(self) -> None:
@@ -341,11 +365,11 @@ class _Connection(http.client.HTTPConnection):
 def _trusted(own: str = "") -> ssl.SSLContext:
     try:
         return trust.context(_BoundedTls, own)
-    except trust.UnreadableAuthorities:
+    except trust.UnreadableAuthorities as unreadable:
         raise Unreachable(
             "certificate",
             "The authorities that this server is to trust can't be read, so nothing was sent.",
-            "Ask staff to look at the file that OUTBOUND_CA_FILE names.",
+            f"Ask staff to look at what {unreadable} names.",
         ) from None
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 _BY_NAME = ("SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+_FURTHER = "OUTBOUND_CA_FILE"
 _further: list[Callable[[], str]] = []
 
 
 class UnreadableAuthorities(Exception):
-    """The operator's file of authorities isn't there, or holds none."""
+    """A file of authorities isn't there, or can't be read; the message is what names it."""
 
 
 def also(file: Callable[[], str]) -> None:
@@ -35,20 +37,20 @@ def context(socket: type[ssl.SSLSocket], own: str = "") -> ssl.SSLContext:
     return _context(socket, own, files, *named)  # type: ignore[arg-type]  # classes hash
 
 
-def _file(name: str) -> tuple[str, int, int]:
+def _file(name: str) -> tuple[str, int, int, int]:
     """A file, and what tells that it was changed."""
     try:
         found = Path(name).stat()
     except OSError:
-        raise UnreadableAuthorities from None
-    return name, found.st_mtime_ns, found.st_size
+        raise UnreadableAuthorities(_FURTHER) from None
+    return name, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=64)  # reading them took 26 ms
 def _context(
     socket: type[ssl.SSLSocket],
     own: str,
-    files: tuple[tuple[str, int, int], ...],
+    files: tuple[tuple[str, int, int, int], ...],
     *named: str,
 ) -> ssl.SSLContext:
     made = ssl.create_default_context()
@@ -63,12 +65,22 @@ def _context(
         made.load_verify_locations(Path(botocore.__file__).with_name("cacert.pem"))
     *_, aws, requests = named
     if bundle := aws or requests:
-        made.load_verify_locations(bundle)
+        with _named("AWS_CA_BUNDLE" if aws else "REQUESTS_CA_BUNDLE"):
+            # A directory of them is what requests takes as well.
+            path = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
+            made.load_verify_locations(**path)
     for name, *_ in files:
-        try:
+        with _named(_FURTHER):
             made.load_verify_locations(name)
-        except (OSError, ssl.SSLError):
-            raise UnreadableAuthorities from None
     if own:
-        made.load_verify_locations(cadata=own)
+        with _named("the entry's CA certificate"):
+            made.load_verify_locations(cadata=own)
     return made
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError):  # SSLError is an OSError
+        raise UnreadableAuthorities(what) from None

@@ -396,6 +396,12 @@ class RegistryType(abc.ABC):
         """Which of an entry's logins serves this host; "" where one serves all."""
         return ""
 
+    def host_refusal(self, config: Config, host: str) -> Failed | None:
+        """Why no login of an entry goes to this host, the rule of save time held again: a
+        pattern's `*` may stand for what is no registry's, and older rules let in more. Asked
+        before a cached login is looked at, and by `login` itself."""
+        return None
+
     def example_host(self, pattern: MatchPattern) -> str:
         """A host that the pattern covers: to try a login with, and for examples."""
         return pattern.authority.replace("*", "registry", 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -134,3 +136,21 @@ def test_a_file_of_an_operators_holds_more(pem: str) -> None:
     text = f"# Company\n{pem}\n# Other ä\n{pem * 200}"
     assert len(authorities.file(text)) == 201
     assert authorities.file("# none\n") == ()
+
+
+def test_what_openssl_doesnt_read_isnt_taken(pem: str) -> None:
+    """It judges in the end; a certificate that another reader takes would break each check."""
+    der = bytearray(base64.b64decode("".join(pem.split("-----")[2].split())))
+    refused_by_one = 0
+    for at in range(30, 60):
+        changed = bytes(der[:at]) + b"\x01" + bytes(der[at + 1 :])
+        text = "-----BEGIN CERTIFICATE-----\n"
+        text += f"{base64.b64encode(changed).decode()}\n-----END CERTIFICATE-----\n"
+        try:
+            found = read(text)
+        except Refused:
+            refused_by_one += 1
+            continue
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=authorities.plain(found))
+    assert refused_by_one

@@ -148,10 +148,15 @@ def test_look_alikes_are_refused_at_save(host):
         ("acmeml-azurecr.io", "acmeml.azurecr.io"),
         ("acmeml.azure-cr.io", "acmeml.azurecr.io"),
         ("acmeml.azurecr.us.com", "acmeml.azurecr.us"),
-        ("a.acmeml.azurecr.io", "acmeml.azurecr.io"),
+        # What stands behind the first part may be another's registry.
+        ("a.acmeml.azurecr.io", None),
+        ("acmeml.westeurope.azurecr.io", None),
+        ("acmeml.privatelink.azurecr.io", "acmeml.azurecr.io"),
+        ("acmeml.westeurope.privatelink.azurecr.io", None),
+        ("privatelink.azurecr.io.evil.com", "privatelink.azurecr.io"),
         ("azurecr.io", None),
         ("acmeml.azurecr.com", None),
-        ("acmeml.azurecr.io.other1.azurecr.io", None),
+        ("acmeml.azurecr.io.other1.azurecr.io", "acmeml.azurecr.io"),
         ("evil.com", None),
     ],
 )
@@ -161,9 +166,10 @@ def test_what_seems_to_be_meant(host, meant):
 
 @pytest.mark.parametrize(("kind", "says"), [("data", "layers"), ("geo", "one region's endpoint")])
 def test_another_endpoint_names_its_registry(kind, says):
-    pattern = MatchPattern.parse(f"acmeml.westeurope.{kind}.azurecr.io/team/*")
-    (problem,) = TYPE.refused_patterns([pattern])
-    assert problem.suggestion == "acmeml.azurecr.io/team/*" and says in problem.what
+    for zone in ("azurecr.io", "privatelink.azurecr.io"):
+        pattern = MatchPattern.parse(f"acmeml.westeurope.{kind}.{zone}/team/*")
+        (problem,) = TYPE.refused_patterns([pattern])
+        assert problem.suggestion == "acmeml.azurecr.io/team/*" and says in problem.what
 
 
 def test_one_cloud_an_entry():

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from orgs import checks
 from orgs.registries import authorities, forward_proxy, outbound, sign_in_hosts
 from orgs.registries.addresses import Rules
 from orgs.registries.distribution import RegistryApi
+from orgs.registries.places import Places
 from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from tests.support.certificates import make_certificates
@@ -106,6 +108,41 @@ def test_a_file_that_went(internet: Internet, settings, tmp_path: Path) -> None:
         assert "authorities that this server is to trust can't be read" in error.what
         assert "OUTBOUND_CA_FILE" in error.fix and str(tmp_path) not in error.in_full
     assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_bundles_that_others_name(
+    internet: Internet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """A directory is one, too; what can't be read is told by its name, and stops a start."""
+    internet.serve(registry)
+    for bundle, fine in (
+        (tmp_path, True),
+        (internet.ca_file, True),
+        (tmp_path / "nonexistent.pem", False),
+        (Path(__file__), False),
+    ):
+        monkeypatch.setenv(name, str(bundle))
+        if fine:
+            verify()
+        else:
+            assert name in told().fix
+        assert [m.id for m in checks.outbound(None)] == ([] if fine else ["orgs.E014"])
+
+
+def test_a_file_in_its_place_counts_whatever_its_times(
+    internet: Internet, other, settings, tmp_path
+):
+    pem, server_file = other()
+    internet.serve(registry, server_file=server_file)
+    company, new = tmp_path / "company.pem", tmp_path / "new.pem"
+    settings.OUTBOUND_CA_FILE = str(company)
+    company.write_text(other()[0].ljust(2000))
+    told()
+    new.write_text(pem.ljust(2000))
+    os.utime(new, ns=(company.stat().st_atime_ns, company.stat().st_mtime_ns))
+    new.replace(company)
+    verify()
 
 
 def test_wrong_certificates_each_say_why(internet: Internet, other) -> None:
@@ -275,6 +312,39 @@ def test_private_addresses_stay_shut_by_either_way(internet: Internet, proxied) 
     assert proxy.asked
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("010.0.0.7", "0127.0.0.1", "0169.254.169.254", "127.1", "2130706433", "0x7f.0.0.1"),
+        *("0x7f000001", "10.0.0.07", "registry.example.0x1", "8.8.8.010"),
+        *("[0:0:0:0:0:0:0:1]", "[2606:4700:0::1111]"),
+    ],
+)
+def test_an_address_that_others_read_otherwise_goes_to_no_proxy(
+    internet: Internet, proxied, host: str
+) -> None:
+    proxy = proxied()
+    internet.name(host, [])  # what isn't known here would be the proxy's to look up
+    told("unsafe_address", authority=host)
+    assert proxy.asked == []
+
+
+def test_look_ups_that_are_full_send_nothing_to_the_proxy(
+    internet: Internet, proxied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, proxy = internet.serve(registry), proxied()
+    monkeypatch.setattr(outbound, "_lookups", Places(0, "Full."))
+    error = told()
+    assert isinstance(error, outbound.Unreachable) and error.kind == "full"
+    assert proxy.asked == [] and server.requests == []
+
+
+def test_an_address_of_ipv6_has_its_brackets(internet: Internet, proxied) -> None:
+    proxy = proxied()
+    told(authority="[2606:4700::1111]")
+    assert proxy.asked[0].startswith("CONNECT [2606:4700::1111]:443 ")
+
+
 NOT_ALLOWED = f"doesn't let it through to {HOST} (HTTP "
 NOT_REACHED, NO_PROXY = f"couldn't reach {HOST} (HTTP ", "not as a proxy does"
 
@@ -335,16 +405,20 @@ def test_no_proxy_there(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> 
     [
         *("https://proxy.example.com:3128", "socks5://proxy.example.com", "http://:3128"),
         *("http://proxy.example.com:port", "http://proxy.example.com:99999", "http://[::1"),
-        *("http://pro xy:3128", "http://", "ftp://proxy.example.com"),
+        *("http://pro xy:3128", "http://", "ftp://proxy.example.com", "http://proxy:0"),
+        *("http://user:12/34@proxy:3128", "http://user:8080#x@proxy", "http://u\udce9:p@proxy"),
+        *("robot:p://x@proxy:3128", "http://proxy:3128?x", "http://proxy:3128/path"),
     ],
 )
 def test_what_is_no_proxy_is_told_and_nothing_is_sent(
     internet: Internet, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     server = internet.serve(registry)
-    given = address.replace("//", f"//me:{PROXY_PASSWORD}@")
+    own = "@" in address
+    given = address if own else address.replace("//", f"//me:{PROXY_PASSWORD}@")
     monkeypatch.setenv("HTTPS_PROXY", given)
-    assert forward_proxy.fault() and PROXY_PASSWORD not in forward_proxy.fault()
+    assert forward_proxy.fault()
+    assert not any(word in forward_proxy.fault() for word in (PROXY_PASSWORD, "robot", "user"))
     error = told()
     assert "HTTPS_PROXY" in error.what and "Ask staff" in error.fix
     assert server.requests == []

@@ -174,10 +174,12 @@ def _login(rows: list[_Row], image: ImageReference) -> DockerLogin | InstanceRol
     try:
         if kind is None:
             return None
+        config = {k: v for k, v in json.loads(row.config).items() if isinstance(v, str)}
+        if kind.host_refusal(config, image.host):
+            return None
         if kind.minted:
             wanted = kind.login_scope(image.host)
             return next((_cached(one) for one in rows if one.scope == wanted), None)
-        config = {k: v for k, v in json.loads(row.config).items() if isinstance(v, str)}
         entry = RegistryEntry(pk=row.entry_id)
         entry.secrets = sealed.Sealed(row.secrets) if row.secrets else None
         secrets = secrets_of(entry)

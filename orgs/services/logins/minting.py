@@ -112,7 +112,12 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
     With a login at hand nobody waits: a due refresh runs in the background.
     """
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
-    scope = BY_SLUG[entry.registry_type].login_scope(host)
+    kind = BY_SLUG[entry.registry_type]
+    # Before any login is looked at: it isn't given, and what is wrong with this host is
+    # remembered for no other.
+    if refusal := kind.host_refusal(entry.config, host):
+        raise refusal
+    scope = kind.login_scope(host)
     seen = _look(entry, scope)
     if seen is not None and seen.login_at_hand:
         if seen.due:

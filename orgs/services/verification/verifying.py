@@ -372,7 +372,7 @@ def _with_reach(error: Failed) -> Failed:
 
 # What may well be this server's own network, or its own trust.
 _SEEN_FROM_HERE = frozenset(
-    {"dns", "timeout", "network", "certificate", "authority", "tls", "proxy"}
+    {"dns", "full", "timeout", "network", "certificate", "authority", "tls", "proxy"}
 )
 _FROM_HERE = "Workers pull from it by their own way, so they may still reach it."
 _FOR_ALL = "Workers are likely to meet the same."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from django.views.decorators.http import condition, require_safe
 from orgs import access
 from orgs.forms.asking import ask
 from orgs.models import IndexedPattern, Organization, WorkerToken
+from orgs.registries import authorities
 from orgs.registries.catalogue import BY_SLUG, TYPES
 from orgs.services.audit import login_events
 from orgs.services.audit.events import Actor
@@ -213,7 +215,17 @@ def _certificates(rows: QuerySet[IndexedPattern], hosts: list[str]) -> dict[str,
     ).distinct():
         if pem := BY_SLUG[slug].trusting(config):
             found.setdefault(host, {})[pem] = None
-    return {host: "".join(pems) for host, pems in found.items()}
+    # As much as one entry may have: a page and a script hold them all.
+    return {host: "".join(_within(pems)) for host, pems in found.items()}
+
+
+def _within(pems: Iterable[str]) -> Iterator[str]:
+    left = authorities.LONGEST
+    for pem in pems:
+        left -= len(pem)
+        if left < 0:
+            return
+        yield pem
 
 
 def _named(rows: QuerySet[IndexedPattern]) -> tuple[list[str], IndexedPattern | None]:

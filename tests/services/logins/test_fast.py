@@ -82,6 +82,7 @@ def world(rng: random.Random, number: int) -> World:
             id=uuid.UUID(int=rng.getrandbits(128)),
             organization=organization,
             registry_type="aws-ecr",
+            config={"region": "us-east-1"},
             enabled=rng.random() < 0.8,
             last_used_at=LATELY,
         )

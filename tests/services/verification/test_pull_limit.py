@@ -97,6 +97,8 @@ def test_what_remains_is_told_and_kept(verify, look, alice, bob) -> None:
         WANTED | {"RateLimit_Limit": "many;w=21600"},
         WANTED | {"RateLimit_Limit": "200"},
         WANTED | {"RateLimit_Limit": "200;w=0"},
+        WANTED | {"RateLimit_Limit": "200;w=999999999"},
+        {"RateLimit_Limit": "0;w=21600", "RateLimit_Remaining": "0;w=21600"},
         WANTED | {"RateLimit_Limit": "1e3;w=21600"},
         WANTED | {"RateLimit_Limit": "-200;w=21600"},
         WANTED | {"RateLimit_Limit": "٢٠٠;w=21600".encode().decode("latin-1")},
