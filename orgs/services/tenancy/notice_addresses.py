@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Collection
 from datetime import timedelta
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.db import transaction
@@ -130,12 +131,21 @@ def _new_secret(row: NoticeAddress) -> str:
     return text
 
 
+def _is_host(text: str) -> bool:
+    """Whether what stands in brackets is an address of IPv6; a name is the DNS's to judge."""
+    try:
+        return text[:1] != "[" or ip_address(text.strip("[]")).version == 6
+    except ValueError:
+        return False
+
+
 def _read(address: str) -> tuple[str, str]:
     """Its host with the port where one is written, and what follows; raises `Refused`. The
     address isn't repeated: it may be a secret."""
     found = _ADDRESS.fullmatch(address) if len(address) <= MOST else None
     port = found["port"] if found else None
-    if found is None or (port is not None and not 0 < int(port) < 65536):
+    wrong = found is None or (port is not None and not 0 < int(port) < 65536)
+    if wrong or found is None or not _is_host(found["host"]):
         what = "This isn't the address of a webhook."
         fix = "Copy it whole: https://, the host and its path, without spaces, a user or a #."
         raise Refused(Problem("invalid", what, fix, "address"))

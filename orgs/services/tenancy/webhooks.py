@@ -176,9 +176,12 @@ def _post(target: Target, content: bytes) -> Outcome:
     headers = {"Content-Type": "application/json"}
     if target.secret:
         headers[SIGNATURE] = signature(target.secret, int(time.time()), content)
-    parts = urlsplit(target.url)
-    host, tls = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if tls else 80)
+    try:
+        parts = urlsplit(target.url)
+        host, tls = parts.hostname or "", parts.scheme == "https"
+        port = parts.port or (443 if tls else 80)
+    except ValueError:  # of what older rules let in
+        return Outcome(False, "This isn't an address. Write it again.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     deadline = time.monotonic() + SECONDS
     try:

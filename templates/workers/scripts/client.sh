@@ -91,7 +91,8 @@ END
       root=sudo
       (umask 022; sudo mkdir -p "$trusted/$1") || stop "The certificate of $1 couldn't be put into $trusted."
     fi
-    printf '%s\n' "$certificate" | $root tee "$trusted/$1/valohai.crt" >/dev/null &&
+    # Readable from its first byte on, whatever comes in between.
+    printf '%s\n' "$certificate" | (umask 022; $root tee "$trusted/$1/valohai.crt" >/dev/null) &&
       $root chmod 644 "$trusted/$1/valohai.crt" || stop "The certificate of $1 couldn't be put into $trusted."
   }
 {% for host, pem in certificates %}  trust {{ host }} <<'END'

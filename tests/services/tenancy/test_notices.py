@@ -16,7 +16,7 @@ from django.db import connection
 
 from orgs.models import AuditEvent, Membership, NoticeAddress, RegistryEntry, User
 from orgs.registries.problems import Failed, Refused
-from orgs.sealed import Unreadable
+from orgs.sealed import Unreadable, seal
 from orgs.services.audit.events import Actor
 from orgs.services.bulk.rotation import rotate_secrets
 from orgs.services.entries import notices, status
@@ -304,13 +304,26 @@ def test_ten_tests_are_enough(receiver, sent_to) -> None:
     ["", "x", "hooks.slack.com/services/x", "ftp://a.io/x", "https://", "https:///x",
      "https://user:CANARY@a.io/x", "https://a.io/#CANARY", "https://a.io\\@b.io/", "https://a.io:0/",
      "https://a.io:70000/", "https://a io/", "https://a.io/\nHost: b", "https://ä.example.com/",
-     "https://a.io/" + "x" * 1000, "javascript:alert(1)", "https://a.io/\0", "https://[::1%25eth0]/"],
+     "https://a.io/" + "x" * 1000, "javascript:alert(1)", "https://a.io/\0", "https://[::1%25eth0]/",
+     "https://[....]/x", "https://[abcd]/x", "https://[::::]/x", "https://[10.0.0.7]/x"],
 )  # fmt: skip
 def test_what_is_no_address(sent_to, url) -> None:
     with pytest.raises(Refused) as refused:
         sent_to(url)
     assert refused.value.problem.field == "address" and "CANARY" not in str(refused.value)
     assert not NoticeAddress.objects.exists()
+
+
+def test_an_address_that_older_rules_let_in_is_told_as_none(sent_to) -> None:
+    row, _ = sent_to(f"https://a.io/in/{TOKEN}")
+    row.address = seal("https://[abcd]/x", row.sealed_for)
+    row.save()
+    outcome = notice_addresses.address_test(row)
+    assert not outcome.done and "This isn't an address" in outcome.told
+    webhooks.send(row, b"{}")
+    webhooks.drain()
+    row.refresh_from_db()
+    assert row.failure == outcome.told
 
 
 def test_the_secret_is_told_once_kept_and_replaced(sent_to, acme, by) -> None:
