@@ -9,20 +9,15 @@ endpoints are used; what goes out goes out by `outbound`.
 from __future__ import annotations
 
 import json
-import random
 import re
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from . import outbound
-from .problems import Failed
+from . import outbound, provider_calls
 
-ATTEMPTS = 2
-FIRST_ATTEMPT = 3.2  # seconds; the second has what is left
 MAX_ANSWER = 8_000_000  # bytes: a thousand images with their tags stay far below
 
 _XML_CODE = re.compile(r"<Code>([A-Za-z.]{1,100})</Code>")
@@ -46,7 +41,7 @@ class Service:
     target: str
 
 
-class Fault(Exception):
+class Fault(provider_calls.Fault):
     """What AWS refused: its error code ("" where none was told), its text, which never
     travels further, and the HTTP status."""
 
@@ -58,14 +53,10 @@ class Fault(Exception):
 
     @property
     def throttled(self) -> bool:
-        return self.status == 429 or "Throttl" in self.code or self.code in _TOO_MANY
+        return super().throttled or "Throttl" in self.code or self.code in _TOO_MANY
 
 
 _TOO_MANY = frozenset({"TooManyRequestsException", "SlowDown", "RequestLimitExceeded"})
-
-
-class NotAws(Exception):
-    """An answer came, and isn't in AWS's language."""
 
 
 def ask(
@@ -81,20 +72,16 @@ def ask(
     """Call an operation at `url` (see `endpoint`) and give its answer; blocking, until
     `deadline` (`time.monotonic()` seconds) at most.
 
-    An outage is tried once more. Raises `Fault`, `NotAws`, `outbound.Unreachable`.
+    An outage is tried once more. Raises `Fault`, `provider_calls.Foreign`,
+    `outbound.Unreachable`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        last = attempt == ATTEMPTS
-        until = deadline if last else min(deadline, time.monotonic() + FIRST_ATTEMPT)
-        try:
-            return _attempt(service, operation, content, key, region, url, until)
-        except (outbound.Unreachable, Fault) as error:
-            passing = not isinstance(error, Fault) or error.throttled or error.status >= 500
-            pause = random.uniform(0.1, 0.4)  # noqa: S311
-            if last or not passing or time.monotonic() + pause >= deadline:
-                raise
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+    body = json.dumps(content).encode()
+
+    def attempt(until: float) -> dict[str, Any]:
+        headers = _signed(service, operation, body, key, region, url)
+        return _read(provider_calls.answered(url, body, headers, until, MAX_ANSWER))
+
+    return provider_calls.tried(attempt, deadline)
 
 
 def endpoint(service: Service, region: str, *, fips: bool = False, dual_stack: bool = False) -> str:
@@ -113,32 +100,13 @@ def prepare(service: Service) -> None:
 _preparing = threading.Lock()
 
 
-def _attempt(
-    service: Service,
-    operation: str,
-    content: Mapping[str, Any],
-    key: Key,
-    region: str,
-    url: str,
-    deadline: float,
-) -> dict[str, Any]:
-    body = json.dumps(content).encode()
-    headers = _signed(service, operation, body, key, region, url)
-    try:
-        answer = outbound.ask_provider(url, body, headers, deadline, MAX_ANSWER)
-    except outbound.Unreachable:
-        raise
-    except Failed:
-        raise NotAws from None
-    try:
-        told = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        told = None
-    if answer.status == 200:
-        if not isinstance(told, dict):
-            raise NotAws
-        return told
-    raise _fault(answer, told)
+def _read(answer: outbound.Answer) -> dict[str, Any]:
+    told = provider_calls.document(answer)
+    if answer.status != 200:
+        raise _fault(answer, told)
+    if told is None:
+        raise provider_calls.Foreign
+    return told
 
 
 def _signed(
@@ -154,9 +122,9 @@ def _signed(
     return dict(request.headers.items())
 
 
-def _fault(answer: outbound.Answer, told: Any) -> Fault:
+def _fault(answer: outbound.Answer, told: dict[str, Any] | None) -> Fault:
     """AWS's error, in JSON with `__type`, or in XML as its older services have it."""
-    if isinstance(told, dict):
+    if told is not None:
         code = str(told.get("__type") or told.get("code") or "")
         text = str(told.get("message") or told.get("Message") or "")
         return Fault(code.rpartition("#")[2].partition(":")[0], text, answer.status)

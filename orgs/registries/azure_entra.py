@@ -6,31 +6,24 @@ registry that is asked for, which gives a login of its own for it (a «refresh t
 
 from __future__ import annotations
 
-import base64
-import json
-import random
 import re
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from . import outbound
+from . import provider_calls
 from .azure_hosts import AzureHost
-from .problems import Failed
+from .provider_calls import Foreign
+from .short_lived import end_of_jwt
 
-ATTEMPTS = 2
-FIRST_ATTEMPT = 3.0  # seconds, of either call; a second has what is left
 MAX_ANSWER = 100_000  # bytes; tokens have a few thousand
 # azure-containerregistry's own for all clouds; those for Azure's management can be switched
 # off in a registry.
 SCOPE = "https://containerregistry.azure.net/.default"
-# Azure says about three hours, and no more is believed. What isn't said is counted on for no
-# longer than this.
-MOST_LIFE = timedelta(hours=3)
-UNSTATED_LIFE = timedelta(minutes=15)
+MOST_LIFE = timedelta(hours=3)  # Azure says about as much, and no more is believed
 
+_HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _AADSTS = re.compile(r"AADSTS([0-9]{4,9})(?![0-9])", re.ASCII)
 
 
@@ -43,7 +36,7 @@ class Application:
     secret: str = field(repr=False)
 
 
-class Fault(Exception):
+class Fault(provider_calls.Fault):
     """What was refused: by the sign-in (`at` "entra") or the registry ("registry"), its reason
     and text ("" where none was told), neither of which travels further, and the status."""
 
@@ -56,16 +49,16 @@ class Fault(Exception):
 
     @property
     def throttled(self) -> bool:
-        return self.status == 429 or self.reason in {"90055", "50196"}
+        return super().throttled or self.reason in {"90055", "50196"}
 
     @property
     def broken(self) -> bool:
         """Whether it is trouble of Azure's own."""
-        return self.status >= 500 or self.reason in {"90033", "90006", "90012", "90024"}
+        return super().broken or self.reason in {"90033", "90006", "90012", "90024"}
 
 
-class NotAzure(Exception):
-    """An answer came, and isn't in Azure's language; `at` as of `Fault`."""
+class NotAzure(Foreign):
+    """`at` as of `Fault`."""
 
     def __init__(self, at: str) -> None:
         super().__init__(at)
@@ -82,7 +75,7 @@ def refresh_token(
     An outage is tried once more. Raises `Fault`, `NotAzure`, `outbound.Unreachable`.
     """
     sign_in = stand_in.rstrip("/") or f"https://{host.sign_in_host}"
-    entra = _tried(
+    access_token = _token(
         "entra",
         f"{sign_in}/{quote(application.tenant)}/oauth2/v2.0/token",
         {
@@ -91,67 +84,47 @@ def refresh_token(
             "client_secret": application.secret,
             "scope": SCOPE,
         },
+        "access_token",
         deadline,
     )
     registry = stand_in.rstrip("/") or f"https://{authority}"
-    given = _tried(
+    token = _token(
         "registry",
         f"{registry}/oauth2/exchange",
         {
             "grant_type": "access_token",
             "service": authority,
             "tenant": application.tenant,
-            "access_token": _token(entra, "access_token", "entra"),
+            "access_token": access_token,
         },
+        "refresh_token",
         deadline,
     )
-    token = _token(given, "refresh_token", "registry")
-    now = datetime.now(UTC)
-    ends = _end(token)
-    life = ends - now if ends and ends > now else UNSTATED_LIFE
-    return token, now + min(life, MOST_LIFE)
+    ends = end_of_jwt(token)
+    said = datetime.fromtimestamp(ends, UTC) if ends else None
+    return token, provider_calls.believed(said, MOST_LIFE)
 
 
-def _tried(at: str, url: str, form: dict[str, str], deadline: float) -> dict[str, Any]:
-    for attempt in range(1, ATTEMPTS + 1):
-        last = attempt == ATTEMPTS
-        until = deadline if last else min(deadline, time.monotonic() + FIRST_ATTEMPT)
-        try:
-            return _attempt(at, url, form, until)
-        except (outbound.Unreachable, Fault) as error:
-            passing = not isinstance(error, Fault) or error.throttled or error.broken
-            pause = random.uniform(0.1, 0.4)  # noqa: S311
-            if last or not passing or time.monotonic() + pause >= deadline:
-                raise
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+def _token(at: str, url: str, form: dict[str, str], name: str, deadline: float) -> str:
+    """The token of this name that is given for a form."""
+    content = urlencode(form).encode()
 
+    def attempt(until: float) -> str:
+        answer = provider_calls.answered(url, content, _HEADERS, until, MAX_ANSWER)
+        told = provider_calls.document(answer)
+        if answer.status != 200:
+            raise _fault(at, told, answer.status)
+        return provider_calls.password((told or {}).get(name))
 
-def _attempt(at: str, url: str, form: dict[str, str], deadline: float) -> dict[str, Any]:
-    headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Accept": "application/json",
-    }
     try:
-        answer = outbound.ask_provider(url, urlencode(form).encode(), headers, deadline, MAX_ANSWER)
-    except outbound.Unreachable:
-        raise
-    except Failed:
+        return provider_calls.tried(attempt, deadline)
+    except Foreign:
         raise NotAzure(at) from None
-    try:
-        told = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        told = None
-    if answer.status == 200:
-        if not isinstance(told, dict):
-            raise NotAzure(at)
-        return told
-    raise _fault(at, told, answer.status)
 
 
-def _fault(at: str, told: Any, status: int) -> Fault:
+def _fault(at: str, told: dict[str, Any] | None, status: int) -> Fault:
     """Entra tells numbers, and a sentence that begins with one; a registry a list of errors."""
-    if not isinstance(told, dict):
+    if told is None:
         return Fault(at, "", "", status)
     errors = told.get("errors")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
@@ -171,21 +144,3 @@ def _fault(at: str, told: Any, status: int) -> Fault:
 
 def _short(text: Any) -> str:
     return text[:1000] if isinstance(text, str) else ""
-
-
-def _token(told: dict[str, Any], name: str, at: str) -> str:
-    token = told.get(name)
-    # As a password it goes through headers, environments and files.
-    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-        raise NotAzure(at)
-    return token
-
-
-def _end(token: str) -> datetime | None:
-    """When a JWT says that it ends; None where it doesn't say. It isn't ours to verify."""
-    try:
-        payload = token.split(".")[1]
-        told = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return datetime.fromtimestamp(told["exp"], UTC)
-    except (IndexError, ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
-        return None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from . import aws
+from . import aws, provider_calls
 from .aws_denials import denial
 from .outbound import Unreachable
 from .private import private
@@ -22,7 +22,6 @@ PUBLIC_REGION = "us-east-1"  # the only one that has it (ECR Public user guide, 
 # AWS says 12 hours, and no more is believed. An expiry that isn't in the future can't be
 # true of a token just given (fakes say 2015); then we count on no more than this.
 MOST_LIFE = timedelta(hours=12)
-UNSTATED_LIFE = timedelta(minutes=15)
 
 _MOST_PAGES = 5  # filtered ones may be far from full
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -56,9 +55,8 @@ class _Api:
             raise self._unreachable("answered with no login") from None
         if not username or not password:
             raise self._unreachable("answered with no login")
-        now, expires_at = datetime.now(UTC), _moment(given.get("expiresAt"))
-        life = expires_at - now if expires_at and expires_at > now else UNSTATED_LIFE
-        return DockerLogin(username, password, now + min(life, MOST_LIFE))
+        ends = provider_calls.believed(_moment(given.get("expiresAt")), MOST_LIFE)
+        return DockerLogin(username, password, ends)
 
     @property
     def _region_too(self) -> str:
@@ -90,7 +88,7 @@ class _Api:
             if told and (meant := told.get(fault.code.removesuffix("Exception"))):
                 raise _because(meant(), fault) from None
             raise self._told(fault) from None
-        except aws.NotAws:
+        except provider_calls.Foreign:
             raise self._unreachable("answered what isn't ECR's language") from None
         except Unreachable as error:
             how = None if error.kind == "timeout" else error.what

@@ -17,6 +17,7 @@ from .outbound import Unreachable
 from .patterns import MatchPattern, not_a_registry
 from .private import private
 from .problems import NO_LOGIN, Failed, Problem, Refused
+from .provider_calls import Foreign
 from .types import (
     AccessPolicy,
     Ask,
@@ -128,7 +129,7 @@ class GoogleKey(RegistryType):
             )
         except google_oauth.Fault as fault:
             raise _told(fault, key) from None
-        except google_oauth.NotGoogle:
+        except Foreign:
             raise _unreachable("Google's sign-in answered what isn't its language.") from None
         except Unreachable as error:
             seconds = max(1.0, time.monotonic() - began)

@@ -7,10 +7,7 @@ read proxies and `.netrc` around them; ours makes one request to one address by 
 
 from __future__ import annotations
 
-import json
-import random
 import threading
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -18,20 +15,15 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import outbound
+from . import outbound, provider_calls
 from .google_key import TOKEN_URI, UNIVERSE, ServiceAccountKey
-from .problems import Failed
+from .provider_calls import Foreign
 
-ATTEMPTS = 2
-FIRST_ATTEMPT = 3.2  # seconds; the second has what is left
 MAX_ANSWER = 100_000  # bytes; a token has some 1,000
-# Google says an hour, and no more is believed. What isn't said is counted on for no longer
-# than this.
-MOST_LIFE = timedelta(hours=1)
-UNSTATED_LIFE = timedelta(minutes=15)
+MOST_LIFE = timedelta(hours=1)  # Google says an hour, and no more is believed
 
 
-class Fault(Exception):
+class Fault(provider_calls.Fault):
     """What Google refused: its `error` and `error_description` ("" where none was told),
     neither of which travels further, and the HTTP status. `ahead` is by how many seconds our
     clock is ahead of the answer's, 0.0 where that isn't known."""
@@ -45,18 +37,14 @@ class Fault(Exception):
 
     @property
     def throttled(self) -> bool:
-        return self.status == 429 or self.error in {"rate_limit_exceeded", "quota_exceeded"}
+        return super().throttled or self.error in {"rate_limit_exceeded", "quota_exceeded"}
 
     @property
     def broken(self) -> bool:
         """Whether it is trouble of Google's own (RFC 6749, 4.1.2.1)."""
-        return self.status >= 500 or self.error in {
+        return super().broken or self.error in {
             *("internal_failure", "server_error", "temporarily_unavailable"),
         }
-
-
-class NotGoogle(Exception):
-    """An answer came, and isn't in Google's language."""
 
 
 def access_token(
@@ -65,20 +53,10 @@ def access_token(
     """`(token, when it ends)` of a service account; blocking, until `deadline`
     (`time.monotonic()` seconds) at most. `stand_in` is an origin that answers for Google.
 
-    An outage is tried once more. Raises `Fault`, `NotGoogle`, `outbound.Unreachable`.
+    An outage is tried once more. Raises `Fault`, `provider_calls.Foreign`,
+    `outbound.Unreachable`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        last = attempt == ATTEMPTS
-        until = deadline if last else min(deadline, time.monotonic() + FIRST_ATTEMPT)
-        try:
-            return _attempt(key, scope, stand_in, until)
-        except (outbound.Unreachable, Fault) as error:
-            passing = not isinstance(error, Fault) or error.throttled or error.broken
-            pause = random.uniform(0.1, 0.4)  # noqa: S311
-            if last or not passing or time.monotonic() + pause >= deadline:
-                raise
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+    return provider_calls.tried(lambda until: _attempt(key, scope, stand_in, until), deadline)
 
 
 def prepare() -> None:
@@ -106,18 +84,13 @@ def _attempt(
     asked = credentials.from_service_account_info(info, scopes=[scope])
     try:
         asked.refresh(transport(stand_in, deadline))
-    except (Fault, NotGoogle, outbound.Unreachable):
+    except (Fault, Foreign, outbound.Unreachable):
         raise
     except Exception:  # of an answer that google-auth can't read; its text may hold a token
-        raise NotGoogle from None
-    token = asked.token
-    # As a password it goes through headers, environments and files.
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise NotGoogle
-    now = datetime.now(UTC)
+        raise Foreign from None
+    token = provider_calls.password(asked.token)
     ends = asked.expiry.replace(tzinfo=UTC) if asked.expiry else None
-    life = ends - now if ends and ends > now else UNSTATED_LIFE
-    return token, now + min(life, MOST_LIFE)
+    return token, provider_calls.believed(ends, MOST_LIFE)
 
 
 @cache
@@ -165,14 +138,9 @@ def _library() -> tuple[Any, Any]:
             if (url, method) != (TOKEN_URI, "POST") or rest:
                 raise AssertionError("A service account signs in at one place, in one way.")
             there = self._stand_in + urlsplit(url).path if self._stand_in else url
-            try:
-                answer = outbound.ask_provider(
-                    there, body or b"", dict(headers or {}), self._deadline, MAX_ANSWER
-                )
-            except outbound.Unreachable:
-                raise
-            except Failed:
-                raise NotGoogle from None
+            answer = provider_calls.answered(
+                there, body or b"", dict(headers or {}), self._deadline, MAX_ANSWER
+            )
             if answer.status != 200:
                 raise _fault(answer)
             return Response(answer)
@@ -181,11 +149,8 @@ def _library() -> tuple[Any, Any]:
 
 
 def _fault(answer: outbound.Answer) -> Fault:
-    try:
-        told = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+    told = provider_calls.document(answer)
+    if told is None:
         return Fault("", "", answer.status)
     error, text = told.get("error"), told.get("error_description")
     if isinstance(error, dict):  # as Google's other APIs tell it

@@ -93,7 +93,7 @@ def _of_password(password: str) -> Kind | None:
         return None
     if _is_ecr(password):
         return ECR
-    ends = _end(password)
+    ends = end_of_jwt(password)
     return _ending(ends) if ends is not None and ends < time.time() + SOON else None
 
 
@@ -112,7 +112,7 @@ def _is_ecr(password: str) -> bool:
     return told is not None and {"payload", "datakey", "expiration"} <= told.keys()
 
 
-def _end(password: str) -> float | None:
+def end_of_jwt(password: str) -> float | None:
     """When a JSON web token ends, in seconds of the epoch (RFC 7519, `exp`); None for what
     is none or has no end."""
     parts = password.split(".")

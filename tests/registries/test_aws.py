@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.session import Session
 
-from orgs.registries import aws, outbound
+from orgs.registries import aws, outbound, provider_calls
 from orgs.registries.ecr_api import SERVICE
 from orgs.registries.ecr_hosts import partitions
 from orgs.registries.problems import Failed
@@ -95,7 +95,7 @@ def test_an_outage_is_tried_once_more(internet, first):
     answers = [first, reply(200, {"fine": True})]
     server = internet.serve(lambda request: answers.pop(0))
     if first == b"\r\n":  # no HTTP: not an outage, and not AWS
-        with pytest.raises(aws.NotAws):
+        with pytest.raises(provider_calls.Foreign):
             call(f"https://{HOST}/")
         return
     assert call(f"https://{HOST}/") == {"fine": True}

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from orgs.models import CachedLogin
-from orgs.registries import aws
+from orgs.registries import provider_calls
 from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
@@ -67,7 +67,7 @@ def test_whatever_it_does_it_is_told_and_the_lease_holds(
         error = ask(project)
         took = time.monotonic() - began
         assert (error.code, error.transient) == ("registry_unreachable", True)
-        assert 1 <= slow.asked <= aws.ATTEMPTS
+        assert 1 <= slow.asked <= provider_calls.ATTEMPTS
     # The bound itself, with room for a busy machine: a drip would take hours.
     assert took < calls.CALL_SECONDS + 5
     assert leases and min(leases) > 0

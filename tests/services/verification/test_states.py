@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from orgs.models import RegistryEntry, Verification
-from orgs.registries import aws, outbound
+from orgs.registries import outbound, provider_calls
 from orgs.registries.ecr_api import EcrApi
 from orgs.registries.problems import Failed
 from orgs.services.entries.attention import entries_needing_attention
@@ -266,7 +266,7 @@ def _told(url: str, seconds: float = 1.5) -> Failed:
 
 
 def test_faults_of_the_way_to_aws_are_told_apart(listening, monkeypatch) -> None:
-    monkeypatch.setattr(aws, "ATTEMPTS", 1)
+    monkeypatch.setattr(provider_calls, "ATTEMPTS", 1)
     hang = listening(lambda client: time.sleep(5))
     close = listening(lambda client: client.close())
     plain = listening(lambda client: client.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"))
@@ -291,7 +291,7 @@ def test_faults_of_the_way_to_aws_are_told_apart(listening, monkeypatch) -> None
 
 
 def test_the_operators_proxy_is_named_as_what_failed(listening, monkeypatch) -> None:
-    monkeypatch.setattr(aws, "ATTEMPTS", 1)
+    monkeypatch.setattr(provider_calls, "ATTEMPTS", 1)
     refuses = listening(
         lambda client: (client.recv(9999), client.sendall(b"HTTP/1.1 403 No\r\n\r\n"))
     )
