@@ -20,6 +20,7 @@ from .ecr_hosts import (
 )
 from .ecr_policy import PULL_THROUGH_ACTIONS, role_policy, user_policy
 from .fields import ON
+from .lookalikes import lookalike, not_its_own
 from .patterns import MatchPattern, not_a_registry
 from .problems import Failed, Problem
 from .types import (
@@ -127,6 +128,10 @@ PULL_THROUGH_FIELD = Field(
 )
 
 
+def _pulls_through(config: Config) -> bool:
+    return config.get(PULL_THROUGH) == ON
+
+
 class _Ecr(RegistryType):
     """What both ECR types share: true ECR hosts only, one region, one partition."""
 
@@ -156,7 +161,7 @@ class _Ecr(RegistryType):
     def explained(self, config: Config, path: str, code: str, text: str) -> Failed | None:
         """ECR names the action that is missing, as all of AWS does."""
         found = denial(text)
-        chosen = config.get(PULL_THROUGH) == ON
+        chosen = _pulls_through(config)
         if found.action.startswith("ecr:"):
             fix = found.fix(
                 "Attach the policy that the entry shows to that user, wait a few seconds, and "
@@ -215,11 +220,7 @@ class _Ecr(RegistryType):
         found = parse_ecr_host(host)
         if found is not None and found.region == config.get("region"):
             return None
-        return Failed(
-            "entry_unusable",
-            f"{host} isn't an ECR host in {config.get('region')}, so no login goes there.",
-            "Check the image's host; if it's right, correct the entry's match pattern.",
-        )
+        return not_its_own(host, f"an ECR host in {config.get('region')}")
 
 
 class AwsEcr(_Ecr):
@@ -232,12 +233,7 @@ class AwsEcr(_Ecr):
     travel = Travel.MINTED
     login_life = "12 hours"
     provider = Provider.AWS
-    fields = (
-        KEY_ID_FIELD,
-        SECRET_FIELD,
-        REGION_FIELD,
-        PULL_THROUGH_FIELD,
-    )
+    fields = (KEY_ID_FIELD, SECRET_FIELD, REGION_FIELD, PULL_THROUGH_FIELD)
 
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
@@ -247,8 +243,8 @@ class AwsEcr(_Ecr):
         return config, secrets, twice + problems
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
-        through = config.get(PULL_THROUGH) == ON
-        return user_policy(patterns, config.get("region", ""), pull_through=through)
+        region = config.get("region", "")
+        return user_policy(patterns, region, pull_through=_pulls_through(config))
 
     def prepare(self) -> None:
         aws.prepare(SERVICE)
@@ -309,8 +305,7 @@ class AwsEcrRole(_Ecr):
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         role, region = config.get("role_name", ""), config.get("region", "")
-        through = config.get(PULL_THROUGH) == ON
-        return role_policy(patterns, role, region, pull_through=through)
+        return role_policy(patterns, role, region, pull_through=_pulls_through(config))
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> InstanceRoleLogin:
         if refusal := self.host_refusal(config, ask.host):
@@ -320,20 +315,11 @@ class AwsEcrRole(_Ecr):
 
 def _not_ecr(pattern: MatchPattern) -> Problem:
     host = pattern.authority
-    path = str(pattern).removeprefix(host)
-    corrected = corrected_ecr_host(host)
-    write = f"{corrected or '123456789012.dkr.ecr.us-east-1.amazonaws.com'}{path}"
-    what = (
-        "resembles an Amazon ECR host but isn't one"
-        if resembles_ecr(host)
-        else ("isn't an Amazon ECR host")
-    )
-    return Problem(
-        "lookalike_host",
-        f"{host} {what}, so no AWS login will go there.",
-        f"Write {write}, or choose the type of the registry that really runs there."
-        if corrected
-        else f"Write a host like {write}, or choose the type of the registry that runs there.",
-        "patterns",
-        suggestion=f"{corrected}{path}" if corrected else None,
+    return lookalike(
+        pattern,
+        kind="an Amazon ECR host",
+        login="AWS login",
+        resembles=resembles_ecr(host),
+        corrected=corrected_ecr_host(host),
+        example="123456789012.dkr.ecr.us-east-1.amazonaws.com",
     )

@@ -10,11 +10,13 @@ from . import aws
 from .aws_keys import KEY_ID_FIELD, SECRET_FIELD, given_twice, key_of
 from .ecr_api import PUBLIC_SERVICE, EcrPublicApi
 from .ecr_hosts import PUBLIC_HOSTS, corrected_public_host, parse_ecr_pattern_host
+from .lookalikes import lookalike, not_its_own
 from .patterns import MatchPattern, not_a_registry
 from .problems import Failed, Problem
 from .types import AccessPolicy, Ask, Config, DockerLogin, Provider, RegistryType, Travel
 
 HOST = "public.ecr.aws"
+_KIND = "a host of Amazon ECR Public"
 # Both are asked of nothing in particular (service authorization reference of ECR Public; ECR
 # Public user guide, «Registry authentication»). Reading an image needs no right.
 ACTIONS = ("ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken")
@@ -78,13 +80,7 @@ class AwsEcrPublic(RegistryType):
         aws.prepare(PUBLIC_SERVICE)
 
     def host_refusal(self, config: Config, host: str) -> Failed | None:
-        if host in PUBLIC_HOSTS:
-            return None
-        return Failed(
-            "entry_unusable",
-            f"{host} isn't Amazon ECR Public, so no login goes there.",
-            "Check the image's host; if it's right, correct the entry's match pattern.",
-        )
+        return None if host in PUBLIC_HOSTS else not_its_own(host, _KIND)
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         if refusal := self.host_refusal(config, ask.host):
@@ -102,7 +98,7 @@ class AwsEcrPublic(RegistryType):
 
 
 def _not_public(pattern: MatchPattern) -> Problem:
-    host, path = pattern.authority, str(pattern).removeprefix(pattern.authority)
+    host = pattern.authority
     if pattern.port is None and parse_ecr_pattern_host(pattern.host):
         return Problem(
             "ecr_host",
@@ -111,14 +107,11 @@ def _not_public(pattern: MatchPattern) -> Problem:
             "patterns",
         )
     corrected = corrected_public_host(host)
-    looks = "resembles Amazon ECR Public but isn't it" if corrected else "isn't Amazon ECR Public"
-    write = f"{corrected or HOST}{path}"
-    return Problem(
-        "lookalike_host",
-        f"{host} {looks}, so no login of it will go there.",
-        f"Write {write}, or choose the type of the registry that really runs there."
-        if corrected
-        else f"Write a pattern like {write}, or choose the type of the registry that runs there.",
-        "patterns",
-        suggestion=write if corrected else None,
+    return lookalike(
+        pattern,
+        kind=_KIND,
+        login="AWS login",
+        resembles=corrected is not None,
+        corrected=corrected,
+        example=HOST,
     )

@@ -9,18 +9,15 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 
-from . import azure_entra
+from . import azure_entra, provider_calls
 from .azure_entra import Application
-from .azure_hosts import (
-    corrected_azure_host,
-    parse_azure_host,
-    registry_of_endpoint,
-)
+from .azure_hosts import corrected_azure_host, parse_azure_host, registry_of_endpoint
 from .azure_roles import ABAC_ROLE, ROLE, puller
+from .lookalikes import lookalike, not_its_own
 from .outbound import Unreachable
 from .patterns import MatchPattern, not_a_registry
 from .private import private
-from .problems import NO_LOGIN, Failed, Problem
+from .problems import Failed, Problem
 from .types import (
     AccessPolicy,
     Ask,
@@ -40,9 +37,8 @@ USERNAME = "00000000-0000-0000-0000-000000000000"
 
 _GUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _OVERVIEW = "the application's Overview in Microsoft Entra"
+_KIND = "a registry of Azure's"
 _TENANT, _CLIENT, _SECRET = "tenant_id", "client_id", "client_secret"
-
-
 _NAMES = {
     _TENANT: ("AZURE_TENANT_ID", "ARM_TENANT_ID", "tenant_id", "tenantId", "tenant"),
     _CLIENT: ("AZURE_CLIENT_ID", "ARM_CLIENT_ID", "client_id", "clientId", "appId"),
@@ -191,19 +187,12 @@ class AzureRegistry(RegistryType):
         return puller(patterns, config.get(_CLIENT, ""))
 
     def host_refusal(self, config: Config, host: str) -> Failed | None:
-        return None if parse_azure_host(host) else self._refusal(host)
-
-    def _refusal(self, host: str) -> Failed:
-        return Failed(
-            "entry_unusable",
-            f"{host} isn't a registry of Azure's, so no login goes there.",
-            "Check the image's host; if it's right, correct the entry's match pattern.",
-        )
+        return None if parse_azure_host(host) else not_its_own(host, _KIND)
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         host = parse_azure_host(ask.host)
         if host is None:
-            raise self._refusal(ask.host)
+            raise not_its_own(ask.host, _KIND)
         application = Application(
             config.get(_TENANT, ""), config.get(_CLIENT, ""), secrets.get(_SECRET, "")
         )
@@ -222,12 +211,12 @@ class AzureRegistry(RegistryType):
             raise _told(fault, application, ask.host) from None
         except azure_entra.NotAzure as error:
             where = _where(error.at, ask.host)
-            raise _unreachable(f"{where} answered what isn't its language.", where) from None
+            raise provider_calls.unreachable(
+                f"{where} answered what isn't its language.", where
+            ) from None
         except Unreachable as error:
-            seconds = max(1.0, time.monotonic() - began)
-            silent = f"Azure didn’t answer within {seconds:.0f} seconds."
-            what = silent if error.kind == "timeout" else error.what
-            raise _unreachable(what, f"{host.sign_in_host} and {ask.host}") from None
+            what = provider_calls.unanswered(error, "Azure", began)
+            raise provider_calls.unreachable(what, f"{host.sign_in_host} and {ask.host}") from None
         return DockerLogin(USERNAME, token, ends)
 
     def _host_problems(self, patterns: Sequence[MatchPattern]) -> Iterator[Problem]:
@@ -269,34 +258,18 @@ def _not_azure(pattern: MatchPattern) -> Problem:
             "lookalike_host", what[kind], fix, "patterns", suggestion=f"{registry}{path}"
         )
     corrected = corrected_azure_host(host)
-    looks = (
-        "resembles a registry of Azure's but isn't one"
-        if corrected
-        else ("isn't a registry of Azure's")
-    )
-    write = f"{corrected or 'yourregistry.azurecr.io'}{path}"
-    return Problem(
-        "lookalike_host",
-        f"{host} {looks}, so no login of Azure's will go there.",
-        f"Write {write}, or choose the type of the registry that really runs there."
-        if corrected
-        else f"Write a host like {write}, or choose the type of the registry that runs there.",
-        "patterns",
-        suggestion=write if corrected else None,
+    return lookalike(
+        pattern,
+        kind=_KIND,
+        login="login of Azure's",
+        resembles=corrected is not None,
+        corrected=corrected,
+        example="yourregistry.azurecr.io",
     )
 
 
 def _where(at: str, host: str) -> str:
     return host if at == "registry" else "Azure's sign-in"
-
-
-def _unreachable(what: str, where: str) -> Failed:
-    return Failed(
-        "registry_unreachable",
-        what,
-        f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {where}.",
-        retry_after=5,
-    )
 
 
 _NUMBER = re.compile(r"[0-9]{4,9}", re.ASCII)
@@ -355,14 +328,9 @@ def _told(fault: azure_entra.Fault, application: Application, host: str) -> Fail
     """Azure's error in our words. Its own text never travels: only its number."""
     where = _where(fault.at, host)
     if fault.throttled:
-        return Failed(
-            "throttled",
-            f"{where} answers too many requests already.",
-            "Wait: it is asked again by itself.",
-            retry_after=5,
-        )
+        return provider_calls.throttled(where)
     if fault.broken:
-        return _unreachable(f"{where} has trouble of its own.", where)
+        return provider_calls.unreachable(f"{where} has trouble of its own.", where)
     if fault.at == "registry":
         return _told_by_registry(fault, application, host)
     client, tenant = private(f" {application.client}"), private(f" {application.tenant}")
@@ -380,7 +348,7 @@ def _told(fault: azure_entra.Fault, application: Application, host: str) -> Fail
             if number
             else "Look at the application's Sign-in logs in Microsoft Entra.",
         )
-    return _unreachable(f"{where} refused the request ({fault.status}).", where)
+    return provider_calls.unreachable(f"{where} refused the request ({fault.status}).", where)
 
 
 def _told_by_registry(fault: azure_entra.Fault, application: Application, host: str) -> Failed:
@@ -408,4 +376,4 @@ def _told_by_registry(fault: azure_entra.Fault, application: Application, host: 
             "Correct the host in the match pattern.",
             retry_after=60,
         )
-    return _unreachable(f"{host} refused the request ({fault.status}).", host)
+    return provider_calls.unreachable(f"{host} refused the request ({fault.status}).", host)

@@ -13,7 +13,7 @@ from . import aws, provider_calls
 from .aws_denials import denial
 from .outbound import Unreachable
 from .private import private
-from .problems import NO_LOGIN, Failed
+from .problems import Failed
 from .types import MOST_LISTED, DockerLogin, Image
 
 SERVICE = aws.Service("ecr", "AmazonEC2ContainerRegistry_V20150921")
@@ -91,18 +91,15 @@ class _Api:
         except provider_calls.Foreign:
             raise self._unreachable("answered what isn't ECR's language") from None
         except Unreachable as error:
-            how = None if error.kind == "timeout" else error.what
-            raise self._unreachable(told=how) from None
+            what = provider_calls.unanswered(error, self._where, self._began)
+            raise provider_calls.unreachable(what, self.url) from None
 
-    def _unreachable(self, how: str = "", *, told: str | None = None) -> Failed:
-        seconds = max(1.0, time.monotonic() - self._began)
-        how = how or f"didn’t answer within {seconds:.0f} seconds"
-        return Failed(
-            "registry_unreachable",
-            told or f"{self.product} in {self.region} {how}.",
-            f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {self.url}.",
-            retry_after=5,
-        )
+    @property
+    def _where(self) -> str:
+        return f"{self.product} in {self.region}"
+
+    def _unreachable(self, how: str) -> Failed:
+        return provider_calls.unreachable(f"{self._where} {how}.", self.url)
 
     def _told(self, fault: aws.Fault) -> Failed:
         """AWS's error in our words. Its own text never travels: only the action's name."""
@@ -152,13 +149,7 @@ class _Api:
                 f"{self._region_too}.",
             )
         if fault.throttled:
-            return Failed(
-                "throttled",
-                f"{self.product} in {self.region} answers too many requests of this account "
-                "already.",
-                "Wait: it is asked again by itself.",
-                retry_after=5,
-            )
+            return provider_calls.throttled(self._where, " of this account")
         broken = "has trouble of its own"
         return self._unreachable(
             broken if fault.status >= 500 else f"refused the request ({fault.status})"

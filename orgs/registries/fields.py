@@ -12,8 +12,19 @@ from . import pasted_values
 from .problems import Problem, text_problem
 
 ON = "true"
-_YES = frozenset({"true", "yes", "y", "on", "1"})
-_NO = frozenset({"false", "no", "n", "off", "0"})
+_SWITCHES = dict.fromkeys(("true", "yes", "y", "on", "1"), True)
+_SWITCHES |= dict.fromkeys(("false", "no", "n", "off", "0"), False)
+
+
+def switched(text: str) -> bool | None:
+    """What a yes or no means that somebody wrote; None for anything else."""
+    return _SWITCHES.get(text.strip().lower())
+
+
+def neither(name: str) -> Problem:
+    """What is wrong with a yes or no of the field `name` that is anything else."""
+    what = "This is neither true nor false."
+    return Problem("not_a_boolean", what, "Write true or false.", name)
 
 
 class Blanks(Enum):
@@ -140,8 +151,8 @@ class Field:
         """What was meant by what was typed, where there is no doubt. What has its shape is
         left alone, and so is what may hold anything."""
         if self.switch:
-            word = value.strip().lower()
-            return ON if word in _YES else "" if word in _NO else word
+            on = switched(value)
+            return value.strip().lower() if on is None else ON if on else ""
         if self.blanks is Blanks.KEPT:
             return self.typed(value)
         visible = pasted_values.visible(value) if not self.lines else value.strip("\ufeff")
@@ -163,8 +174,7 @@ class Field:
             what = f"{self.label} is empty."
             return Problem("required", what, self.missing, self.name) if needed else None
         if self.switch and value != ON:
-            what = "This is neither true nor false."
-            return Problem("not_a_boolean", what, "Write true or false.", self.name)
+            return neither(self.name)
         # A secret is often pasted where the identity beside it belongs.
         untold = self.secret or (self.hidden_from_members and not self.may_repeat(value))
         shown = "This" if untold else value[:80]

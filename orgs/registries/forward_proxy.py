@@ -56,9 +56,8 @@ def _read(address: str) -> ForwardProxy:
     if parts.scheme != "http":
         raise Unusable("isn't of the kind http://, and no other is spoken")
     # A sign in the password that isn't written as %… would make another host of the rest.
-    if not _HOST.fullmatch(host) or not port or parts.path not in ("", "/"):
-        raise Unusable("isn't the address of a proxy")
-    if parts.query or parts.fragment:
+    further = parts.path.removeprefix("/") or parts.query or parts.fragment
+    if not _HOST.fullmatch(host) or not port or further:
         raise Unusable("isn't the address of a proxy")
     given = base64.b64encode(login).decode()
     named = parts.username is not None or parts.password is not None

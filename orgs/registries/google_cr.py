@@ -9,14 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from . import google_key, google_oauth
+from . import google_key, google_oauth, provider_calls
 from .google_hosts import ANY_GCR, corrected_google_host, hosts_of_pattern, parse_google_host
 from .google_key import ServiceAccountKey
 from .google_roles import reader
+from .lookalikes import lookalike, not_its_own
 from .outbound import Unreachable
 from .patterns import MatchPattern, not_a_registry
 from .private import private
-from .problems import NO_LOGIN, Failed, Problem, Refused
+from .problems import Failed, Problem, Refused
 from .provider_calls import Foreign
 from .types import (
     AccessPolicy,
@@ -35,6 +36,7 @@ USERNAME = "oauth2accesstoken"
 # docs, «Deploying to Compute Engine»). With it the token opens nothing that writes.
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
+_KIND = "a host of Google's registries"
 _KEY = "service_account_json"
 _EMAIL, _PROJECT, _KEY_ID = "service_account_email", "project_id", "private_key_id"
 
@@ -103,13 +105,7 @@ class GoogleKey(RegistryType):
         google_oauth.prepare()
 
     def host_refusal(self, config: Config, host: str) -> Failed | None:
-        if parse_google_host(host):
-            return None
-        return Failed(
-            "entry_unusable",
-            f"{host} isn't a registry of Google's, so no login goes there.",
-            "Check the image's host; if it's right, correct the entry's match pattern.",
-        )
+        return None if parse_google_host(host) else not_its_own(host, _KIND)
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         if refusal := self.host_refusal(config, ask.host):
@@ -132,9 +128,8 @@ class GoogleKey(RegistryType):
         except Foreign:
             raise _unreachable("Google's sign-in answered what isn't its language.") from None
         except Unreachable as error:
-            seconds = max(1.0, time.monotonic() - began)
-            silent = f"Google's sign-in didn’t answer within {seconds:.0f} seconds."
-            raise _unreachable(silent if error.kind == "timeout" else error.what) from None
+            what = provider_calls.unanswered(error, "Google's sign-in", began)
+            raise _unreachable(what) from None
         return DockerLogin(USERNAME, token, ends)
 
     def _host_problems(self, patterns: Sequence[MatchPattern]) -> Iterator[Problem]:
@@ -147,8 +142,8 @@ class GoogleKey(RegistryType):
 
 def _not_google(pattern: MatchPattern) -> Problem:
     host = pattern.authority
-    path = str(pattern).removeprefix(host)
     if pattern.host == "*.pkg.dev":
+        path = str(pattern).removeprefix(host)
         return Problem(
             "wildcard_host",
             f"{host} leaves open where the repositories are.",
@@ -157,21 +152,13 @@ def _not_google(pattern: MatchPattern) -> Problem:
             "patterns",
         )
     corrected = corrected_google_host(host)
-    what = f"{host} isn't a host of Google's registries, so no login of Google's will go there."
-    if corrected:
-        what = (
-            f"{host} resembles a host of Google's registries but isn't one, so no login of "
-            "Google's will go there."
-        )
-    write = f"{corrected or 'europe-west1-docker.pkg.dev'}{path}"
-    return Problem(
-        "lookalike_host",
-        what,
-        f"Write {write}, or choose the type of the registry that really runs there."
-        if corrected
-        else f"Write a host like {write}, or choose the type of the registry that runs there.",
-        "patterns",
-        suggestion=f"{corrected}{path}" if corrected else None,
+    return lookalike(
+        pattern,
+        kind=_KIND,
+        login="login of Google's",
+        resembles=corrected is not None,
+        corrected=corrected,
+        example="europe-west1-docker.pkg.dev",
     )
 
 
@@ -188,12 +175,7 @@ def _off(seconds: float) -> str:
 
 
 def _unreachable(what: str) -> Failed:
-    return Failed(
-        "registry_unreachable",
-        what,
-        f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {google_key.TOKEN_URI}.",
-        retry_after=5,
-    )
+    return provider_calls.unreachable(what, google_key.TOKEN_URI)
 
 
 def _told(fault: google_oauth.Fault, key: ServiceAccountKey) -> Failed:
@@ -202,12 +184,7 @@ def _told(fault: google_oauth.Fault, key: ServiceAccountKey) -> Failed:
     which = private(f" {key.key_id}") if key.key_id else ""
     text = fault.text.lower()
     if fault.throttled:
-        return Failed(
-            "throttled",
-            "Google's sign-in answers too many requests already.",
-            "Wait: it is asked again by itself.",
-            retry_after=5,
-        )
+        return provider_calls.throttled("Google's sign-in")
     if fault.broken:
         return _unreachable("Google's sign-in has trouble of its own.")
     if "timeframe" in text or "short-lived token" in text or "token used too" in text:

@@ -45,9 +45,9 @@ _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
 class Unreachable(Failed):
-    """No answer came; `kind` is why: "dns", "full" (too many look-ups wait), "timeout", "refused",
-    "closed", "certificate",
-    "authority" (of a certificate, unknown here), "tls", "proxy", "network"."""
+    """No answer came; `kind` is why: "dns", "full" (too many look-ups wait), "timeout",
+    "refused", "closed", "certificate", "authority" (of a certificate, unknown here), "tls",
+    "proxy", "network"."""
 
     def __init__(self, kind: str, what: str, fix: str, retry_after: int | None = None) -> None:
         super().__init__("registry_unreachable", what, fix, retry_after)

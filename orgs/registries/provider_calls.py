@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from . import outbound
-from .problems import Failed
+from .problems import NO_LOGIN, Failed
 
 ATTEMPTS = 2
 FIRST_ATTEMPT = 3.2  # seconds; the second has what is left
@@ -90,3 +90,26 @@ def believed(ends: datetime | None, most: timedelta) -> datetime:
     """When a login ends that says so, or doesn't; within `most` from now."""
     now = datetime.now(UTC)
     return now + min(ends - now if ends and ends > now else UNSTATED_LIFE, most)
+
+
+def unreachable(what: str, where: str) -> Failed:
+    """That no login came, for a reason that may pass; `where` is what was asked."""
+    return Failed(
+        "registry_unreachable",
+        what,
+        f"Wait: {NO_LOGIN}; if it lasts, check this server's way to {where}.",
+        retry_after=5,
+    )
+
+
+def unanswered(error: outbound.Unreachable, who: str, began: float) -> str:
+    """Why no answer came from a provider that was asked at `began` (`time.monotonic()`)."""
+    if error.kind != "timeout":
+        return error.what
+    return f"{who} didn’t answer within {max(1.0, time.monotonic() - began):.0f} seconds."
+
+
+def throttled(who: str, whose: str = "") -> Failed:
+    """That a provider is asked too often."""
+    what = f"{who} answers too many requests{whose} already."
+    return Failed("throttled", what, "Wait: it is asked again by itself.", retry_after=5)

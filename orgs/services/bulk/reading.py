@@ -9,6 +9,7 @@ from typing import Any
 
 from orgs.models import Environment
 from orgs.registries.catalogue import BY_SLUG, fields_named
+from orgs.registries.fields import neither, switched
 from orgs.registries.pasted import texts as pasted_texts
 from orgs.registries.problems import Problem
 from orgs.registries.text import is_storable
@@ -33,8 +34,6 @@ from .files.columns import (
 )
 from .files.rows import NearMisses, Row, broken
 
-_ENABLED = {"": True, **dict.fromkeys(("true", "yes", "y", "on", "1"), True)}
-_ENABLED |= dict.fromkeys(("false", "no", "n", "off", "0"), False)
 _LISTS = frozenset({PATTERN, ENVIRONMENTS})
 MAX_NUMBER = 10**15  # a spreadsheet's numbers are exact below it
 MOST_TOLD = 20  # of what is wrong in one row
@@ -205,10 +204,9 @@ def _storable(column: str, text: str, most: int, problems: list[Problem]) -> str
 
 
 def _enabled(cell: str, problems: list[Problem]) -> bool:
-    enabled = _ENABLED.get(cell.strip().lower())
+    enabled = switched(cell) if cell.strip() else True
     if enabled is None:
-        what = "This is neither true nor false."
-        problems.append(Problem("not_a_boolean", what, "Write true or false.", ENABLED))
+        problems.append(neither(ENABLED))
     return enabled is not False
 
 
