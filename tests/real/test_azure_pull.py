@@ -3,7 +3,6 @@ and a registry that gives bearer tokens for what that Azure minted, and for noth
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +11,9 @@ import pytest
 from orgs.registries.azure_acr import USERNAME
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import tokens
 from orgs.services.verification import verifying
-from tests.real.test_worker_pull import podman, worker_environment
-from tests.support import product
+from tests.real.pulling import pulled_by_both
+from tests.real.test_worker_pull import podman
 from tests.support.registry import Registry
 from tests.web.conftest import Page, url
 
@@ -50,29 +48,11 @@ def entry(azure, make_entry):
 
 
 def test_workers_pull_with_nothing_but_their_token(
-    registry, entry, azure, project, acme, actor, podman, tmp_path: Path
+    registry, entry, azure, project, actor, podman, tmp_path: Path
 ) -> None:
-    token = tokens.token_issue_worker(organization=acme, name="gpu", actor=actor)[1]
-    auth = tmp_path / "auth.json"
-    auth.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
-    (tmp_path / "config.json").write_text(auth.read_text())
-    with product.served() as address:
-        environment = worker_environment(auth, address, token, project.pk)
-        environment["VALOHAI_IMAGE"] = IMAGE
-        own = environment | {"DOCKER_CONFIG": str(tmp_path)}
-        pulled = registry.skopeo(
-            ["copy", f"docker://{IMAGE}", f"dir:{tmp_path / 'pulled'}"], env=own
-        )
-        assert pulled.returncode == 0, pulled.stderr
-        pulled = registry.run([*podman, "pull", IMAGE], environment)
-        assert pulled.returncode == 0, pulled.stderr
+    with pulled_by_both(registry, IMAGE, project, actor, podman, tmp_path):
         # One login for both, minted by the server alone.
         assert [call.what for call in azure.calls] == ["token", "exchange"]
-        # Without one of Azure's, nothing is pulled.
-        registry.revoke_all()
-        registry._bearers.clear()
-        refused = registry.run([*podman, "pull", IMAGE], environment)
-        assert refused.returncode != 0 and "unauthorized" in refused.stderr.lower()
 
 
 def test_verify(registry, entry, azure, client, alice) -> None:

@@ -3,8 +3,6 @@ and a registry that gives bearer tokens for what that Google minted, and for not
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,8 @@ from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
 from orgs.services.tenancy import tokens
 from orgs.services.verification import verifying
-from tests.real.test_worker_pull import podman, worker_environment
-from tests.support import product
+from tests.real.pulling import pulled_by_both, skopeo
+from tests.real.test_worker_pull import podman
 from tests.web.conftest import Page, url
 
 __all__ = ["podman"]
@@ -39,43 +37,21 @@ def entry(make_entry, key):
     )
 
 
-@pytest.fixture
-def address(artifact_registry, entry) -> Iterator[str]:
-    with product.served() as address:
-        yield address
-
-
 def test_workers_pull_with_nothing_but_their_token(
-    artifact_registry, address, project, acme, actor, google, podman, tmp_path: Path
+    artifact_registry, entry, project, acme, actor, google, podman, tmp_path: Path
 ) -> None:
-    token = tokens.token_issue_worker(organization=acme, name="gpu", actor=actor)[1]
-    auth = tmp_path / "auth.json"
-    auth.write_text(json.dumps({"credHelpers": {HOST: "valohai"}}))
-    (tmp_path / "config.json").write_text(auth.read_text())
-    environment = worker_environment(auth, address, token, project.pk) | {"VALOHAI_IMAGE": IMAGE}
-    skopeo = ["copy", f"docker://{IMAGE}", f"dir:{tmp_path / 'pulled'}"]
-    own = environment | {"DOCKER_CONFIG": str(tmp_path)}
-    pulled = artifact_registry.skopeo(skopeo, env=own)
-    assert pulled.returncode == 0, pulled.stderr
-    assert (tmp_path / "pulled" / "manifest.json").exists()
-    pulled = artifact_registry.run([*podman, "pull", IMAGE], environment)
-    assert pulled.returncode == 0, pulled.stderr
-    # One token for both, minted by the server alone.
-    assert [call.error for call in google.calls] == [""]
-    asked = [seen for seen in artifact_registry.requests if seen.path.startswith("/v2/token")]
-    assert asked and all(seen.authenticated for seen in asked)
+    with pulled_by_both(artifact_registry, IMAGE, project, actor, podman, tmp_path) as own:
+        # One token for both, minted by the server alone.
+        assert [call.error for call in google.calls] == [""]
+        asked = [seen for seen in artifact_registry.requests if seen.path.startswith("/v2/token")]
+        assert asked and all(seen.authenticated for seen in asked)
 
-    # Without a token of ours, and without one of Google's, nothing is pulled.
-    nobody = tokens.token_issue_worker(organization=acme, name="old", actor=actor)
-    tokens.token_revoke(token=nobody[0], actor=actor)
-    refused = artifact_registry.skopeo(
-        skopeo, env=own | {"VALOHAI_REGISTRIES_TOKEN": nobody[1], "HOME": str(tmp_path)}
-    )
-    assert refused.returncode != 0 and "token_revoked: " in refused.stderr
-    artifact_registry.revoke_all()
-    artifact_registry._bearers.clear()
-    refused = artifact_registry.run([*podman, "pull", IMAGE], environment)
-    assert refused.returncode != 0 and "unauthorized" in refused.stderr.lower()
+        # Without a token of ours, nothing is pulled.
+        nobody = tokens.token_issue_worker(organization=acme, name="old", actor=actor)
+        tokens.token_revoke(token=nobody[0], actor=actor)
+        without = own | {"VALOHAI_REGISTRIES_TOKEN": nobody[1], "HOME": str(tmp_path)}
+        refused = skopeo(artifact_registry, IMAGE, without, tmp_path / "pulled")
+        assert refused.returncode != 0 and "token_revoked: " in refused.stderr
 
 
 def test_verify(artifact_registry, entry, client, alice) -> None:

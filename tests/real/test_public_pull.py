@@ -13,10 +13,9 @@ from orgs.registries.aws_ecr_public import AwsEcrPublic
 from orgs.registries.ecr_hosts import PUBLIC_HOSTS
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
-from orgs.services.tenancy import tokens
 from orgs.services.verification import verifying
-from tests.real.test_worker_pull import podman, worker_environment
-from tests.support import product
+from tests.real.pulling import pulled_by_both
+from tests.real.test_worker_pull import podman
 from tests.support.registry import Registry
 
 __all__ = ["podman"]
@@ -46,7 +45,7 @@ def entry(aws, make_entry, registry):
 
 
 def test_workers_pull_with_nothing_but_their_token(
-    registry, entry, aws, project, acme, actor, podman, tmp_path: Path
+    registry, entry, aws, project, actor, podman, tmp_path: Path
 ) -> None:
     image = f"{registry.host}/acme/train:v1"
     report = verifying.entry_verify(
@@ -54,23 +53,6 @@ def test_workers_pull_with_nothing_but_their_token(
     )
     assert report.failed is None, report
     aws.reset_calls()
-    token = tokens.token_issue_worker(organization=acme, name="gpu", actor=actor)[1]
-    auth = tmp_path / "auth.json"
-    auth.write_text(json.dumps({"credHelpers": {registry.host: "valohai"}}))
-    (tmp_path / "config.json").write_text(auth.read_text())
-    with product.served() as address:
-        environment = worker_environment(auth, address, token, project.pk)
-        environment["VALOHAI_IMAGE"] = image
-        skopeo = ["copy", f"docker://{image}", f"dir:{tmp_path / 'pulled'}"]
-        own = environment | {"DOCKER_CONFIG": str(tmp_path)}
-        pulled = registry.skopeo(skopeo, env=own)
-        assert pulled.returncode == 0, pulled.stderr
-        pulled = registry.run([*podman, "pull", image], environment)
-        assert pulled.returncode == 0, pulled.stderr
-        # One token for both, minted by the server alone.
+    with pulled_by_both(registry, image, project, actor, podman, tmp_path):
+        # One login for both, minted by the server alone.
         assert len(aws.calls) == 1
-        # Without one of AWS's, nothing is pulled.
-        registry.revoke_all()
-        registry._bearers.clear()
-        refused = registry.run([*podman, "pull", image], environment)
-        assert refused.returncode != 0 and "unauthorized" in refused.stderr.lower()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ssl
 import subprocess
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from orgs.registries import authorities
 from orgs.registries.authorities import read
 from orgs.registries.problems import Refused
 from tests.support.certificates import make_certificates
+from tests.support.effort import at_most
 
 pytestmark = pytest.mark.once
 
@@ -120,9 +120,8 @@ def test_bounds(pem: str, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_no_text_takes_long(piece: str) -> None:
     text = (piece * authorities.LONGEST)[: authorities.LONGEST]
-    began = time.process_time()
-    assert refused(text) if text.strip() else read(text) == ()
-    assert time.process_time() - began < 1
+    with at_most(500):
+        assert refused(text) if text.strip() else read(text) == ()
 
 
 def test_one_that_has_ended(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from orgs.registries.azure_hosts import (
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Failed
 from orgs.services.upstream import calls
+from tests.support.effort import at_most
 
 pytestmark = pytest.mark.once
 
@@ -182,8 +183,5 @@ def test_one_cloud_an_entry():
 
 @pytest.mark.parametrize("text", ["a" * 100_000, "acmeml-azurecr-" * 10_000, "-" * 100_000])
 def test_no_host_takes_long(text):
-    import time
-
-    began = time.process_time()
-    corrected_azure_host(text), parse_azure_host(text)
-    assert time.process_time() - began < 0.5
+    with at_most(250):
+        corrected_azure_host(text), parse_azure_host(text)

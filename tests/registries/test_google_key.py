@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from orgs.registries import google_key
 from orgs.registries.problems import Refused
 from tests.conftest import CANARY
+from tests.support.effort import at_most
 from tests.support.fake_google import document, key_file, pem, private_key
 
 pytestmark = pytest.mark.once
@@ -220,9 +220,8 @@ def test_a_letter_that_changed_in_the_middle_is_found():
     ],
 )
 def test_hostile_ones_are_refused_at_once(text):
-    began = time.process_time()
-    problem(text)
-    assert time.process_time() - began < 1
+    with at_most(500):
+        problem(text)
 
 
 @pytest.mark.parametrize(

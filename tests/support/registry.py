@@ -109,7 +109,9 @@ class Registry:
         self._logins.add((username, password))
 
     def revoke_all(self) -> None:
+        """Nobody may in any more, with a bearer token that was given for a login neither."""
         self._logins.clear()
+        self._bearers.clear()
 
     def allows(self, authorization: str) -> bool:
         """Whether a value of the Authorization header is exactly one of the allowed logins."""
