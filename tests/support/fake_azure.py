@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
 
 from tests.support.fake_google import pem, private_key
+from tests.support.loopback import Handler, Loopback
 
 AUDIENCE = "https://containerregistry.azure.net"
 TOKEN_SECONDS, LOGIN_SECONDS = 3599, 3 * 3600
@@ -78,40 +77,24 @@ def _acr(status: int, code: str, message: str) -> _Refused:
     return _Refused(status, {"errors": [error]}, code)
 
 
-class FakeAzure:
+class FakeAzure(Loopback):
     """`with FakeAzure() as azure`: no tenant has anything yet.
 
-    What is in `faults` is answered in place of anything else, one after the other:
-    `(status, body)`, or seconds of silence. `life` is that of a registry's login in seconds,
-    None for a token that doesn't say. `on_login` is given (registry, login).
+    `life` is that of a registry's login in seconds, None for a token that doesn't say.
+    `on_login` is given (registry, login).
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: list[Call] = []
         self.logins: set[str] = set()
         self.life: float | None = LOGIN_SECONDS
-        self.faults: list[tuple[int, bytes] | float] = []
         self.on_login: Callable[[str, str], object] | None = None
         self.conditional_access = False
         self._applications: dict[str, _Application] = {}
         self._registries: dict[str, _Registry] = {}
-        self._over = threading.Event()
         self._key = pem(private_key(7))
         self._public = private_key(7).public_key()
-
-    def __enter__(self) -> FakeAzure:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.azure = self
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="fake-azure", daemon=True
-        ).start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._over.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     # What a test may do
 
@@ -146,6 +129,11 @@ class FakeAzure:
         self._registries[host].roles.discard(client)
 
     # Requests
+
+    def posted(self, path: str, content: bytes) -> tuple[int, bytes]:
+        form = {name: values[0] for name, values in parse_qs(content.decode()).items()}
+        status, told = self.answer(urlsplit(path).path, form)
+        return status, json.dumps(told).encode()
 
     def answer(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         what, whom = path.rpartition("/")[2], form.get("client_id") or form.get("service", "")
@@ -271,31 +259,7 @@ class FakeAzure:
         return ["team/train"] if "registry:catalog:*" in claims["scope"] else None
 
 
-class _Server(ThreadingHTTPServer):
-    azure: FakeAzure
-    daemon_threads = True
-    request_queue_size = 64
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        azure = self.server.azure
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if azure.faults:
-            fault = azure.faults.pop(0)
-            if isinstance(fault, float):
-                azure._over.wait(fault)
-                self.close_connection = True
-                return
-            self._say(*fault)
-            return
-        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        status, told = azure.answer(urlsplit(self.path).path, form)
-        self._say(status, json.dumps(told).encode())
-
+class _Handler(Handler):
     def do_GET(self) -> None:
         """What Microsoft's clients look up before they sign in, and a registry's catalogue."""
         url = urlsplit(self.path)
@@ -309,26 +273,19 @@ class _Handler(BaseHTTPRequestHandler):
                 "device_authorization_endpoint": f"{base}/{tenant}/oauth2/v2.0/devicecode",
             }
         elif url.path == "/acr/v1/_catalog":
-            names = self.server.azure.lists(self.headers.get("Authorization", ""))
+            names = cast(FakeAzure, self.server.provider).lists(
+                self.headers.get("Authorization", "")
+            )
             if names is None:
                 host = self.headers.get("X-Asked-Of", "")
                 where = f'Bearer realm="https://{host}/oauth2/token",service="{host}"'
-                self._say(401, b"{}", f'{where},scope="registry:catalog:*"')
+                self.say(401, b"{}", {"WWW-Authenticate": f'{where},scope="registry:catalog:*"'})
                 return
             told = {"repositories": names}
         else:
-            self._say(404, b"{}")
+            self.say(404, b"{}")
             return
-        self._say(200, json.dumps(told).encode())
+        self.say(200, json.dumps(told).encode())
 
-    def _say(self, status: int, body: bytes, challenge: str = "") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        if challenge:
-            self.send_header("WWW-Authenticate", challenge)
-        self.end_headers()
-        self.wfile.write(body)
 
-    def log_message(self, *args: Any) -> None:
-        """Tests look at what was asked; a line per request is noise."""
+FakeAzure.handler = _Handler

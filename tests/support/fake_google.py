@@ -12,19 +12,18 @@ import base64
 import binascii
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from tests.support.loopback import Handler, Loopback
 
 TOKEN_URI = "https://oauth2.googleapis.com/token"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -104,39 +103,22 @@ class _Refused(Exception):
         self.error, self.text, self.status = error, text, status
 
 
-class FakeGoogle:
+class FakeGoogle(Loopback):
     """`with FakeGoogle() as google`: nobody has an account yet.
 
     `clock` is how many seconds its clock is ahead of ours. `life` is what it says of a
-    token's life in seconds, None for nothing. What is in `faults` is answered in place of
-    anything else, one after the other: `(status, body)`, or seconds of silence.
+    token's life in seconds, None for nothing.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: list[Call] = []
         self.tokens: set[str] = set()
         self.clock = 0.0
         self.life: object = 3599
-        self.faults: list[tuple[int, bytes] | float] = []
-        self.requests: list[dict[str, str]] = []
         self.on_token: Callable[[str], object] | None = None
         self._accounts: dict[str, _Account] = {}
         self._made = 0
-        self._over = threading.Event()
-
-    def __enter__(self) -> FakeGoogle:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.google = self
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="fake-google", daemon=True
-        ).start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._over.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     def create_account(self, name: str = "valohai-pull", project: str = "my-project") -> str:
         """A service account; its e-mail."""
@@ -166,6 +148,12 @@ class FakeGoogle:
         del self._accounts[email]
 
     # --- judging ----------------------------------------------------------------
+
+    def posted(self, path: str, content: bytes) -> tuple[int, bytes]:
+        if path != "/token":
+            return 404, b"not found"
+        status, told = self.answer(parse_qs(content.decode(), keep_blank_values=True))
+        return status, json.dumps(told).encode()
 
     def answer(self, form: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         claims: dict[str, Any] = {}
@@ -242,46 +230,15 @@ def _is_signed(key: rsa.RSAPublicKey, signed: bytes, signature: bytes) -> bool:
     return True
 
 
-class _Server(ThreadingHTTPServer):
-    google: FakeGoogle
-
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # HTTPServer's would ask the DNS for the address's name
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 30
-    server: _Server
-
-    def do_POST(self) -> None:
-        google = self.server.google
-        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        google.requests.append({name.lower(): text for name, text in self.headers.items()})
-        fault = google.faults.pop(0) if google.faults else None
-        if isinstance(fault, float):
-            google._over.wait(fault)
-            self.close_connection = True
-            return
-        if fault is not None:
-            status, body = fault
-        elif self.path != "/token":
-            status, body = 404, b"not found"
-        else:
-            form = parse_qs(content.decode(), keep_blank_values=True)
-            status, told = google.answer(form)
-            body = json.dumps(told).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        if status in {301, 302, 307, 308}:
-            self.send_header("Location", "http://127.0.0.1:9/token")
-        self.end_headers()
-        self.wfile.write(body)
+class _Handler(Handler):
+    def say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        elsewhere = {"Location": "http://127.0.0.1:9/token"}
+        super().say(status, body, elsewhere if status in {301, 302, 307, 308} else headers)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The Date header, by Google's own clock."""
-        return super().date_time_string(int(time.time() + self.server.google.clock))
+        google = cast(FakeGoogle, self.server.provider)
+        return super().date_time_string(int(time.time() + google.clock))
 
-    def log_message(self, *args: Any) -> None:
-        """`calls` is the log."""
+
+FakeGoogle.handler = _Handler
