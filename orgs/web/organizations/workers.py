@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import quote_etag
@@ -20,11 +18,10 @@ from django.views.decorators.http import condition, require_safe
 
 from orgs import access
 from orgs.forms.asking import ask
-from orgs.models import IndexedPattern, Organization, WorkerToken
-from orgs.registries import authorities
-from orgs.registries.catalogue import BY_SLUG, TYPES
+from orgs.models import Organization, WorkerToken
 from orgs.services.audit import login_events
 from orgs.services.audit.events import Actor
+from orgs.services.entries.reached import reached
 from orgs.services.tenancy import tokens
 from orgs.templatetags.registries import example_image
 from orgs.web.accounts.tokens import IssueForm
@@ -34,7 +31,6 @@ from .worker_scripts import CERTIFICATES, Script, docker_key, scripts
 
 PAGE_SIZE = 50
 MOST_CHOICES = 200
-MOST_HOSTS = 20
 ANY = "*"  # no slug, so no environment's
 EXAMPLE_PATTERN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/*"
 
@@ -188,67 +184,31 @@ def _first_login(token: WorkerToken | None) -> dict[str, Any]:
 
 def _scripts(token: WorkerToken, text: str, project: str) -> list[Script]:
     """What sets a worker up with this new token; none before there is something to pull."""
-    rows = IndexedPattern.objects.filter(organization=token.organization, enabled=True)
-    if not token.any_environment:
-        rows = rows.filter(Q(environment=None) | Q(environment=token.environment))
-    hosts, newest = _named(rows)
-    if not newest or not project:
+    found = reached(token.organization, token)
+    if not found.newest or not project:
         return []
-    image = example_image(newest.text)
     return scripts(
         token=token,
         text=text,
         project=project,
-        hosts=hosts,
-        certificates=_certificates(rows, hosts),
-        image=image,
+        hosts=found.hosts,
+        certificates=found.certificates,
+        image=example_image(found.newest),
     )
-
-
-def _certificates(rows: QuerySet[IndexedPattern], hosts: list[str]) -> dict[str, str]:
-    """By host, the certificates that entries have for it, each once."""
-    trusting = [kind.slug for kind in TYPES if kind.trusts_own]
-    named = rows.filter(host__in=hosts, entry__registry_type__in=trusting).order_by("host", "pk")
-    found: dict[str, dict[str, None]] = {}
-    for host, slug, config in named.values_list(
-        "host", "entry__registry_type", "entry__config"
-    ).distinct():
-        if pem := BY_SLUG[slug].trusting(config):
-            found.setdefault(host, {})[pem] = None
-    # As much as one entry may have: a page and a script hold them all.
-    return {host: "".join(_within(pems)) for host, pems in found.items()}
-
-
-def _within(pems: Iterable[str]) -> Iterator[str]:
-    left = authorities.LONGEST
-    for pem in pems:
-        left -= len(pem)
-        if left < 0:
-            return
-        yield pem
-
-
-def _named(rows: QuerySet[IndexedPattern]) -> tuple[list[str], IndexedPattern | None]:
-    """The hosts that clients' files can name, and the newest pattern on one of them."""
-    literal = rows.filter(wildcard_host=False)
-    hosts = literal.values_list("host", flat=True).distinct().order_by("host")[:MOST_HOSTS]
-    return list(hosts), literal.order_by("-pk").first()
 
 
 def _registries(organization: Organization) -> dict[str, Any]:
     """The hosts that the organization's entries name, and an image to try with."""
-    rows = IndexedPattern.objects.filter(organization=organization, enabled=True)
-    hosts, newest = _named(rows)
-    pattern = newest.text if newest else EXAMPLE_PATTERN
-    hosts = hosts or [EXAMPLE_PATTERN.partition("/")[0]]
+    found = reached(organization)
+    hosts = found.hosts or [EXAMPLE_PATTERN.partition("/")[0]]
     return {
         "hosts": hosts,
-        "certificates": _certificates(rows, hosts),
+        "certificates": found.certificates,
         "certificates_for": {client: own for client, (_, own) in CERTIFICATES.items()},
         "docker_hosts": [docker_key(host) for host in hosts],
-        "pattern": pattern,
-        "has_entries": newest is not None,
-        "wildcard_hosts": rows.filter(wildcard_host=True).exists(),
+        "pattern": found.newest or EXAMPLE_PATTERN,
+        "has_entries": found.newest is not None,
+        "wildcard_hosts": found.any_host,
     }
 
 
