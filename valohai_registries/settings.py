@@ -47,6 +47,10 @@ METRICS_TOKEN = text("METRICS_TOKEN")
 AWS_ENDPOINT_URL = text("AWS_ENDPOINT_URL")
 GOOGLE_ENDPOINT_URL = text("GOOGLE_ENDPOINT_URL")
 AZURE_ENDPOINT_URL = text("AZURE_ENDPOINT_URL")
+# What clouds are to know this server by, where that isn't BASE_URL (a copy of what they fetch
+# lies there), and signing keys that were dropped: a database that is put back revives none.
+OIDC_ISSUER = text("OIDC_ISSUER")
+OIDC_DROPPED_KEYS = words("OIDC_DROPPED_KEYS")
 # Private networks with registries that verifying may reach; never those of ECR's hosts.
 OUTBOUND_ALLOWED_NETWORKS = words("OUTBOUND_ALLOWED_NETWORKS")
 # Authorities that count besides the system's, and where registries of one's own have their

@@ -13,6 +13,7 @@ from .entries import (
     entry_title,
 )
 from .health import Heartbeat
+from .identity import Issuer, SigningKey
 from .invitations import Invitation
 from .notices import NoticeAddress
 from .people import (
@@ -40,6 +41,7 @@ __all__ = [
     "ImportDraft",
     "IndexedPattern",
     "Invitation",
+    "Issuer",
     "Membership",
     "NoticeAddress",
     "Organization",
@@ -51,6 +53,7 @@ __all__ = [
     "Run",
     "RunFile",
     "RunRow",
+    "SigningKey",
     "Tally",
     "Token",
     "User",

@@ -87,6 +87,8 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 class Organization(models.Model):
     name = StoredText(max_length=100)
     slug = StoredSlug(max_length=60, unique=True)
+    # Never used again, so that what a cloud trusts isn't another's of the same name later.
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     # An org admin without a second step reaches nothing of it, nor do their API tokens.
     admins_need_mfa = models.BooleanField(default=False, db_default=False)

@@ -161,6 +161,8 @@ class RegistryType(abc.ABC):
     """True where the registry's hosts may well lead to private addresses."""
     codes: Mapping[str, Code] = {}
     """Codes that only this type raises, which `catalogue` adds to the table of `codes`."""
+    trusts_issuer: bool = False
+    """True where the cloud trusts what this server signs of itself, and nothing is stored."""
     secret_ends: bool = False
     """True where whoever makes the secret mostly sets the day on which it ends."""
     trusts_own: bool = False

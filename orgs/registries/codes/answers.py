@@ -140,6 +140,10 @@ CODES: Mapping[str, Code] = MappingProxyType(
             "The registry didn't answer in time.",
             fix="Wait; if it lasts, check this server's way to it.",
         ),
+        "issuer_unreachable": passing(
+            "The cloud couldn't read this server's keys, or can't know the new one yet.",
+            fix="Wait; if it lasts, see that clouds reach this server's issuer.",
+        ),
         "throttled": passing(
             "The cloud answers too many requests of this account already.",
             fix="Wait: it is asked again by itself.",

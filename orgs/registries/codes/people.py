@@ -50,6 +50,9 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "invalid_name": field("This can't be a name.", short="not a name"),
         "invalid_expiry": field("A token can't expire then.", short="can't end then"),
         "two_reaches": field("A token has one reach.", short="more than one reach"),
+        # --- what this server is to clouds -------------------------------------------------
+        "invalid_issuer": field("Clouds take no such name for an issuer.", short="not a name"),
+        "key_coming": field("Another key is to sign next.", short="one is to sign next already"),
         # --- signing in ---------------------------------------------------------------------
         "wrong_password": signing_in(
             "No account has this e-mail and password.", 200, short="not the right one"

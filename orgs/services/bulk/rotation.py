@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from allauth.mfa.models import Authenticator
 from django.db import models, transaction
 
-from orgs.models import CachedLogin, Heartbeat, ImportDraft, NoticeAddress, RegistryEntry
+from orgs.models import (
+    CachedLogin,
+    Heartbeat,
+    ImportDraft,
+    NoticeAddress,
+    RegistryEntry,
+    SigningKey,
+)
 from orgs.sealed import Unreadable
 from orgs.services.audit.events import COMMAND_LINE, record
 from orgs.services.tenancy import second_steps
@@ -36,6 +43,7 @@ def rotate_secrets() -> Report:
         (Heartbeat, "sealed"),
         (NoticeAddress, "address"),
         (NoticeAddress, "secret"),
+        (SigningKey, "private"),
     )
     for model, name in sealed_fields:
         last = None

@@ -1,0 +1,137 @@
+"""What this server is called as an OpenID Connect issuer, and that it stays called so.
+
+Clouds trust a name. It's stored as the first token is signed; while another is set, nothing
+is signed, until `change_issuer` confirms it (DESIGN «Identity without keys»).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import transaction
+
+from orgs.models import Issuer, RegistryEntry
+from orgs.models.identity import ONE
+from orgs.registries.catalogue import TYPES
+from orgs.registries.problems import Failed, Problem, Refused
+from orgs.services.audit.events import COMMAND_LINE, record
+
+MOST = 255  # characters: AWS takes no longer one for a provider's address
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+# AWS refuses a port, Google a query and a fragment; a name in small letters is compared the
+# same everywhere.
+_URL = re.compile(
+    rf"https://(?=[a-z0-9.-]{{1,253}}(?:/|$))(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?"
+    r"(?:/[A-Za-z0-9._~-]+)*",
+)
+
+
+def configured() -> str:
+    """The name that the settings give."""
+    return settings.OIDC_ISSUER or settings.BASE_URL
+
+
+def fault(url: str) -> str:
+    """What is wrong with a name for an issuer, as the end of a sentence; "" where nothing is."""
+    if not url.startswith("https://"):
+        return "isn't https"
+    if len(url) > MOST:
+        return f"is longer than {MOST} characters"
+    if url.endswith("/"):
+        return "ends in a slash"
+    host = url.removeprefix("https://").partition("/")[0]
+    if "@" in host:
+        return "has a user in it"
+    if ":" in host:
+        return "has a port in it, which AWS doesn't take"
+    if "?" in url or "#" in url:
+        return "has more than a path behind its host"
+    if not _URL.fullmatch(url) or "/.." in url or "/./" in f"{url}/":
+        return "isn't the address of a host with a full name, in small letters"
+    return ""
+
+
+def works() -> bool:
+    """Whether the settings give a name that clouds take."""
+    return not fault(configured())
+
+
+def published_elsewhere() -> bool:
+    """Whether clouds read a copy of the documents, which someone puts there
+    (`export_issuer`)."""
+    return configured() != settings.BASE_URL
+
+
+def host_and_path() -> str:
+    """The name without `https://`, as AWS has it in condition keys and ARNs."""
+    return configured().removeprefix("https://")
+
+
+def stored() -> str:
+    """The name that was signed with first; "" before that."""
+    row = Issuer.objects.filter(pk=ONE).first()
+    return row.url if row else ""
+
+
+def named() -> str:
+    """The name to sign with, stored where it's the first; raises `Failed` entry_unusable
+    where there is none, or another is set than clouds were told."""
+    url = configured()
+    if why := fault(url):
+        raise Failed(
+            "entry_unusable",
+            f"This server's address as an identity, {url}, {why}, so no cloud can trust it.",
+            "Ask staff to set OIDC_ISSUER (Operations, «Identity without keys»).",
+        )
+    row = Issuer.objects.filter(pk=ONE).first()
+    if row is None:
+        Issuer.objects.bulk_create([Issuer(pk=ONE, url=url)], ignore_conflicts=True)
+        row = Issuer.objects.get(pk=ONE)
+    if not row.url:
+        Issuer.objects.filter(pk=ONE, url="").update(url=url)
+        row = Issuer.objects.get(pk=ONE)
+    if row.url != url:
+        raise Failed(
+            "entry_unusable",
+            f"Clouds know this server as {row.url}, and it's set to be {url} now, so nothing is "
+            "signed.",
+            "Ask staff to set OIDC_ISSUER back, or to run change_issuer, which lists the entries "
+            "whose trust has to be set up anew.",
+        )
+    return url
+
+
+def change() -> str:
+    """Sign with the name that is set from now on; gives the former one. Raises `Refused`
+    where it's no name, or is the one already."""
+    url = configured()
+    if why := fault(url):
+        what = f"{url} {why}."
+        raise Refused(Problem("invalid_issuer", what, "Set OIDC_ISSUER, and run it again."))
+    with transaction.atomic():
+        row = Issuer.objects.select_for_update().filter(pk=ONE).first()
+        former = row.url if row else ""
+        if former == url:
+            what = f"The issuer is {url} already."
+            raise Refused(Problem("invalid_issuer", what, "Set OIDC_ISSUER to another first."))
+        Issuer.objects.update_or_create(
+            pk=ONE,
+            defaults={"url": url, "fetched_at": None, "fetched_from": None, "fetched_by": ""},
+        )
+        record(
+            actor=COMMAND_LINE,
+            action="issuer.changed",
+            subject=url,
+            properties={"former": former},
+        )
+    return former
+
+
+def trusting() -> Iterator[RegistryEntry]:
+    """The entries that rest on what clouds were told of this server, whoever's they are."""
+    slugs = [kind.slug for kind in TYPES if kind.trusts_issuer]
+    rows = RegistryEntry.objects.filter(registry_type__in=slugs).defer("secrets")
+    rows = rows.select_related("organization").prefetch_related("patterns")
+    yield from rows.order_by("organization__name", "organization_id", "created_at", "id")
