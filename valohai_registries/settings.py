@@ -51,6 +51,9 @@ AZURE_ENDPOINT_URL = text("AZURE_ENDPOINT_URL")
 # lies there), and signing keys that were dropped: a database that is put back revives none.
 OIDC_ISSUER = text("OIDC_ISSUER")
 OIDC_DROPPED_KEYS = words("OIDC_DROPPED_KEYS")
+# Whether this server's own identity at AWS may take the roles that customers name: the one
+# exception to never using what lies around it.
+AWS_SERVER_IDENTITY = env.bool("AWS_SERVER_IDENTITY", default=False)
 # Private networks with registries that verifying may reach; never those of ECR's hosts.
 OUTBOUND_ALLOWED_NETWORKS = words("OUTBOUND_ALLOWED_NETWORKS")
 # Authorities that count besides the system's, and where registries of one's own have their

@@ -55,6 +55,7 @@ class RegistryEntry(models.Model):
         FAILING = "failing", "Failing"
         UNREACHABLE = "unreachable", "Registry unreachable"
         UNREADABLE = "unreadable", "Secret unreadable"
+        WAITING = "waiting", "Waiting for trust"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="entries")
@@ -84,6 +85,9 @@ class RegistryEntry(models.Model):
     failure_told_at = models.DateTimeField(null=True)
     # When they were last mailed that it fails; stays when it works again.
     failure_mailed_at = models.DateTimeField(null=True)
+    # When a role was last seen to refuse what it must, and of which credentials_version that is.
+    proved_at = models.DateTimeField(null=True)
+    proved_version = models.PositiveIntegerField(null=True)
     # Rises with any change of type, config, secrets or enabled, and nothing else.
     credentials_version = models.PositiveIntegerField(default=1)
 
@@ -197,7 +201,7 @@ class CachedLogin(models.Model):
     """A minted login, shared by every process; the lease lets one refresh it."""
 
     entry = models.ForeignKey(RegistryEntry, models.CASCADE, related_name="cached_logins")
-    scope = StoredText(max_length=300, blank=True)
+    scope = StoredText(max_length=400, blank=True)
     login: Sealed | None = SealedField(null=True)  # type: ignore[assignment]
     credentials_version = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField(null=True)

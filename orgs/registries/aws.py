@@ -14,7 +14,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 from . import outbound, provider_calls
 
@@ -26,16 +28,19 @@ _XML_MESSAGE = re.compile(r"<Message>([^<]{1,2000})</Message>")
 
 @dataclass(frozen=True)
 class Key:
-    """An access key; `secret` is shown nowhere."""
+    """An access key; `secret` and `token` are shown nowhere. A session's key has a `token`,
+    and the `role` whose it is, by its ARN."""
 
     id: str
     secret: str = field(repr=False)
+    token: str = field(default="", repr=False)
+    role: str = ""
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service of AWS that speaks JSON: its name as endpoints and signatures have it, and
-    what its operations' names begin with."""
+    """A service of AWS: its name as endpoints and signatures have it, and, where it speaks
+    JSON, what its operations' names begin with; else the version of its language."""
 
     name: str
     target: str
@@ -77,9 +82,38 @@ def ask(
     """
     body = json.dumps(content).encode()
 
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": f"{service.target}.{operation}",
+    }
+
     def attempt(until: float) -> dict[str, Any]:
-        headers = _signed(service, operation, body, key, region, url)
-        return _read(provider_calls.answered(url, body, headers, until, MAX_ANSWER))
+        signed = _signed(service, headers, body, key, region, url)
+        return _read(provider_calls.answered(url, body, signed, until, MAX_ANSWER))
+
+    return provider_calls.tried(attempt, deadline)
+
+
+def ask_in_xml(
+    service: Service,
+    operation: str,
+    content: Mapping[str, str],
+    *,
+    key: Key | None,
+    region: str,
+    url: str,
+    deadline: float,
+) -> str:
+    """As `ask`, of a service that answers in XML; signed by nobody where `key` is None."""
+    body = urlencode({"Action": operation, "Version": service.target, **content}).encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+    def attempt(until: float) -> str:
+        signed = _signed(service, headers, body, key, region, url) if key else headers
+        answer = provider_calls.answered(url, body, signed, until, MAX_ANSWER)
+        if answer.status != 200:
+            raise _fault(answer, provider_calls.document(answer))
+        return answer.body.decode("utf-8", "replace")
 
     return provider_calls.tried(attempt, deadline)
 
@@ -110,15 +144,12 @@ def _read(answer: outbound.Answer) -> dict[str, Any]:
 
 
 def _signed(
-    service: Service, operation: str, body: bytes, key: Key, region: str, url: str
+    service: Service, headers: Mapping[str, str], body: bytes, key: Key, region: str, url: str
 ) -> dict[str, str]:
     auth, request_class, credentials_class = _signing()
-    headers = {
-        "Content-Type": "application/x-amz-json-1.1",
-        "X-Amz-Target": f"{service.target}.{operation}",
-    }
-    request = request_class(method="POST", url=url, data=body, headers=headers)
-    auth(credentials_class(key.id, key.secret), service.name, region).add_auth(request)
+    request = request_class(method="POST", url=url, data=body, headers=dict(headers))
+    given = credentials_class(key.id, key.secret, key.token or None)
+    auth(given, service.name, region).add_auth(request)
     return dict(request.headers.items())
 
 
@@ -130,7 +161,8 @@ def _fault(answer: outbound.Answer, told: dict[str, Any] | None) -> Fault:
         return Fault(code.rpartition("#")[2].partition(":")[0], text, answer.status)
     xml = answer.body[:10_000].decode("utf-8", "replace")
     in_code, in_message = _XML_CODE.search(xml), _XML_MESSAGE.search(xml)
-    return Fault(in_code[1] if in_code else "", in_message[1] if in_message else "", answer.status)
+    text = unescape(in_message[1]) if in_message else ""
+    return Fault(in_code[1] if in_code else "", text, answer.status)
 
 
 @cache

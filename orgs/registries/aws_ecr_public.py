@@ -85,8 +85,8 @@ class AwsEcrPublic(RegistryType):
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         if refusal := self.host_refusal(config, ask.host):
             raise refusal
-        key_id, secret = key_of(config, secrets)
-        api = EcrPublicApi(key_id, secret, ask.endpoint_url, deadline=ask.deadline)
+        key = key_of(config, secrets)
+        api = EcrPublicApi(key, ask.endpoint_url, deadline=ask.deadline)
         return api.login()
 
     def _host_problems(self, patterns: Sequence[MatchPattern]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from . import aws
 from .problems import Failed, Problem
 from .types import Blanks, Field, Other, Shape
 
@@ -127,12 +128,12 @@ def given_twice(config: Mapping[str, str], secrets: Mapping[str, str]) -> list[P
     return [_TWICE] if twice else []
 
 
-def key_of(config: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[str, str]:
-    """(id, secret) to sign with, neither of them empty: with an empty one AWS's libraries
+def key_of(config: Mapping[str, str], secrets: Mapping[str, str]) -> aws.Key:
+    """The key to sign with, no part of it empty: with an empty one AWS's libraries
     would look for another around them. Raises `Failed` entry_unusable."""
     key_id, secret = config.get("access_key_id"), secrets.get("secret_access_key")
     if not key_id or not secret:
         raise Failed(
             "entry_unusable", "The entry has no complete key.", "Enter key and secret again."
         )
-    return key_id, secret
+    return aws.Key(key_id, secret)

@@ -180,7 +180,7 @@ class AzureRegistry(RegistryType):
         tenant = config.get(_TENANT, "")
         return frozenset(f"{host.sign_in_host}/{tenant}" for host in hosts if host)
 
-    def login_scope(self, host: str) -> str:
+    def login_scope(self, config: Config, host: str, repository: str = "") -> str:
         return host  # a registry's login is its own
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:

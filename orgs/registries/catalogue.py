@@ -7,6 +7,7 @@ from collections.abc import ValuesView
 
 from . import codes
 from .aws_ecr import AwsEcr, AwsEcrRole
+from .aws_ecr_keyless import AwsEcrAssumeRole, AwsEcrOidc
 from .aws_ecr_public import AwsEcrPublic
 from .azure_acr import AzureRegistry
 from .docker import DockerRegistry
@@ -19,6 +20,8 @@ BY_SLUG: dict[str, RegistryType] = {
     for kind in (
         AwsEcr(),
         AwsEcrRole(),
+        AwsEcrOidc(),
+        AwsEcrAssumeRole(),
         AwsEcrPublic(),
         GoogleKey(),
         AzureRegistry(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,7 +29,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _REPOSITORY = re.compile(r"[a-z0-9._/-]{2,256}")
 
 
-class _Api:
+class AwsApi:
     """One service, as one key sees it. Blocking, usable by several threads; each method
     raises `Failed`, at the deadline (`time.monotonic()` seconds) at the latest."""
 
@@ -38,10 +38,10 @@ class _Api:
     policy: str
     """The name of the policy that lets a key's user have a login."""
 
-    def __init__(self, key_id: str, secret: str, region: str, url: str, deadline: float) -> None:
+    def __init__(self, key: aws.Key, region: str, url: str, deadline: float) -> None:
         self.region = region
         self.url = url
-        self._key = aws.Key(key_id, secret)
+        self._key = key
         self._began = time.monotonic()
         self._deadline = deadline
 
@@ -72,18 +72,10 @@ class _Api:
         self,
         operation: str,
         content: dict[str, Any],
-        told: dict[str, Callable[[], Failed]] | None = None,
+        told: Mapping[str, Callable[[], Failed]] | None = None,
     ) -> dict[str, Any]:
         try:
-            return aws.ask(
-                self.service,
-                operation,
-                content,
-                key=self._key,
-                region=self.region,
-                url=self.url,
-                deadline=self._deadline,
-            )
+            return self._sent(operation, content)
         except aws.Fault as fault:
             if told and (meant := told.get(fault.code.removesuffix("Exception"))):
                 raise _because(meant(), fault) from None
@@ -93,6 +85,18 @@ class _Api:
         except Unreachable as error:
             what = provider_calls.unanswered(error, self._where, self._began)
             raise provider_calls.unreachable(what, self.url) from None
+
+    def _sent(self, operation: str, content: dict[str, Any]) -> dict[str, Any]:
+        """The answer; raises as `aws.ask` does."""
+        return aws.ask(
+            self.service,
+            operation,
+            content,
+            key=self._key,
+            region=self.region,
+            url=self.url,
+            deadline=self._deadline,
+        )
 
     @property
     def _where(self) -> str:
@@ -107,13 +111,20 @@ class _Api:
         whose = private(f" {self._key.id}")
         if code in {"AccessDeniedException", "AccessDenied"}:
             denied = denial(text)
+            holder, role = "user", private(f" {self._key.role}")
+            may_not = f"AWS accepts the key{whose}, but its user may not call"
+            if self._key.role:
+                holder, may_not = (
+                    "role",
+                    f"AWS lets this server take the role{role}, but it may not call",
+                )
             return Failed(
                 "access_denied",
-                f"AWS accepts the key{whose}, but its user may not call "
+                f"{may_not} "
                 f"{denied.action or f'{self.service.name}:GetAuthorizationToken'}{denied.why}.",
                 denied.fix(
-                    f"Attach the policy {self.policy} to that user, wait a few seconds, and try "
-                    "again."
+                    f"Attach the policy {self.policy} to that {holder}, wait a few seconds, and "
+                    "try again."
                 ),
                 mended_elsewhere=not denied.mended_by_allowing,
             )
@@ -156,7 +167,7 @@ class _Api:
         )
 
 
-class EcrApi(_Api):
+class EcrApi(AwsApi):
     """ECR in one region.
 
     `scope` is that of `RegistryType.login_scope`: which of the region's endpoints.
@@ -170,8 +181,7 @@ class EcrApi(_Api):
 
     def __init__(
         self,
-        key_id: str,
-        secret: str,
+        key: aws.Key,
         region: str,
         scope: str = "",
         endpoint_url: str = "",
@@ -182,7 +192,7 @@ class EcrApi(_Api):
         url = endpoint_url or aws.endpoint(
             SERVICE, region, fips="fips" in scope, dual_stack="dual-stack" in scope
         )
-        super().__init__(key_id, secret, region, url, deadline)
+        super().__init__(key, region, url, deadline)
         self.account = account
 
     def _authorization(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -266,7 +276,7 @@ class EcrApi(_Api):
         return found[:MOST_LISTED]
 
 
-class EcrPublicApi(_Api):
+class EcrPublicApi(AwsApi):
     """ECR Public, which is one for the whole world. `endpoint_url` stands in for AWS where
     it isn't ""."""
 
@@ -275,11 +285,9 @@ class EcrPublicApi(_Api):
     policy = "valohai-ecr-public-policy"
     _region_too = ""  # no account is without this one
 
-    def __init__(
-        self, key_id: str, secret: str, endpoint_url: str = "", *, deadline: float
-    ) -> None:
+    def __init__(self, key: aws.Key, endpoint_url: str = "", *, deadline: float) -> None:
         url = endpoint_url or aws.endpoint(PUBLIC_SERVICE, PUBLIC_REGION)
-        super().__init__(key_id, secret, PUBLIC_REGION, url, deadline)
+        super().__init__(key, PUBLIC_REGION, url, deadline)
 
     def _authorization(self, answer: dict[str, Any]) -> dict[str, Any]:
         given = answer.get("authorizationData")
@@ -292,7 +300,7 @@ def _because(meant: Failed, fault: aws.Fault) -> Failed:
     if denied.mended_by_allowing:
         return meant
     what = f"{meant.what.removesuffix('.')}{denied.why}."
-    return Failed(meant.code, what, denied.fix(""), mended_elsewhere=True)
+    return type(meant)(meant.code, what, denied.fix(""), mended_elsewhere=True)
 
 
 def _list(found: Any) -> list[Any]:

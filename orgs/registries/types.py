@@ -11,6 +11,10 @@ from enum import Enum, StrEnum, auto
 from functools import cached_property
 from typing import Protocol, final
 
+from .asking import Ask as Ask
+from .asking import Part as Part
+from .asking import SetUp as SetUp
+from .asking import Who as Who
 from .codes import Code
 from .fields import Blanks as Blanks
 from .fields import Field as Field
@@ -54,16 +58,6 @@ class Image:
     tag: str
     pushed_at: datetime | None = None
     size: int | None = None
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a login is asked for: a normalized host, until when in `time.monotonic()` seconds,
-    and what stands in for the type's provider, "" for nothing."""
-
-    host: str
-    deadline: float
-    endpoint_url: str = ""
 
 
 class ImageLister(Protocol):
@@ -163,6 +157,9 @@ class RegistryType(abc.ABC):
     """Codes that only this type raises, which `catalogue` adds to the table of `codes`."""
     trusts_issuer: bool = False
     """True where the cloud trusts what this server signs of itself, and nothing is stored."""
+    uses_own_identity: bool = False
+    """True where this server's own identity at the provider takes a role of the customer's: only
+    where staff switched that on, and what must be refused is tried once a day."""
     secret_ends: bool = False
     """True where whoever makes the secret mostly sets the day on which it ends."""
     trusts_own: bool = False
@@ -209,6 +206,12 @@ class RegistryType(abc.ABC):
     def derived_of(self, config: Config) -> dict[str, str]:
         """What stands in a stored config that nobody gave."""
         return {f.name: config[f.name] for f in self.derived if f.name in config}
+
+    @property
+    def awaits_trust(self) -> bool:
+        """Whether an entry works only once its other side trusts it, which is set up after it
+        is saved."""
+        return self.trusts_issuer or self.uses_own_identity
 
     @property
     def minted(self) -> bool:
@@ -394,9 +397,18 @@ class RegistryType(abc.ABC):
         partition for ECR.
         """
 
-    def login_scope(self, host: str) -> str:
-        """Which of an entry's logins serves this host; "" where one serves all."""
+    def login_scope(self, config: Config, host: str, repository: str = "") -> str:
+        """Which of an entry's logins serves an image; "" where one serves all. Without a
+        `repository`, that of a whole host; raises `Failed` where there is none such."""
         return ""
+
+    def narrowed(self, config: Config) -> bool:
+        """Whether each repository has a login of its own, which opens no other."""
+        return False
+
+    def place_of(self, scope: str) -> tuple[str, str] | None:
+        """`(host, repository)` of the `login_scope` of one repository; None of any other."""
+        return None
 
     def host_refusal(self, config: Config, host: str) -> Failed | None:
         """Why no login of an entry goes to this host, the rule of save time held again: a
@@ -438,6 +450,15 @@ class RegistryType(abc.ABC):
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy | None:
         """What to attach at the provider for these patterns; None where it has none."""
         return None
+
+    def set_up(self, config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp | None:
+        """What the other side needs to trust an entry; None where nothing has to."""
+        return None
+
+    def assigned(self, who: Who) -> dict[str, str]:
+        """What an entry's config has that nobody gives and that stays: names that the
+        server made for it."""
+        return {}
 
     def lister(self, config: Config, secrets: Config, ask: Ask) -> ImageLister | None:
         """What lists the images of a host through the provider's own API; None where there

@@ -212,6 +212,7 @@ _STATES: dict[str, State] = {
     RegistryEntry.Status.VERIFIED: State("ok", "●", "Verified"),
     RegistryEntry.Status.FAILING: State("bad", "▲", "Failing"),
     RegistryEntry.Status.UNVERIFIED: State("open", "○", "Not verified"),
+    RegistryEntry.Status.WAITING: State("open", "◌", "Waiting for trust"),
     RegistryEntry.Status.UNREADABLE: State("bad", "✕", "Secret unreadable"),
 }
 # The shape for both; whether a login was obtained depends on the type.

@@ -124,6 +124,20 @@ CODES: Mapping[str, Code] = MappingProxyType(
             short="the secret isn't the key's own",
             fix="Replace the secret; if it's lost, create a new key.",
         ),
+        "identity_refused": login(
+            422,
+            "The cloud doesn't accept what this server says of itself for the entry.",
+            Kind.REFUSED,
+            short="the cloud doesn't trust this entry yet",
+            fix="Set the other side up as the entry's page shows it, and verify again.",
+        ),
+        "external_id_not_enforced": login(
+            422,
+            "The role can be taken without the entry's own External ID, so anyone's entry could.",
+            Kind.REFUSED,
+            short="the role doesn't ask for the External ID",
+            fix="Put the entry's External ID into the role's trust policy, and verify again.",
+        ),
         "rate_limited": Code(
             "The token asks too often.",
             429,

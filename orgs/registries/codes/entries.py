@@ -148,6 +148,12 @@ CODES: Mapping[str, Code] = MappingProxyType(
             short="not a role's name",
             fix_at_field="Give the role's name alone, without its path.",
         ),
+        "role_arn_shape": field(
+            "This isn't the ARN of a role.",
+            short="not a role's ARN",
+            fix_at_field="Copy the ARN from the role's page in IAM.",
+        ),
+        "needs_role": field("This needs a role.", short="needs a role"),
         "region_shape": field(
             "This isn't an AWS region.",
             short="not an AWS region",

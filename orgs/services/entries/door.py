@@ -125,6 +125,7 @@ def write_new(
         entry = RegistryEntry(
             organization_id=organization.pk,
             registry_type=valid.type.slug,
+            status=_unverified(valid.type.slug),
             config=valid.config,
             enabled=spec.enabled,
             note=spec.note,
@@ -344,6 +345,13 @@ def _rows(
     ]
 
 
+def _unverified(slug: str) -> RegistryEntry.Status:
+    """What is known of an entry of which nothing was seen yet."""
+    kind = BY_SLUG.get(slug)
+    waits = kind is not None and kind.awaits_trust
+    return RegistryEntry.Status.WAITING if waits else RegistryEntry.Status.UNVERIFIED
+
+
 def _or_all(environments: Iterable[Environment]) -> list[Environment | None]:
     """None stands for all environments, and for none chosen."""
     return [*environments] or [None]
@@ -396,7 +404,7 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
         # A verification that runs can't write what it finds any more.
         Verification.objects.filter(entry=entry).update(claim_id=None, claim_until=None)
     if not _ANOTHER.isdisjoint(changes):
-        entry.status = RegistryEntry.Status.UNVERIFIED
+        entry.status = _unverified(entry.registry_type)
         entry.status_at, entry.status_code, entry.status_detail = None, "", ""
         entry.status_reporter = ""
     if "patterns" in changes or not _ANOTHER.isdisjoint(changes):

@@ -83,7 +83,7 @@ def proof(entry: RegistryEntry, valid: ValidSpec, *, attended: bool) -> Proof:
     host = valid.type.example_host(valid.patterns[0])
     try:
         with calls.looking(entry, wait=0.0 if attended else WAIT):
-            calls.try_credentials(valid.type, valid.config, valid.secrets, host)
+            calls.try_credentials(valid.type, valid.config, valid.secrets, host, entry)
     except Failed as failed:
         # A script has nobody to ask, and its retries would wait on the cloud's outage.
         # But that too many are tried at once is no outage: it would let any key pass.

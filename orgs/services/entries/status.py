@@ -22,6 +22,8 @@ from . import notices
 
 Status = RegistryEntry.Status
 BROKEN = (Status.FAILING, Status.UNREADABLE)
+# What a cloud says to an entry whose other side doesn't stand yet.
+UNTRUSTED = frozenset({"identity_refused", "access_denied"})
 # What a list can be narrowed to: each state that it shows.
 STATUSES = {
     **{str(status.value): str(status.label) for status in Status},
@@ -72,6 +74,12 @@ def status_mark(
         "status_detail": f"{error.told} {error.fix}".strip() if error else "",
         "status_reporter": reporter,
     }
+    if error is not None and error.code in UNTRUSTED:
+        waits = result | {"status": Status.WAITING}
+        if rows.filter(status=Status.WAITING).update(**waits):
+            return  # nothing stopped: it never worked
+    if status == Status.UNVERIFIED:
+        rows = rows.exclude(status=Status.WAITING)
     if status in BROKEN and error is not None:
         told, untold = error, rows.filter(failure_told_at=None, enabled=True)
         # Or the last mail is from a clock that has been set right since.

@@ -36,7 +36,7 @@ def read() -> list[str]:
     try:
         with outside():
             host = parts.hostname or ""
-            to = outbound.addresses(host, 443, rules, SECONDS)
+            to = outbound.way(host, 443, rules, SECONDS)
             headers = {"Accept": "application/json"}
             answer = outbound.request(
                 "GET", host, 443, to, parts.path, headers, deadline, most=MOST

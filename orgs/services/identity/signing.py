@@ -5,20 +5,30 @@ It's made for one audience, and never shown, logged or handed on.
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 
 from orgs.models import RegistryEntry
+from orgs.registries.asking import Who
 from orgs.services.audit.clock import database_now
 
 from . import issuer, keys
 
 BACK = timedelta(seconds=30)  # a cloud's clock may be behind
+_SESSION = 64  # characters; the entry's id has half of them
 
 
-def subject(entry: RegistryEntry) -> str:
-    """Whom a cloud is to trust: ids that are never used again, so that nobody inherits it."""
-    return f"organization:{entry.organization.uuid}:entry:{entry.pk}"
+def who(entry: RegistryEntry) -> Who:
+    """What the entry is to clouds: ids that are never used again, so that nobody inherits what
+    trusts it; its session is called after organization and entry."""
+    organization = entry.organization
+    named = re.sub(r"[^A-Za-z0-9=,.@-]", "-", organization.slug)[: _SESSION - 33]
+    return Who(
+        subject=f"organization:{organization.uuid}:entry:{entry.pk}",
+        issuer=issuer.configured() if issuer.works() else "",
+        session=f"{named}-{entry.pk.hex}",
+    )
 
 
 def signed(entry: RegistryEntry, audience: str) -> str:
@@ -30,7 +40,7 @@ def signed(entry: RegistryEntry, audience: str) -> str:
     now = database_now()
     claims = {
         "iss": url,
-        "sub": subject(entry),
+        "sub": who(entry).subject,
         "aud": audience,
         "iat": int((now - BACK).timestamp()),
         "nbf": int((now - BACK).timestamp()),

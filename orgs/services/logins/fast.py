@@ -103,7 +103,7 @@ def standing(
         return None
     try:
         hosts, prefixes = index_keys(image)
-        found = reading.read(key_id, project, environment, hosts, prefixes, image.host)
+        found = reading.read(key_id, project, environment, hosts, prefixes, image.host, image.path)
     except DatabaseError:
         return None
     rows = [_row(*columns) for columns in found]
@@ -178,7 +178,7 @@ def _login(rows: list[_Row], image: ImageReference) -> DockerLogin | InstanceRol
         if kind.host_refusal(config, image.host):
             return None
         if kind.minted:
-            wanted = kind.login_scope(image.host)
+            wanted = kind.login_scope(config, image.host, image.path)
             return next((_cached(one) for one in rows if one.scope == wanted), None)
         entry = RegistryEntry(pk=row.entry_id)
         entry.secrets = sealed.Sealed(row.secrets) if row.secrets else None

@@ -164,7 +164,8 @@ def _login_of(served: Served, image: Wanted) -> tuple[DockerLogin | InstanceRole
         told = refused.problem
         raise Failed("entry_unusable", told.what, told.fix) from None
     if registry_type.minted:
-        return minting.minted_login(entry, image.host)
+        path = image.path if isinstance(image, ImageReference) else ""
+        return minting.minted_login(entry, minting.Place(image.host, path))
     secrets = minting.revealed(entry)
     return unminted_login(registry_type, entry.config, secrets, served.authority, image), False
 

@@ -31,6 +31,7 @@ from orgs.registries.private import known
 from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit.clock import database_now
+from orgs.services.entries import proofs
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import secrets_of
 from orgs.services.upstream import calls
@@ -46,7 +47,12 @@ RETRY_CACHED = timedelta(seconds=60)
 RETRY_COLD = timedelta(seconds=5)
 REMEMBER_REFUSAL = timedelta(seconds=60)
 REMEMBER_NEW_KEY = timedelta(seconds=5)
+# A trust that was just set up takes seconds to be known everywhere.
+FRESH_TRUST = frozenset({"identity_refused"})
 NEW_KEY = timedelta(minutes=2)
+# How many logins for one repository each an entry has, and how many make room at once.
+MOST_NARROWED = 200
+MADE_ROOM = 20
 # The longest that we write, with room for two clocks that differ.
 MOST_PAUSE = timedelta(minutes=2)
 MOST_LIFE = timedelta(hours=12, minutes=5)
@@ -106,7 +112,15 @@ def _ahead(moment: datetime | None, now: datetime, most: timedelta) -> bool:
     return moment is not None and now < moment <= now + most
 
 
-def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
+@dataclass(frozen=True)
+class Place:
+    """What a login is for: a normalized host, and the repository there, "" for all of it."""
+
+    host: str
+    repository: str = ""
+
+
+def minted_login(entry: RegistryEntry, place: Place) -> tuple[DockerLogin, bool]:
     """The login and whether this caller waited; `Failed`, `EntryChanged`.
 
     With a login at hand nobody waits: a due refresh runs in the background.
@@ -115,20 +129,20 @@ def minted_login(entry: RegistryEntry, host: str) -> tuple[DockerLogin, bool]:
     kind = BY_SLUG[entry.registry_type]
     # Before any login is looked at: it isn't given, and what is wrong with this host is
     # remembered for no other.
-    if refusal := kind.host_refusal(entry.config, host):
+    if refusal := kind.host_refusal(entry.config, place.host):
         raise refusal
-    scope = kind.login_scope(host)
+    scope = kind.login_scope(entry.config, place.host, place.repository)
     seen = _look(entry, scope)
     if seen is not None and seen.login_at_hand:
         if seen.due:
-            background.start(entry, seen.row, host)
+            background.start(entry, seen.row, place)
         return _opened(seen.row), False
     if seen is not None and not seen.may_try:
         raise _remembered(seen)
     with calls.waiting(entry):
         # Before anyone holds the lease: on a busy machine it takes longer than that.
         BY_SLUG[entry.registry_type].prepare()
-        return _wait_for_login(entry, scope, host), True
+        return _wait_for_login(entry, scope, place), True
 
 
 def may_renew(row: CachedLogin, now: datetime) -> bool:
@@ -137,7 +151,7 @@ def may_renew(row: CachedLogin, now: datetime) -> bool:
     return seen.may_try and seen.lease_free
 
 
-def renew(entry: RegistryEntry, row: CachedLogin, host: str) -> bool:
+def renew(entry: RegistryEntry, row: CachedLogin, place: Place) -> bool:
     """Obtain the login anew, unless another does so already; whether it was obtained.
     Blocking; raises `Failed` and `EntryChanged`."""
     BY_SLUG[entry.registry_type].prepare()
@@ -145,7 +159,7 @@ def renew(entry: RegistryEntry, row: CachedLogin, host: str) -> bool:
     if lease is None:
         return False
     try:
-        _refresh(entry, row, host, lease)
+        _refresh(entry, row, place, lease)
     except _LeaseLost:
         return False
     return True
@@ -259,13 +273,14 @@ def _busy() -> Failed:
 # --- waiting ------------------------------------------------------------------
 
 
-def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
+def _wait_for_login(entry: RegistryEntry, scope: str, place: Place) -> DockerLogin:
     """The login once someone has obtained it, within `WAIT` seconds; the caller does so
     itself where nobody else does."""
     deadline = time.monotonic() + WAIT
     while True:
         seen = _look(entry, scope)
         if seen is None:
+            _make_room(entry, place)
             try:
                 CachedLogin.objects.bulk_create(
                     [CachedLogin(entry_id=entry.pk, scope=scope)], ignore_conflicts=True
@@ -282,14 +297,27 @@ def _wait_for_login(entry: RegistryEntry, scope: str, host: str) -> DockerLogin:
             raise _busy()
         if seen.lease_free and left < calls.CALL_SECONDS:
             # Whoever had the lease is gone, and this caller is told before a call may end.
-            background.start(entry, seen.row, host)
+            background.start(entry, seen.row, place)
         elif seen.lease_free and (lease := _take_lease(seen.row)):
             try:
-                return _refresh(entry, seen.row, host, lease)
+                return _refresh(entry, seen.row, place, lease)
             except _LeaseLost:
                 continue
         with outside():
             time.sleep(POLL * random.uniform(0.7, 1.3))  # noqa: S311
+
+
+def _make_room(entry: RegistryEntry, place: Place) -> None:
+    """Of logins for one repository each, an entry keeps the newest; an older one is obtained
+    again. Not one that is being obtained."""
+    if not place.repository:
+        return
+    own = CachedLogin.objects.filter(entry_id=entry.pk)
+    if own.count() < MOST_NARROWED:
+        return
+    idle = own.filter(Q(lease_id=None) | Q(lease_until__lt=Now()))
+    oldest = idle.order_by(F("expires_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)
+    CachedLogin.objects.filter(pk__in=list(oldest[:MADE_ROOM])).delete()
 
 
 # --- refreshing ---------------------------------------------------------------
@@ -316,7 +344,7 @@ def _take_lease(row: CachedLogin) -> _Lease | None:
     return lease if taken else None
 
 
-def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: _Lease) -> DockerLogin:
+def _refresh(entry: RegistryEntry, row: CachedLogin, place: Place, lease: _Lease) -> DockerLogin:
     """Call the registry and store what came of it; raises what it told, `EntryChanged` and
     `_LeaseLost`."""
     kind = BY_SLUG[entry.registry_type]
@@ -325,9 +353,19 @@ def _refresh(entry: RegistryEntry, row: CachedLogin, host: str, lease: _Lease) -
         if time.monotonic() - lease.taken > CALL_SOON:
             # This thread didn't get the processor; what is left may not do for a call.
             raise _LeaseLost
-        deadline = lease.taken + calls.CALL_SECONDS
-        login = calls.ask_for_login(kind, entry.config, secrets, host, deadline)
+        proving = kind.uses_own_identity and not proofs.stands(entry)
+        ask = calls.asked(
+            kind,
+            place.host,
+            lease.taken + calls.CALL_SECONDS,
+            entry,
+            repository=place.repository if kind.narrowed(entry.config) else "",
+            proving=proving,
+        )
+        login = calls.ask_for_login(kind, entry.config, secrets, ask)
         assert isinstance(login, DockerLogin)
+        if proving:
+            proofs.note(entry)
     except Failed as error:
         _store_failure(entry, row, lease, error)
         raise
@@ -384,7 +422,7 @@ def _store_failure(entry: RegistryEntry, row: CachedLogin, lease: _Lease, error:
     elif error.refused:
         changed = entry.secrets_changed_at
         new = changed is not None and now - changed < NEW_KEY
-        fresh_key = new and error.code == "invalid_key"
+        fresh_key = (new and error.code == "invalid_key") or error.code in FRESH_TRUST
         pause = REMEMBER_NEW_KEY if fresh_key else REMEMBER_REFUSAL
     else:
         pause = RETRY_COLD
@@ -411,23 +449,23 @@ class _Background:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="refresh")
         self._running: dict[int, Future[None]] = {}
 
-    def start(self, entry: RegistryEntry, row: CachedLogin, host: str) -> None:
+    def start(self, entry: RegistryEntry, row: CachedLogin, place: Place) -> None:
         """Refresh unless that is done already or no place is free; then the next asker tries."""
         if row.pk in self._running:
             return
-        with ExitStack() as place:
+        with ExitStack() as kept:
             try:
-                place.enter_context(calls.refreshing(entry))
+                kept.enter_context(calls.refreshing(entry))
             except Failed:
                 return
-            task = self._pool.submit(self._run, entry, row, host, place.pop_all())
+            task = self._pool.submit(self._run, entry, row, place, kept.pop_all())
         self._running[row.pk] = task
         task.add_done_callback(lambda _: self._running.pop(row.pk, None))
 
-    def _run(self, entry: RegistryEntry, row: CachedLogin, host: str, place: ExitStack) -> None:
+    def _run(self, entry: RegistryEntry, row: CachedLogin, place: Place, kept: ExitStack) -> None:
         try:
-            with place:
-                renew(entry, row, host)
+            with kept:
+                renew(entry, row, place)
         except Failed as error:
             log.warning("refreshing the login of entry %s: %s", entry.pk, error.code)
         except EntryChanged:

@@ -19,10 +19,10 @@ from django.db.models.functions import Now
 
 from orgs.models import Organization
 
-# One row for each candidate pattern and login of its entry (one for all hosts, or the host's
-# own: a type has either); none where the token, the project or the pattern is
-# missing, the token was revoked, the project archived or the organization made up. In its
-# places: `fast.Row`.
+# One row for each candidate pattern and login of its entry (one for all hosts, the host's
+# own or the repository's: a type has one of them); none where the token, the project or the
+# pattern is missing, the token was revoked, the project archived or the organization made up.
+# In its places: `fast.Row`.
 #
 # Each step finds its rows before the next one looks: left to choose the order, a planner
 # whose statistics are of other times (of an empty table, say) reads one table for each row
@@ -49,7 +49,7 @@ SELECT * FROM orgs_matchpattern m
 ), entry AS MATERIALIZED (
 SELECT * FROM orgs_registryentry WHERE id {candidates} AND enabled
 ), cached AS MATERIALIZED (
-SELECT * FROM orgs_cachedlogin WHERE entry_id {candidates} AND scope IN ('', {host})
+SELECT * FROM orgs_cachedlogin WHERE entry_id {candidates} AND scope IN ('', {host}, {name})
 )
 SELECT e.id, t.name, t.digest, t.expires_at, t.last_used_at, t.any_environment, t.slug,
        t.organization_id, t.organization, t.project, t.named_id,
@@ -62,14 +62,14 @@ SELECT e.id, t.name, t.digest, t.expires_at, t.last_used_at, t.any_environment, 
   JOIN entry e ON e.id = m.entry_id
   LEFT JOIN cached c ON c.entry_id = e.id
 """
-_EXECUTE = "EXECUTE standing (%s, %s, %s, %s, %s, %s)"
+_EXECUTE = "EXECUTE standing (%s, %s, %s, %s, %s, %s, %s)"
 # Once, with what nobody has: its plan is kept from then on. The settings end with it.
 _PREPARE = """
 BEGIN;
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL enable_seqscan = off;
-PREPARE standing (text, uuid, text, text[], text[], text) AS {statement};
-EXECUTE standing (NULL, NULL, NULL, '{{}}', '{{}}', NULL);
+PREPARE standing (text, uuid, text, text[], text[], text, text) AS {statement};
+EXECUTE standing (NULL, NULL, NULL, '{{}}', '{{}}', NULL, NULL);
 COMMIT;
 SET plan_cache_mode = force_generic_plan
 """
@@ -79,14 +79,21 @@ _poolers: set[str] = set()  # databases behind one that keeps no prepared statem
 
 
 def read(
-    key_id: str, project: UUID, environment: str, hosts: list[str], prefixes: list[str], host: str
+    key_id: str,
+    project: UUID,
+    environment: str,
+    hosts: list[str],
+    prefixes: list[str],
+    host: str,
+    path: str,
 ) -> list[tuple[Any, ...]]:
     """The rows; raises `DatabaseError`. Outside a transaction the connection isn't kept then:
     who asks again does so over another."""
+    scopes = (host, f"{host}/{path}")
     try:
         if connection.vendor == "postgresql":
-            return _on_postgresql([key_id, project, environment, hosts, prefixes, host])
-        given = [key_id, project.hex, environment, *hosts, *prefixes, host]
+            return _on_postgresql([key_id, project, environment, hosts, prefixes, *scopes])
+        given = [key_id, project.hex, environment, *hosts, *prefixes, *scopes]
         return _plain(given, hosts, prefixes)
     except DatabaseError:
         if not connection.in_atomic_block:
@@ -136,13 +143,19 @@ def _rows(sql: str, given: list[Any]) -> list[tuple[Any, ...]]:
 
 @cache
 def _arrays() -> str:
-    places = {"project": "%s::uuid", "environment": "%s", "key_id": "%s", "host": "%s"}
+    places = {
+        "project": "%s::uuid",
+        "environment": "%s",
+        "key_id": "%s",
+        "host": "%s",
+        "name": "%s",
+    }
     return _statement(hosts="= ANY (%s)", prefixes="= ANY (%s)", **places)
 
 
 @cache
 def _numbered() -> str:
-    places = {"key_id": "$1", "project": "$2", "environment": "$3", "host": "$6"}
+    places = {"key_id": "$1", "project": "$2", "environment": "$3", "host": "$6", "name": "$7"}
     return _statement(hosts="= ANY ($4)", prefixes="= ANY ($5)", **places)
 
 
@@ -151,7 +164,7 @@ def _listed(hosts: int, prefixes: int) -> str:
     def some(count: int) -> str:
         return f"IN ({', '.join(['%s'] * count)})"
 
-    places = dict.fromkeys(("project", "environment", "key_id", "host"), "%s")
+    places = dict.fromkeys(("project", "environment", "key_id", "host", "name"), "%s")
     return _statement(hosts=some(hosts), prefixes=some(prefixes), **places)
 
 

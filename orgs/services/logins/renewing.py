@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 
 from orgs.models import CachedLogin
 from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed
 from orgs.services.audit.clock import database_now
 from orgs.services.entries.validating import patterns_of
@@ -51,10 +52,10 @@ def renew_due(stopping: threading.Event | None = None) -> Renewed:
     """Renew what is due; blocking, one after the other, until `stopping` is set."""
     found = Renewed()
     stopping = stopping or threading.Event()
-    for row, host in _due():
+    for row, place in _due():
         try:
             with calls.refreshing(row.entry):
-                if minting.renew(row.entry, row, host):
+                if minting.renew(row.entry, row, place):
                     found.done += 1
         except minting.EntryChanged:
             continue
@@ -83,8 +84,8 @@ def in_use() -> QuerySet[CachedLogin]:
     )
 
 
-def _due() -> Iterator[tuple[CachedLogin, str]]:
-    """Those whose turn it is, with a host to ask for; the nearest to their half-life first."""
+def _due() -> Iterator[tuple[CachedLogin, minting.Place]]:
+    """Those whose turn it is, with what to ask for; the nearest to their half-life first."""
     soon = in_use().filter(refresh_after__lte=Now() + AHEAD).order_by("refresh_after", "pk")
     now = database_now()
     # All of them, for among many of the same half-life anyone's turn may be the first.
@@ -94,18 +95,25 @@ def _due() -> Iterator[tuple[CachedLogin, str]]:
     rows = soon.select_related("entry").prefetch_related("entry__patterns").annotate(now=Now())
     for row in (found for pk in due for found in rows.filter(pk=pk)):
         now = row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC)
-        host = _host(row)
-        if host and minting.may_renew(row, now):
-            yield row, host
+        place = _place(row)
+        if place and minting.may_renew(row, now):
+            yield row, place
 
 
-def _host(row: CachedLogin) -> str:
-    """A host that this login is for; "" where no pattern has one any more."""
+def _place(row: CachedLogin) -> minting.Place | None:
+    """What this login is for; None where no pattern has it any more."""
     kind = BY_SLUG.get(row.entry.registry_type)
     if kind is None or not kind.minted:
-        return ""
-    hosts = (kind.example_host(pattern) for pattern in patterns_of(row.entry))
-    return next((host for host in hosts if kind.login_scope(host) == row.scope), "")
+        return None
+    config, patterns = row.entry.config, patterns_of(row.entry)
+    if kind.narrowed(config):
+        if (of := kind.place_of(row.scope)) is None:
+            return None
+        image = ImageReference.parse("/".join(of))
+        return minting.Place(*of) if any(p.matches(image) for p in patterns) else None
+    hosts = (kind.example_host(pattern) for pattern in patterns)
+    found = (host for host in hosts if kind.login_scope(config, host) == row.scope)
+    return next((minting.Place(host) for host in found), None)
 
 
 class Renewer:

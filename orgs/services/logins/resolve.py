@@ -13,6 +13,7 @@ from enum import StrEnum
 from django.db.models import Q
 
 from orgs.models import Environment, IndexedPattern, Organization, Project, RegistryEntry
+from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import ImageReference, Server
 from orgs.registries.patterns import MatchPattern, host_keys, index_keys, readable
 from orgs.registries.problems import Failed
@@ -90,6 +91,12 @@ def resolve_server(
             )
         return None
     row, pattern = max(_parsed(covering), key=_order)
+    kind = BY_SLUG.get(row.entry.registry_type)
+    if kind is not None and kind.narrowed(row.entry.config):
+        raise _ambiguous(
+            f"The entry of {organization} on {server} gives a login for one repository at a time.",
+            "Ask with the image; on a worker, name it in VALOHAI_IMAGE.",
+        )
     narrower = standing.exclude(normalized__in=everything).exclude(entry=row.entry_id)
     if not pattern.host_is_wildcard:
         narrower = narrower.filter(host=server.authority)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from django.conf import settings
 from django.db import connection
 
 from orgs.models import RegistryEntry
-from orgs.outside import outside
+from orgs.outside import give_back_connection, outside
 from orgs.registries.places import Places
 from orgs.registries.problems import Failed, Problem, Refused
 from orgs.registries.turns import turns
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, RegistryType
 from orgs.seen import metrics
+from orgs.services.identity import signing
 
 CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 # Seconds to wait before each further try of a new key. IAM is eventually consistent:
@@ -68,26 +70,48 @@ def looking(entry: RegistryEntry, *, listing: bool = False, wait: float = 0.0) -
 
 
 def ask_for_login(
-    kind: RegistryType,
-    config: Mapping[str, str],
-    secrets: Mapping[str, str],
-    host: str,
-    deadline: float,
+    kind: RegistryType, config: Mapping[str, str], secrets: Mapping[str, str], ask: Ask
 ) -> DockerLogin | InstanceRoleLogin:
-    """One login of these credentials, by `deadline` (monotonic); raises `Failed`."""
+    """One login of these credentials, by the ask's deadline; raises `Failed`."""
     assert not connection.in_atomic_block, "a registry is never called inside a transaction"
     with outside(), metrics.cloud_call(kind.slug, _outcome):
-        return kind.login(config, secrets, asked(kind, host, deadline))
+        return kind.login(config, secrets, ask)
 
 
 def _outcome(error: BaseException) -> str:
     return error.code if isinstance(error, Failed) else "crashed"
 
 
-def asked(kind: RegistryType, host: str, deadline: float) -> Ask:
-    """What a type is asked with: the stand-in, if there is one, of its own provider only."""
+def asked(
+    kind: RegistryType,
+    host: str,
+    deadline: float,
+    entry: RegistryEntry | None = None,
+    *,
+    repository: str = "",
+    proving: bool = False,
+) -> Ask:
+    """What a type is asked with: the stand-in, if there is one, of its own provider only, and
+    what the entry is to it."""
     stand_in = f"{kind.provider}_ENDPOINT_URL"
-    return Ask(host, deadline, getattr(settings, stand_in) if kind.provider else "")
+    return Ask(
+        host,
+        deadline,
+        getattr(settings, stand_in) if kind.provider else "",
+        repository,
+        who=signing.who(entry) if entry else None,
+        identity=partial(_signed, entry) if entry else None,
+        own=settings.AWS_SERVER_IDENTITY,
+        proving=proving,
+    )
+
+
+def _signed(entry: RegistryEntry, audience: str) -> str:
+    """A JWT of the entry's, made while nothing is kept of the database."""
+    try:
+        return signing.signed(entry, audience)
+    finally:
+        give_back_connection()
 
 
 def obtain(
@@ -97,6 +121,9 @@ def obtain(
     host: str,
     *,
     new: bool,
+    entry: RegistryEntry | None = None,
+    repository: str = "",
+    proving: bool = False,
 ) -> DockerLogin | InstanceRoleLogin:
     """A login of these credentials; blocking, raises `Failed`.
 
@@ -106,8 +133,9 @@ def obtain(
     tries = 0
     while True:
         deadline = min(end, time.monotonic() + CALL_SECONDS)
+        ask = asked(kind, host, deadline, entry, repository=repository, proving=proving)
         try:
-            return ask_for_login(kind, config, secrets, host, deadline)
+            return ask_for_login(kind, config, secrets, ask)
         except Failed as error:
             pauses = PAUSES.get(error.code, ()) if new else ()
             # a try needs a moment beside its pause
@@ -119,7 +147,11 @@ def obtain(
 
 
 def try_credentials(
-    kind: RegistryType, config: Mapping[str, str], secrets: Mapping[str, str], host: str
+    kind: RegistryType,
+    config: Mapping[str, str],
+    secrets: Mapping[str, str],
+    host: str,
+    entry: RegistryEntry,
 ) -> None:
-    """Obtain one login with these new ones and drop it; raises `Failed`."""
-    obtain(kind, config, secrets, host, new=True)
+    """Obtain one login with the entry's new ones and drop it; raises `Failed`."""
+    obtain(kind, config, secrets, host, new=True, entry=entry)

@@ -193,10 +193,11 @@ def _lister(
 ) -> ImageLister:
     """The provider's own listing where it has one, else the registry's."""
     give_back_connection()
-    lister = kind.lister(entry.config, secrets, calls.asked(kind, authority, deadline))
+    ask = calls.asked(kind, authority, deadline, entry)
+    lister = kind.lister(entry.config, secrets, ask)
     if lister is not None:
         return lister
-    login = calls.ask_for_login(kind, entry.config, secrets, authority, deadline)
+    login = calls.ask_for_login(kind, entry.config, secrets, ask)
     assert isinstance(login, DockerLogin)
     return _OfRegistry(registry_api(entry, kind, authority, login, deadline))
 

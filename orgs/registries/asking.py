@@ -1,0 +1,63 @@
+"""What a login is asked with, and what the other side of an entry without a secret needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Who:
+    """What one entry is to clouds. `subject` is its own name there, of ids that are never used
+    again, so that nobody inherits what trusts it; `issuer` the address that vouches for it, ""
+    where this server has none that clouds take. `session` is what a session is called that is
+    opened for it: letters, digits and `=,.@-`, 64 at most. `own_account` is this server's own
+    at AWS, "" where it isn't known."""
+
+    subject: str
+    issuer: str = ""
+    session: str = ""
+    own_account: str = ""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a login is asked for: a normalized host, until when in `time.monotonic()` seconds
+    over all calls, and what stands in for the type's provider, "" for nothing.
+
+    `repository` is the path of the image, "" where only the host is known. `who` is the
+    entry's own name, and `identity(audience)` a JWT that proves it to one audience, for five
+    minutes; it raises `Failed`. Both are None outside an entry. `own` is whether this
+    server's own identity at the provider may be used, and `proving` whether what must be
+    refused is to be tried before.
+    """
+
+    host: str
+    deadline: float
+    endpoint_url: str = ""
+    repository: str = ""
+    who: Who | None = None
+    identity: Callable[[str], str] | None = field(default=None, repr=False)
+    own: bool = False
+    proving: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a set-up: what it does, in what it's written, and the text to be copied."""
+
+    title: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What the other side of an entry is made of, filled in for it: `facts` are (label, value)
+    that anyone needs who does it by hand, `parts` does it all, in each of the languages;
+    `notes` are sentences on what else is to be known, and `provider` is whose it is."""
+
+    provider: str
+    facts: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,166 @@
+"""What a customer's account needs so that a role of it trusts one entry here: as JSON, as AWS CLI
+commands and as Terraform, filled in.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from .aws_roles import ROLE_ARN, Role, parse_role
+from .aws_sts import AUDIENCE
+from .ecr_policy import NAME, role_policy
+from .ecr_type import pulls_through
+from .patterns import MatchPattern
+from .types import Config, Part, SetUp, Who
+
+ACCOUNT, ROLE = "<ACCOUNT_ID>", "ValohaiRegistries"
+ISSUER = "<ISSUER>"
+OWN_ACCOUNT = "<ACCOUNT_OF_THIS_SERVER>"
+_REGISTERED = (
+    "The first command registers this server, once an account: “EntityAlreadyExists” says that it "
+    "is registered already."
+)
+_SECONDS = "A new trust takes a few seconds until all of AWS knows it."
+
+
+def by_identity(config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
+    """For a role that is taken by what this server says of the entry."""
+    role, region = _role(config), config.get("region", "")
+    issuer = who.issuer or ISSUER
+    name = issuer.removeprefix("https://")
+    provider = f"arn:{role.partition}:iam::{role.account}:oidc-provider/{name}"
+    trust = _document(
+        {
+            "Effect": "Allow",
+            "Principal": {"Federated": provider},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {"StringEquals": {f"{name}:aud": AUDIENCE, f"{name}:sub": who.subject}},
+        }
+    )
+    register = ["aws", "iam", "create-open-id-connect-provider", *_where(role, region)]
+    register += ["--url", issuer, "--client-id-list", AUDIENCE]
+    return SetUp(
+        provider="AWS",
+        facts=(
+            ("Issuer (provider URL)", issuer),
+            ("Audience", AUDIENCE),
+            ("Subject", who.subject),
+            ("Role ARN", role.arn),
+        ),
+        parts=_parts(
+            role,
+            region,
+            config,
+            patterns,
+            trust,
+            commands=[shlex.join(register)],
+            resources=_resource(
+                "aws_iam_openid_connect_provider",
+                {"url": issuer, "client_id_list": [AUDIENCE]},
+            ),
+        ),
+        notes=(_REGISTERED, _SECONDS),
+    )
+
+
+def by_external_id(
+    config: Config, patterns: Sequence[MatchPattern], who: Who, own_account: str
+) -> SetUp:
+    """For a role that is taken by this server's own identity, of `own_account`, "" where that
+    isn't known."""
+    role, region = _role(config), config.get("region", "")
+    own = own_account or OWN_ACCOUNT
+    trust = _document(
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:{role.partition}:iam::{own}:root"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"sts:ExternalId": who.subject}},
+        }
+    )
+    unknown = "" if own_account else f"Ask staff what to write for {OWN_ACCOUNT}."
+    notes = (
+        "The condition is what keeps others out: without it, or with another External ID, this "
+        "server refuses to use the role.",
+        unknown,
+        _SECONDS,
+    )
+    return SetUp(
+        provider="AWS",
+        facts=(
+            ("Account of this server", own),
+            ("External ID", who.subject),
+            ("Role ARN", role.arn),
+        ),
+        parts=_parts(role, region, config, patterns, trust, commands=[], resources=""),
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def _role(config: Config) -> Role:
+    given = parse_role(config.get(ROLE_ARN, ""))
+    return given or Role(f"arn:aws:iam::{ACCOUNT}:role/{ROLE}", "aws", ACCOUNT, "/", ROLE)
+
+
+def _document(statement: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _where(role: Role, region: str) -> list[str]:
+    """Outside `aws` the CLI needs a region to find IAM."""
+    return ["--region", region] if region and role.partition != "aws" else []
+
+
+def _parts(
+    role: Role,
+    region: str,
+    config: Config,
+    patterns: Sequence[MatchPattern],
+    trust: dict[str, Any],
+    *,
+    commands: list[str],
+    resources: str,
+) -> tuple[Part, ...]:
+    rights = role_policy(patterns, role.name, region, pull_through=pulls_through(config))
+    make = ["aws", "iam", "create-role", *_where(role, region), "--role-name", role.name]
+    if role.path != "/":
+        make += ["--path", role.path]
+    make += ["--assume-role-policy-document", json.dumps(trust, separators=(",", ":"))]
+    script = "\n".join([*commands, shlex.join(make), *filter(None, [rights.command])])
+    return (
+        Part("Trust policy of the role", "JSON", json.dumps(trust, indent=2)),
+        Part("Permissions of the role", "JSON", rights.document),
+        Part("All of it", "AWS CLI", script),
+        Part("All of it", "Terraform", _terraform(role, trust, rights.document, resources)),
+    )
+
+
+def _terraform(role: Role, trust: dict[str, Any], rights: str, resources: str) -> str:
+    """JSON's objects are Terraform's, too, so nothing is written twice."""
+    path = {} if role.path == "/" else {"path": role.path}
+    made = [
+        resources,
+        _resource(
+            "aws_iam_role",
+            {"name": role.name, **path, "assume_role_policy": trust},
+        ),
+        _resource(
+            "aws_iam_role_policy",
+            {"name": NAME, "role": "${aws_iam_role.valohai_registries.name}"}
+            | {"policy": json.loads(rights)},
+        ),
+    ]
+    return "\n\n".join(filter(None, made))
+
+
+def _resource(kind: str, values: dict[str, Any]) -> str:
+    lines = [f'resource "{kind}" "valohai_registries" {{']
+    for name, value in values.items():
+        text = json.dumps(value, indent=2) if isinstance(value, dict) else json.dumps(value)
+        if isinstance(value, dict):
+            text = f"jsonencode({text})".replace("\n", "\n  ")
+        lines.append(f"  {name} = {text}")
+    return "\n".join([*lines, "}"])
