@@ -21,7 +21,7 @@ class OrgsConfig(AppConfig):
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate
 
-        from . import checks, company  # noqa: F401  (register the system checks)
+        from . import checks, company, issuer_name  # noqa: F401  (register the system checks)
         from .outside import watch
         from .registries import trust
 

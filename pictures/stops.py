@@ -359,6 +359,8 @@ NO_PAGES = {
     "healthz",
     "livez",
     "metrics",
+    "issuer_configuration",
+    "issuer_keys",
     "account_logout",
     "account_name",
     "account_time_zone",

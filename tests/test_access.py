@@ -46,6 +46,9 @@ TABLE: dict[str, tuple[list, list]] = {
     "livez": (EVERYONE, [405] * 6),
     # Of this machine, which tests ask from; tests/web/test_probes.py has the rest.
     "metrics": (EVERYONE, [405] * 6),
+    # No issuer, where BASE_URL is plain http: tests/web/test_identity.py has the rest.
+    "issuer_configuration": ([404] * 6, [405] * 6),
+    "issuer_keys": ([404] * 6, [405] * 6),
     "staff": (STAFF, STAFF),
     "api_reference": (EVERYONE, [405] * 6),
     "guide_index": (EVERYONE, [405] * 6),

@@ -33,7 +33,7 @@ class Issuer(models.Model):
 
 class SigningKey(models.Model):
     """An RSA key. One signs at a time; the next is published before it does, the former one
-    until its last token is dead. A dropped one has no private part any more."""
+    until its last token is dead. What signs no more has no private part any more."""
 
     class State(models.TextChoices):
         COMING = "coming", "Published, signs later"

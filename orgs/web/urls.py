@@ -4,7 +4,9 @@ from django.contrib.auth import views as auth
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from . import api_reference, guide, probes, staff, views
+from orgs.services.identity import documents
+
+from . import api_reference, guide, identity, probes, staff, views
 from .accounts import account, forgotten, invitations, passkeys, second_steps, sign_in, sso, tokens
 from .organizations import (
     audit,
@@ -160,6 +162,8 @@ urlpatterns = [
     path("healthz", probes.healthz, name="healthz"),
     path("livez", probes.livez, name="livez"),
     path("metrics", probes.metrics, name="metrics"),
+    path(documents.DISCOVERY, identity.configuration, name="issuer_configuration"),
+    path(documents.KEYS, identity.keys, name="issuer_keys"),
     path("accounts/", include(_account)),
     path("invitations/<str:token>/", invitations.invitation, name="invitation"),
     *(path(f"worker/{name}", workers.program, {"name": name}, name=name) for name in _programs),

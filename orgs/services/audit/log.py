@@ -82,6 +82,10 @@ ACTIONS = {
     "user.company_disconnected": "Company sign-in ended",
     "user.deleted": "Person deleted",
     "secrets.rotated": "Secrets re-sealed",
+    "issuer.changed": "Issuer changed",
+    "signing_key.made": "Signing key made",
+    "signing_key.signs": "Signing key signs",
+    "signing_key.dropped": "Signing key dropped",
 }
 # The platform's own export has these columns (FACTS), and Result beside them.
 COLUMNS = (

@@ -47,7 +47,14 @@ def key_set() -> dict[str, Any]:
     """The public keys (RFC 7517), as the database has them now."""
     return {
         "keys": [
-            {"kty": "RSA", "use": "sig", "alg": keys.ALGORITHM, "kid": row.kid, **row.public}
+            {
+                "kty": "RSA",
+                "use": "sig",
+                "alg": keys.ALGORITHM,
+                "kid": row.kid,
+                "n": row.public["n"],
+                "e": row.public["e"],
+            }
             for row in keys.published()
         ]
     }
@@ -88,14 +95,35 @@ class _Held:
 held = _Held()
 
 
+class _Note:
+    """When this process writes the next note, so that who asks often brings about no writing."""
+
+    def __init__(self) -> None:
+        self._due = float("-inf")
+
+    def is_due(self) -> bool:
+        """Whether it's this caller's to write; the next one's minutes later."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + NOTED_EVERY.total_seconds()
+        return True
+
+    def again(self) -> None:
+        self._due = float("-inf")
+
+
+note = _Note()
+
+
 def fetched(address: str | None, agent: str) -> None:
     """Note that someone outside fetched the keys; not more often than every few minutes."""
     try:
-        if not address or not ip_address(address).is_global:
+        if not address or not ip_address(address).is_global or not note.is_due():
             return
-        long_ago = Q(fetched_at=None) | Q(fetched_at__lt=Now() - NOTED_EVERY)
-        Issuer.objects.filter(long_ago, pk=ONE).update(
-            fetched_at=Now(), fetched_from=address, fetched_by=agent[:200]
-        )
+        seen = {"fetched_at": Now(), "fetched_from": address, "fetched_by": agent[:200]}
+        if Issuer.objects.bulk_create([Issuer(pk=ONE)], ignore_conflicts=True):
+            long_ago = Q(fetched_at=None) | Q(fetched_at__lt=Now() - NOTED_EVERY)
+            Issuer.objects.filter(long_ago, pk=ONE).update(**seen)
     except (DatabaseError, ValueError):
         return  # a note that is missing costs nobody anything

@@ -6,56 +6,19 @@ is signed, until `change_issuer` confirms it (DESIGN «Identity without keys»).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from django.conf import settings
 from django.db import transaction
 
+from orgs.issuer_name import configured, fault, works
 from orgs.models import Issuer, RegistryEntry
 from orgs.models.identity import ONE
 from orgs.registries.catalogue import TYPES
 from orgs.registries.problems import Failed, Problem, Refused
 from orgs.services.audit.events import COMMAND_LINE, record
 
-MOST = 255  # characters: AWS takes no longer one for a provider's address
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# AWS refuses a port, Google a query and a fragment; a name in small letters is compared the
-# same everywhere.
-_URL = re.compile(
-    rf"https://(?=[a-z0-9.-]{{1,253}}(?:/|$))(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?"
-    r"(?:/[A-Za-z0-9._~-]+)*",
-)
-
-
-def configured() -> str:
-    """The name that the settings give."""
-    return settings.OIDC_ISSUER or settings.BASE_URL
-
-
-def fault(url: str) -> str:
-    """What is wrong with a name for an issuer, as the end of a sentence; "" where nothing is."""
-    if not url.startswith("https://"):
-        return "isn't https"
-    if len(url) > MOST:
-        return f"is longer than {MOST} characters"
-    if url.endswith("/"):
-        return "ends in a slash"
-    host = url.removeprefix("https://").partition("/")[0]
-    if "@" in host:
-        return "has a user in it"
-    if ":" in host:
-        return "has a port in it, which AWS doesn't take"
-    if "?" in url or "#" in url:
-        return "has more than a path behind its host"
-    if not _URL.fullmatch(url) or "/.." in url or "/./" in f"{url}/":
-        return "isn't the address of a host with a full name, in small letters"
-    return ""
-
-
-def works() -> bool:
-    """Whether the settings give a name that clouds take."""
-    return not fault(configured())
+__all__ = ["configured", "fault", "works"]
 
 
 def published_elsewhere() -> bool:
@@ -103,19 +66,31 @@ def named() -> str:
     return url
 
 
-def change() -> str:
-    """Sign with the name that is set from now on; gives the former one. Raises `Refused`
-    where it's no name, or is the one already."""
+def required() -> str:
+    """The name that the settings give; raises `Refused` where clouds take none such."""
     url = configured()
     if why := fault(url):
-        what = f"{url} {why}."
+        what = f"This server's address as an identity, {url}, {why}."
         raise Refused(Problem("invalid_issuer", what, "Set OIDC_ISSUER, and run it again."))
+    return url
+
+
+def to_change() -> str:
+    """The name that `change` would have signed with; raises `Refused` where it's none, or is
+    the one already."""
+    url = required()
+    if stored() == url:
+        what = f"The issuer is {url} already."
+        raise Refused(Problem("invalid_issuer", what, "Set OIDC_ISSUER to another first."))
+    return url
+
+
+def change() -> str:
+    """Sign with the name that is set from now on; gives the former one. Raises what
+    `to_change` does."""
     with transaction.atomic():
         row = Issuer.objects.select_for_update().filter(pk=ONE).first()
-        former = row.url if row else ""
-        if former == url:
-            what = f"The issuer is {url} already."
-            raise Refused(Problem("invalid_issuer", what, "Set OIDC_ISSUER to another first."))
+        url, former = to_change(), row.url if row else ""
         Issuer.objects.update_or_create(
             pk=ONE,
             defaults={"url": url, "fetched_at": None, "fetched_from": None, "fetched_by": ""},

@@ -81,8 +81,7 @@ def signing() -> Signer:
 
 def published() -> list[SigningKey]:
     """The keys whose public parts clouds are to know, newest first; makes the first."""
-    if not SigningKey.objects.filter(state__in=[_State.SIGNING, _State.COMING]).exists():
-        _signing()
+    _turns()  # so that clouds fetch no set without the key that signs next
     dead = Q(state=_State.FORMER, signed_until__lt=Now() - AFTER)
     rows = SigningKey.objects.filter(state__in=SigningKey.PUBLISHED).exclude(dead)
     return list(rows.exclude(kid__in=settings.OIDC_DROPPED_KEYS))
@@ -109,38 +108,44 @@ def rotate() -> SigningKey:
 def drop_all() -> tuple[list[str], SigningKey]:
     """Drop every key at once, private parts and all, and make a new one; gives the dropped
     ones' ids, which belong into OIDC_DROPPED_KEYS, and the new one."""
-    with transaction.atomic():
-        rows = SigningKey.objects.select_for_update().filter(state__in=SigningKey.PUBLISHED)
-        kids = [row.kid for row in rows]
-        _drop(kids)
-        made = _make(_first_state(), database_now())
-        record(
-            actor=COMMAND_LINE,
-            action="signing_key.dropped",
-            subject=", ".join(kids),
-            properties={"new": made.kid},
-        )
-    _opened.cache_clear()
-    return kids, made
+    while True:
+        # Another process may drop them too, or make one, while this waits for the rows.
+        with suppress(IntegrityError), transaction.atomic():
+            rows = SigningKey.objects.select_for_update().filter(state__in=SigningKey.PUBLISHED)
+            kids = [row.kid for row in rows]
+            _drop(kids)
+            made = _make(_first_state(), database_now())
+            _tell_dropped(kids, COMMAND_LINE, new=made.kid)
+            _opened.cache_clear()
+            return kids, made
 
 
 def _signing() -> SigningKey | None:
     """The key whose turn it is; None where clouds can't know any yet."""
-    turns = SigningKey.objects.filter(state__in=[_State.SIGNING, _State.COMING])
-    rows = {row.state: row for row in turns}
-    if barred := [row.kid for row in rows.values() if row.kid in settings.OIDC_DROPPED_KEYS]:
-        _drop(barred)  # an older database was put back
-        return _signing()
-    if not rows:
-        # Another process may be first.
-        with suppress(IntegrityError), transaction.atomic():
-            _make(_first_state(), database_now())
-        return _signing()
+    rows = _turns()
     coming = rows.get(_State.COMING)
     if coming is not None and coming.signs_from <= database_now() and _known(coming.kid):
         _begin(coming)
         return SigningKey.objects.filter(state=_State.SIGNING).first()
     return rows.get(_State.SIGNING)
+
+
+def _turns() -> dict[str, SigningKey]:
+    """The key that signs, the one that comes, or both; makes the first."""
+    while True:
+        turns = SigningKey.objects.filter(state__in=[_State.SIGNING, _State.COMING])
+        rows = {row.state: row for row in turns}
+        barred = [row.kid for row in rows.values() if row.kid in settings.OIDC_DROPPED_KEYS]
+        if barred:
+            with transaction.atomic():  # an older database was put back
+                _drop(barred)
+                _tell_dropped(barred, SERVER)
+        elif rows:
+            return rows
+        else:
+            # Another process may be first.
+            with suppress(IntegrityError), transaction.atomic():
+                _make(_first_state(), database_now())
 
 
 def _first_state() -> str:
@@ -158,7 +163,7 @@ def _begin(coming: SigningKey) -> None:
             return  # another process did so
         now = database_now()
         SigningKey.objects.filter(state=_State.SIGNING).update(
-            state=_State.FORMER, signed_until=now
+            state=_State.FORMER, signed_until=now, private=None
         )
         SigningKey.objects.filter(pk=coming.kid).update(state=_State.SIGNING, signs_from=now)
         record(actor=SERVER, action="signing_key.signs", subject=coming.kid)
@@ -168,6 +173,12 @@ def _drop(kids: Iterable[str]) -> None:
     SigningKey.objects.filter(pk__in=list(kids)).update(
         state=_State.DROPPED, private=None, signed_until=Now()
     )
+
+
+def _tell_dropped(kids: list[str], actor: Actor, **properties: str) -> None:
+    """Each by an event of its own: a subject holds no more than a few ids."""
+    for kid in kids:
+        record(actor=actor, action="signing_key.dropped", subject=kid, properties=properties)
 
 
 def _make(state: str, signs_from: datetime) -> SigningKey:

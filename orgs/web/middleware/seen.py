@@ -13,6 +13,9 @@ from orgs.proxies import is_trusted, source_address
 from orgs.seen import logs, metrics
 
 PROBES = frozenset({"/healthz", "/livez", "/metrics"})
+# What clouds fetch of the issuer (orgs/web/identity.py), where no redirect is followed.
+PUBLISHED = frozenset({"/.well-known/openid-configuration", "/.well-known/jwks.json"})
+_MACHINES = PROBES | PUBLISHED
 _API, _LOGINS = "/api/v0/", "/api/v0/docker-login/"
 
 
@@ -50,11 +53,11 @@ class Probes:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info not in PROBES:
+        if request.path_info not in _MACHINES:
             return self.get_response(request)
         match = request.resolver_match = resolve(request.path_info)
         answer = match.func(request)
-        answer["Cache-Control"] = "no-store"
+        answer.headers.setdefault("Cache-Control", "no-store")
         answer["Content-Length"] = len(answer.content)
         return answer
 
@@ -67,7 +70,7 @@ def _given(request: HttpRequest) -> str:
 
 def _kind(request: HttpRequest) -> str:
     path = request.path_info
-    if path in PROBES:
+    if path in _MACHINES:
         return "probe"
     if not path.startswith(_API):
         return "page"
