@@ -85,16 +85,16 @@ def test_the_subject_is_an_entrys_of_an_organization_and_never_anothers(
     make_entry, acme, umbrella, actor
 ) -> None:
     one = make_entry()
-    before = signing.subject(one)
+    before = signing.who(one).subject
     assert re.fullmatch(r"organization:[0-9a-f-]{36}:entry:[0-9a-f-]{36}", before)
     assert len(before) <= 127  # google.subject
     acme.name = "Other"
     acme.slug = "other"
     acme.save()
-    assert signing.subject(one) == before
+    assert signing.who(one).subject == before
     two = make_entry("quay.io/x/*", organization=umbrella, registry_type="docker",
         config={"username": "u"}, secrets={"password": "p"})  # fmt: skip
-    assert signing.subject(two).split(":")[1] != before.split(":")[1]
+    assert signing.who(two).subject.split(":")[1] != before.split(":")[1]
 
 
 def test_a_recreated_organization_of_the_same_name_inherits_nothing(umbrella, actor) -> None:
