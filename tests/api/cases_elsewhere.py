@@ -15,7 +15,13 @@ _TROUBLE, _HELPER = "worker/test_server_trouble.py", "worker/test_docker_helper.
 _OIDC = "web/accounts/test_oidc.py"
 _ROLES = "worker/test_instance_role.py"
 _STEPS = "web/accounts/test_second_steps.py"
+_COMMANDS = "test_identity_commands.py"
 ELSEWHERE = {
+    "issuer_unreachable": (
+        "services/identity/test_copies.py::test_the_first_key_signs_once_it_is_there"
+    ),
+    "key_coming": f"{_COMMANDS}::test_rotating_again_is_refused_while_one_waits",
+    "invalid_issuer": f"{_COMMANDS}::test_a_server_that_is_no_issuer_has_no_keys",
     "link_over": "web/accounts/test_attacks.py::test_two_uses_of_one_link_set_one_password",
     "wrong_code": f"{_STEPS}::test_a_wrong_code_is_told",
     "codes_paused": f"{_STEPS}::test_codes_are_counted_in_the_database",

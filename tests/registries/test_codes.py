@@ -156,7 +156,7 @@ STATUSES = {
     422: "access_denied invalid_key signature_mismatch",
     429: "rate_limited",
     500: "server_error",
-    503: "registry_unreachable throttled clock_skew busy audit_unavailable",
+    503: "registry_unreachable issuer_unreachable throttled clock_skew busy audit_unavailable",
 }
 
 
