@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from orgs.registries.aws import Fault
+from orgs.registries.aws import Fault, Key
 from orgs.registries.aws_denials import denial
 from orgs.registries.ecr_api import EcrApi
 from orgs.registries.problems import Failed
@@ -69,7 +69,7 @@ def test_of_an_unknown_cause_no_more_is_said_than_is_known(ends) -> None:
 
 @pytest.mark.parametrize(("ends", "kind", "explicit", "advice"), CAUSES)
 def test_what_is_told_of_it(ends, kind, explicit, advice) -> None:
-    api = EcrApi("AKIAIOSFODNN7EXAMPLE", "s" * 40, "us-east-1", deadline=time.monotonic())
+    api = EcrApi(Key("AKIAIOSFODNN7EXAMPLE", "s" * 40), "us-east-1", deadline=time.monotonic())
     told = api._told(Fault("AccessDeniedException", f"{USER}{RESOURCE}{ends} {CANARY}", 400))
     assert told.code == "access_denied"
     assert f"its user may not call {ACTION}" in told.what and advice in told.fix
@@ -97,7 +97,7 @@ def test_a_listing_that_a_boundary_denies_isnt_mended_by_the_policy(monkeypatch)
         raise Fault("AccessDeniedException", text + DENY.format("a permissions boundary"), 400)
 
     monkeypatch.setattr(aws, "ask", refuse)
-    api = EcrApi("AKIAIOSFODNN7EXAMPLE", "s" * 40, "us-east-1", deadline=time.monotonic() + 5)
+    api = EcrApi(Key("AKIAIOSFODNN7EXAMPLE", "s" * 40), "us-east-1", deadline=time.monotonic() + 5)
     for ask, code in (
         (lambda: api.images("team/train"), "image_denied"),
         (api.repositories, "listing_denied"),

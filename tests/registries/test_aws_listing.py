@@ -13,6 +13,7 @@ from threading import Thread
 
 import pytest
 
+from orgs.registries.aws import Key
 from orgs.registries.aws_ecr import AwsEcr, AwsEcrRole
 from orgs.registries.docker import DockerRegistry
 from orgs.registries.ecr_api import EcrApi
@@ -47,7 +48,7 @@ def api_for(aws):
     def api(policy, account=ACCOUNT):
         key_id, secret = aws.create_user(f"user-{next(NUMBERS)}", policy)
         deadline = time.monotonic() + 30
-        return EcrApi(key_id, secret, "us-east-1", "", aws.url, account, deadline=deadline)
+        return EcrApi(Key(key_id, secret), "us-east-1", "", aws.url, account, deadline=deadline)
 
     return api
 
@@ -163,7 +164,7 @@ def scripted(*answers):
 
 
 def ecr(url, account=ACCOUNT):
-    return EcrApi(KEY, CANARY, "us-east-1", "", url, account, deadline=time.monotonic() + 7)
+    return EcrApi(Key(KEY, CANARY), "us-east-1", "", url, account, deadline=time.monotonic() + 7)
 
 
 def repositories(*names):

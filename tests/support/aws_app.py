@@ -13,14 +13,19 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from moto.core.exceptions import AccessDeniedError, SignatureDoesNotMatchError
 from moto.ecr.models import ecr_backends
 from moto.ecr.responses import ECRResponse
-from moto.iam.access_control import IAMRequest
+from moto.iam.access_control import IAMPolicy, IAMRequest, PermissionResult
 from moto.iam.models import IAMBackend, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.utilities import utils
 from werkzeug.wrappers import Request, Response
+
+from tests.support.aws_roles_app import Refusal, Roles
 
 ACCOUNT = "123456789012"
 POLICY_NAME = "valohai-ecr-policy"
@@ -144,6 +149,8 @@ class AwsApp:
         self._users: dict[str, IAMBackend] = {}  # user name → the account's tables it is in
         self._released = threading.Event()  # set: whoever waits in «hang» or «slow» goes on
         self.on_token: Callable[[str], object] | None = None
+        self.roles = Roles(self._owner)
+        self._opens: dict[str, Callable[[str, str], bool]] = {}  # password → what it may do
 
     # Administration writes moto's tables, not through its API: enforcement may stay on.
 
@@ -231,6 +238,10 @@ class AwsApp:
             response = self._control(request)
         elif request.headers.get("X-Amz-Target", "").startswith((ECR_TARGET, PUBLIC_TARGET)):
             response = self._ecr(request)
+        elif b"Action=AssumeRole" in (body := _kept(request)) or b"Action=GetCaller" in body:
+            with self._moto_lock:
+                status, xml = self.roles.answer(body, _headers(request))
+            response = Response(xml, status=status, content_type="text/xml")
         else:
             response = self._ask_moto(request)
         return response(environ, start_response)
@@ -250,9 +261,7 @@ class AwsApp:
 
     def _ecr(self, request: Request) -> Response:
         target = request.headers["X-Amz-Target"]
-        scope = re.search(
-            r"Credential=([^/,]+)/\d{8}/([^/,]+)/", request.headers.get("Authorization", "")
-        )
+        scope = _SCOPE.search(request.headers.get("Authorization", ""))
         if scope is None:
             return _refusal("unsigned")
         access_key_id, region = scope.groups()
@@ -268,8 +277,9 @@ class AwsApp:
             raise ConnectionAbortedError  # werkzeug answers nothing: see connection_dropped
         if fault and fault.kind in CANNED:
             return _refusal(fault.kind)
-        body = request.get_data()  # a request can be read once: moto gets a copy
-        request.environ["wsgi.input"] = io.BytesIO(body)
+        body = _kept(request)
+        if access_key_id in self.roles.sessions:
+            return self._by_session(request, body)
         if target.startswith(PUBLIC_TARGET):
             return self._public(request, body, access_key_id)
         answer = self._ask_moto(request)
@@ -319,6 +329,80 @@ class AwsApp:
         (given,) = json.loads(answer.get_data())["authorizationData"]
         return _json({"authorizationData": given})
 
+    def _by_session(self, request: Request, body: bytes) -> Response:
+        """ECR, asked by a role's session: its own policies judge, and an administrator of the
+        role's account asks moto."""
+        operation = request.headers["X-Amz-Target"].removeprefix(ECR_TARGET)
+        content = json.loads(body)
+        try:
+            arn, may, session = self.roles.caller(body, _headers(request), "ecr")
+        except Refusal as refusal:
+            kinds = {"InvalidClientTokenId": "unknown_key", "ExpiredToken": "expired_token"}
+            return _refusal(kinds.get(refusal.code, "wrong_secret"))
+        assert session is not None
+        _, partition, _, _, account, _ = session.role.arn.split(":")
+        region = _SCOPE.search(request.headers["Authorization"])[2]  # type: ignore[index]
+        resource = "*"
+        if operation != "GetAuthorizationToken":
+            owner = content.get("registryId", account)
+            name = content.get("repositoryName", "*")
+            resource = f"arn:{partition}:ecr:{region}:{owner}:repository/{name}"
+        if not may(f"ecr:{operation}", resource):
+            text = f"User: {arn} is not authorized to perform: ecr:{operation}"
+            text += NO_POLICY.format(action=f"ecr:{operation}")
+            return _json({"__type": "AccessDeniedException", "message": text}, 400)
+        if operation == "GetAuthorizationToken":
+            return self._with_real_tokens({"authorizationData": [{}]}, may)
+        target = request.headers["X-Amz-Target"]
+        return _page(content, self._as_administrator(request, body, account, region), LISTS[target])
+
+    def _as_administrator(
+        self, request: Request, body: bytes, account: str, region: str
+    ) -> Response:
+        name = f"administrator-{account}"
+        if name not in self._users:
+            everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+            policy = {"Version": "2012-10-17", "Statement": [everything]}
+            self.create_user(name, policy, account, "aws")
+        key = self._users[name].list_access_keys(name)[0]
+        signed = AWSRequest(
+            "POST",
+            request.url,
+            data=body,
+            headers={
+                "Content-Type": request.headers["Content-Type"],
+                "X-Amz-Target": request.headers["X-Amz-Target"],
+            },
+        )
+        credentials = Credentials(key.access_key_id, key.secret_access_key)
+        SigV4Auth(credentials, "ecr", region).add_auth(signed)
+        request.environ.pop("HTTP_X_AMZ_SECURITY_TOKEN", None)
+        for header, value in signed.headers.items():
+            request.environ[f"HTTP_{header.upper().replace('-', '_')}"] = value
+        return self._ask_moto(request)
+
+    def _owner(self, key_id: str) -> tuple[str, str, Callable[[str, str], bool]] | None:
+        """Whose an IAM user's key is; see `Roles`."""
+        tables = next((t for t in self._users.values() if key_id in t.access_keys), None)
+        if tables is None:
+            return None
+        key = tables.access_keys[key_id]
+        user = key.user_name
+
+        def may(action: str, resource: str) -> bool:
+            names = tables.list_user_policies(user)
+            own = [IAMPolicy(tables.get_user_policy(user, name)) for name in names]
+            judged = {policy.is_action_permitted(action, resource) for policy in own}
+            return PermissionResult.PERMITTED in judged and PermissionResult.DENIED not in judged
+
+        partition = tables.partition
+        return key.secret_access_key, f"arn:{partition}:iam::{tables.account_id}:user/{user}", may
+
+    def may_pull(self, password: str, repository: str) -> bool:
+        """Whether a password that was given opens a repository, as the registry would judge."""
+        may = self._opens.get(password)
+        return may is None or may("ecr:BatchGetImage", repository)
+
     def _next_fault(self, access_key_id: str) -> Fault | None:
         for fault in self._faults:
             if fault.access_key_id in (None, access_key_id) and fault.times != 0:
@@ -331,16 +415,34 @@ class AwsApp:
         with self._moto_lock:
             return Response.from_app(self._moto, request.environ, buffered=True)
 
-    def _with_real_tokens(self, answer: dict[str, Any]) -> Response:
+    def _with_real_tokens(
+        self, answer: dict[str, Any], may: Callable[[str, str], bool] | None = None
+    ) -> Response:
         for item in answer["authorizationData"]:
             expires = time.time() + TOKEN_SECONDS
             password = _password(int(expires))
             self._tokens.append(password)
+            if may is not None:
+                self._opens[password] = may
             if self.on_token is not None:
                 self.on_token(password)
             item["authorizationToken"] = base64.b64encode(f"AWS:{password}".encode()).decode()
             item["expiresAt"] = round(expires, 3)
         return _json(answer)
+
+
+_SCOPE = re.compile(r"Credential=([^/,]+)/\d{8}/([^/,]+)/")
+
+
+def _headers(request: Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _kept(request: Request) -> bytes:
+    """A request can be read once: moto gets a copy."""
+    body = request.get_data()
+    request.environ["wsgi.input"] = io.BytesIO(body)
+    return body
 
 
 def _password(expires: int) -> str:

@@ -30,6 +30,7 @@ from werkzeug.serving import make_server
 
 from tests.support import PROJECT_ROOT
 from tests.support.aws_app import ACCOUNT, FAULT_KINDS, AwsApp, Call
+from tests.support.aws_roles_app import Roles
 
 READ_ACTIONS = (
     "ecr:DescribeImageScanFindings",
@@ -224,6 +225,15 @@ class FakeAws(AwsControl):
     def on_token(self, hook: Callable[[str], object] | None) -> None:
         """Call `hook` with every password issued, e.g. `lambda p: registry.allow("AWS", p)`."""
         self._aws.on_token = hook
+
+    @property
+    def roles(self) -> Roles:
+        """Roles, identity providers and sessions, which only a test of the same process sets."""
+        return self._aws.roles
+
+    def may_pull(self, password: str, repository: str) -> bool:
+        """Whether a password opens a repository (its ARN)."""
+        return self._aws.may_pull(password, repository)
 
 
 class RemoteFakeAws(AwsControl):

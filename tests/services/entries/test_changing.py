@@ -114,7 +114,7 @@ def tried(monkeypatch):
 
     found = Tried()
 
-    def one(kind, config, secrets, host):
+    def one(kind, config, secrets, host, entry):
         found.append(secrets["secret_access_key"])
         if found.failing:
             raise found.failing

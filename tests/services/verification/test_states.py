@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from orgs.models import RegistryEntry, Verification
 from orgs.registries import outbound, provider_calls
+from orgs.registries.aws import Key
 from orgs.registries.ecr_api import EcrApi
 from orgs.registries.problems import Failed
 from orgs.services.entries.attention import entries_needing_attention
@@ -256,7 +257,7 @@ def listening():
 
 def _told(url: str, seconds: float = 1.5) -> Failed:
     api = EcrApi(
-        "AKIAIOSFODNN7EXAMPLE", "s" * 40, "us-east-1", endpoint_url=url,
+        Key("AKIAIOSFODNN7EXAMPLE", "s" * 40), "us-east-1", endpoint_url=url,
         deadline=time.monotonic() + seconds,
     )  # fmt: skip
     with pytest.raises(Failed) as failed:

@@ -110,7 +110,7 @@ def test_an_image_that_may_not_be_read_is_a_failure(ecr, entry, verify, monkeypa
     assert "Attach the policy below" in report.failed.fix
     assert (entry.status, entry.status_code) == ("failing", "image_denied")
     # A login alone proves nothing about images …
-    minting.minted_login(entry, HOST)
+    minting.minted_login(entry, minting.Place(HOST))
     entry.refresh_from_db()
     assert entry.status == "failing"
     # … a check does.
@@ -171,7 +171,7 @@ def test_an_outage_is_told_and_marks_nothing(aws, entry, verify):
 
 
 def test_an_outage_while_workers_have_a_login(aws, entry, verify):
-    minting.minted_login(entry, HOST)
+    minting.minted_login(entry, minting.Place(HOST))
     until = CachedLogin.objects.get().expires_at
     aws.fault("error500")
     fix = verify(entry).failed.fix
@@ -309,14 +309,14 @@ def test_an_unreadable_secret(aws, entry, verify, settings):
 
 
 def test_it_forgets_what_is_remembered_and_keeps_a_login(ecr, aws, entry, verify, settings):
-    password = minting.minted_login(entry, HOST)[0].password
+    password = minting.minted_login(entry, minting.Place(HOST))[0].password
     CachedLogin.objects.update(
         error_code="access_denied", next_try_at=timezone.now() + timedelta(minutes=1)
     )
     assert verify(entry).holds
     row = CachedLogin.objects.get()
     assert (row.error_code, row.next_try_at) == ("", None)
-    assert minting.minted_login(entry, HOST)[0].password == password
+    assert minting.minted_login(entry, minting.Place(HOST))[0].password == password
 
 
 def test_one_at_a_time(aws, entry, verify):
