@@ -31,10 +31,12 @@ from orgs.services.bulk import long_work
 from orgs.services.entries import daily, door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.validating import EntrySpec
+from orgs.services.identity import documents
 from orgs.services.logins import minting
 from orgs.services.runs import going, runner
 from orgs.services.tenancy import mails, webhooks
 from orgs.services.upstream import calls
+from tests.support import issuer as published
 from tests.support.fake_aws import FakeAws
 from tests.support.fake_azure import FakeAzure
 from tests.support.fake_google import FakeGoogle
@@ -251,6 +253,23 @@ def aws(settings) -> Iterator[FakeAws]:
     with FakeAws() as fake:
         settings.AWS_ENDPOINT_URL = fake.url
         yield fake
+
+
+@pytest.fixture
+def issuer(settings) -> Iterator[str]:
+    """The name that clouds know this server by; gives where its documents really answer."""
+    settings.BASE_URL, settings.OIDC_ISSUER = published.NAME, ""
+    documents.held.forget()
+    with published.published() as url:
+        yield url
+    documents.held.forget()
+
+
+@pytest.fixture
+def trusting_aws(aws: FakeAws, issuer: str) -> FakeAws:
+    """The fake AWS, which finds this server's documents."""
+    aws.roles.relying.addresses[published.NAME] = issuer
+    return aws
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from werkzeug.serving import make_server
 
 from tests.support import PROJECT_ROOT
 from tests.support.aws_app import ACCOUNT, FAULT_KINDS, AwsApp, Call
-from tests.support.aws_roles_app import Roles
+from tests.support.aws_roles_app import Role, Roles
 
 READ_ACTIONS = (
     "ecr:DescribeImageScanFindings",
@@ -230,6 +230,11 @@ class FakeAws(AwsControl):
     def roles(self) -> Roles:
         """Roles, identity providers and sessions, which only a test of the same process sets."""
         return self._aws.roles
+
+    def role(self, arn: str, trust: dict[str, Any], policy: dict[str, Any]) -> Role:
+        """Make a role, or make it anew."""
+        self.roles.roles[arn] = Role(arn, trust, policy)
+        return self.roles.roles[arn]
 
     def may_pull(self, password: str, repository: str) -> bool:
         """Whether a password opens a repository (its ARN)."""
