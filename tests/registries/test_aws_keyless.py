@@ -5,17 +5,27 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import boto3
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import ClientError
 
 from orgs.models import RegistryEntry
+from orgs.registries import aws_server, aws_sts
+from orgs.registries.aws_ecr import AwsEcr
 from orgs.registries.aws_ecr_keyless import AwsEcrAssumeRole, AwsEcrOidc
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Failed
-from orgs.services.identity import signing
+from orgs.services.identity import documents, keys, signing
 from orgs.services.upstream import calls
 from tests.conftest import HOST
+from tests.support import issuer as published
+from tests.support.aws_roles_app import Refusal
+from tests.support.metadata import metadata
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
@@ -46,6 +56,10 @@ def set_up(aws, entry, patterns=PATTERNS) -> None:
     role = aws.role(facts["Role ARN"], trust, rights)
     if kind is OIDC:
         aws.roles.providers[role.account, facts["Issuer (provider URL)"]] = [facts["Audience"]]
+
+
+def policy(*statements):
+    return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def ask(entry, host: str = HOST, seconds: float = 7, **given):
@@ -87,3 +101,339 @@ def test_two_calls_and_a_login_of_an_hour(trusted, entry) -> None:
     # Both documents were fetched, once; the next login needs neither.
     login(entry)
     assert len(trusted.roles.relying.fetched) == 2
+
+
+def test_only_this_entry_is_vouched_for(trusted, entry, make_entry) -> None:
+    """Another entry of the same role has another subject, whoever's it is."""
+    other = make_entry(f"{HOST}/other/*", registry_type=OIDC.slug, config=CONFIG, secrets={})
+    error = refused(other)
+    assert error.code == "identity_refused" and "trust doesn't name" in error.what
+    assert login(entry)
+
+
+@pytest.mark.parametrize(
+    ("half", "code", "told"),
+    [
+        ("provider", "identity_refused", "isn't registered there"),
+        ("audience", "identity_refused", "not for the audience sts.amazonaws.com"),
+        ("subject", "identity_refused", "its trust doesn't name the entry's subject"),
+        ("trusted audience", "identity_refused", "its trust doesn't name the entry's subject"),
+        ("role", "identity_refused", "the role isn't there"),
+        ("permissions", "access_denied", "may not call ecr:GetAuthorizationToken"),
+        ("documents", "issuer_unreachable", "couldn't read this server's keys"),
+        ("keys", "identity_refused", "doesn't accept"),
+        ("clock", "clock_skew", "clock is behind"),
+    ],
+)
+def test_which_half_is_missing(trusted, entry, half, code, told, monkeypatch) -> None:
+    roles = trusted.roles
+    role = roles.roles[ARN]
+    if half == "provider":
+        roles.providers.clear()
+    elif half == "audience":
+        roles.providers[ACCOUNT, published.NAME] = ["somebody.else"]
+    elif half == "subject":
+        other = str(entry.pk)[::-1]
+        role.trust = json.loads(json.dumps(role.trust).replace(str(entry.pk), other))
+    elif half == "trusted audience":
+        role.trust = json.loads(json.dumps(role.trust).replace("sts.amazonaws.com", "sts.other"))
+    elif half == "role":
+        roles.roles.clear()
+    elif half == "permissions":
+        role.policy["Statement"] = role.policy["Statement"][:1]
+    elif half == "documents":
+        roles.relying.addresses.clear()
+    elif half == "keys":  # signed by a key that was dropped, and isn't published
+        signer = keys.signing()
+        login(entry)
+        keys.drop_all()
+        monkeypatch.setattr(keys, "signing", lambda: signer)
+        documents_anew(roles)
+    else:
+        roles.relying.clock = lambda: time.time() + 900
+    error = refused(entry)
+    assert error.code == code and told in error.what
+    assert error.transient == (code in {"issuer_unreachable", "clock_skew"})
+
+
+def documents_anew(roles) -> None:
+    """What clouds keep of the keys has ended."""
+    documents.held.forget()
+    roles.relying._kept.clear()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("IDPCommunicationError", "issuer_unreachable"),
+        ("IDPRejectedClaim", "identity_refused"),
+        ("RegionDisabledException", "identity_refused"),
+        ("PackedPolicyTooLarge", "entry_unusable"),
+        ("MalformedPolicyDocument", "entry_unusable"),
+        ("ValidationError", "identity_refused"),
+        ("ExpiredTokenException", "clock_skew"),
+        ("Throttling", "throttled"),
+        ("InternalFailure", "registry_unreachable"),
+        ("SomethingNew", "registry_unreachable"),
+    ],
+)
+def test_what_sts_may_say(trusted, entry, code, told, monkeypatch) -> None:
+    def say(asked):
+        raise Refusal(500 if code == "InternalFailure" else 400, code, "eyJ and other text")
+
+    monkeypatch.setattr(trusted.roles, "_assume_with_identity", say)
+    assert refused(entry).code == told
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "{}", "<html>", "<AccessKeyId>ASIA0000000000000000</AccessKeyId>", "\x00", "<" * 100_000],
+)
+def test_an_answer_that_is_no_session(trusted, entry, answer, monkeypatch) -> None:
+    monkeypatch.setattr(trusted.roles, "answer", lambda body, headers: (200, answer))
+    assert refused(entry).code == "registry_unreachable"
+
+
+def test_a_jwt_of_another_audience_is_worth_nothing(trusted, entry) -> None:
+    """What was signed for one cloud opens no other, and nothing once its time is over."""
+    google = signing.signed(entry, "https://iam.googleapis.com/projects/1/x")
+    sts = boto3.client(
+        "sts",
+        endpoint_url=trusted.url,
+        region_name=REGION,
+        config=BotoConfig(signature_version=UNSIGNED),
+    )
+    asked = {"RoleArn": ARN, "RoleSessionName": "replay"}
+    with pytest.raises(ClientError) as failed:
+        sts.assume_role_with_web_identity(WebIdentityToken=google, **asked)
+    assert failed.value.response["Error"]["Code"] == "InvalidIdentityToken"
+    own = signing.signed(entry, aws_sts.AUDIENCE)
+    given = sts.assume_role_with_web_identity(WebIdentityToken=own, **asked)
+    # boto3 gets a login by that session, as we do.
+    session = given["Credentials"]
+    ecr = boto3.client(
+        "ecr",
+        endpoint_url=trusted.url,
+        region_name=REGION,
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+    assert ecr.get_authorization_token()["authorizationData"]
+    trusted.roles.relying.clock = lambda: time.time() + 3600
+    with pytest.raises(ClientError):
+        sts.assume_role_with_web_identity(WebIdentityToken=own, **asked)
+
+
+def test_no_key_signs_where_another_issuer_is_set(trusted, entry, settings) -> None:
+    assert login(entry)
+    settings.BASE_URL = "https://other.example.com"
+    error = refused(entry)
+    assert error.code == "entry_unusable" and "change_issuer" in error.fix
+
+
+@pytest.mark.parametrize("host", ["evil.example.com", HOST.replace("us-east-1", "eu-west-1")])
+def test_no_login_for_another_host(trusted, entry, host) -> None:
+    assert refused(entry, host=host).code == "entry_unusable"
+    assert not trusted.roles.took
+
+
+def test_all_calls_end_by_one_deadline(trusted, entry) -> None:
+    trusted.fault("hang", seconds=30)
+    began = time.monotonic()
+    assert refused(entry, seconds=1.5).code == "registry_unreachable"
+    assert time.monotonic() - began < 10  # far from what hangs
+    trusted.clear_faults()
+
+
+# --- narrowed ---------------------------------------------------------------------------------
+
+
+def opens(aws, password: str, repository: str) -> bool:
+    return aws.may_pull(password, f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{repository}")
+
+
+def test_a_narrowed_login_opens_one_repository(trusted, entry) -> None:
+    wide = login(entry).password
+    assert all(opens(trusted, wide, name) for name in ("team/train", "team/other"))
+    assert not opens(trusted, wide, "elsewhere")
+    entry.config = CONFIG | {"narrow": "true"}
+    narrow = login(entry, repository="team/train").password
+    assert opens(trusted, narrow, "team/train")
+    assert not any(opens(trusted, narrow, n) for n in ("team/other", "team/train2", "team", "x"))
+    # The role's own policy still holds: narrowing gives nothing.
+    beyond = login(entry, repository="elsewhere").password
+    assert not opens(trusted, beyond, "elsewhere")
+
+
+def test_a_name_as_long_as_ecr_takes_fits(trusted, entry) -> None:
+    entry.config = CONFIG | {"narrow": "true", "pull_through": "true"}
+    name = "team/" + "a" * 251
+    assert opens(trusted, login(entry, repository=name).password, name)
+
+
+# --- by this server's own identity, with the External ID ---------------------------------------
+
+OWN_ACCOUNT = "999999999999"
+
+
+@pytest.fixture
+def own(trusting_aws, settings, monkeypatch):
+    """This server's own identity at AWS: an IAM user's key in its environment."""
+    everything = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
+    key_id, secret = trusting_aws.create_user("server", policy(everything), account=OWN_ACCOUNT)
+    settings.AWS_SERVER_IDENTITY = True
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    aws_server.forget()
+    yield trusting_aws
+    aws_server.forget()
+
+
+@pytest.fixture
+def shared(own, make_entry) -> RegistryEntry:
+    """An entry whose role trusts this server's account, with the External ID."""
+    entry = make_entry(f"{HOST}/team/*", registry_type=ASSUMED.slug, config=CONFIG, secrets={})
+    who = replace(signing.who(entry), own_account=OWN_ACCOUNT)
+    trust, rights = (json.loads(p.text) for p in ASSUMED.set_up(CONFIG, PATTERNS, who).parts[:2])
+    own.role(ARN, trust, rights)
+    return entry
+
+
+def external_ids(aws) -> list[str | None]:
+    return [took.external_id for took in aws.roles.took]
+
+
+def test_it_takes_the_role_with_the_entrys_external_id(own, shared) -> None:
+    given = login(shared)
+    assert {given.password} == own.tokens
+    assert external_ids(own) == [signing.who(shared).subject]
+    assert given.expires_at - datetime.now(UTC) <= timedelta(hours=1)
+
+
+def test_a_proof_tries_what_must_be_refused_first(own, shared) -> None:
+    assert login(shared, proving=True)
+    without, wrong, right = external_ids(own)
+    assert without is None and right == signing.who(shared).subject
+    assert wrong not in {None, right} and len(wrong) == len(right)
+    assert [took.code for took in own.roles.took] == ["AccessDenied", "AccessDenied", "ok"]
+
+
+def test_a_guessed_one_is_new_each_time(own, shared) -> None:
+    for _ in range(3):
+        login(shared, proving=True)
+    assert len({took.external_id for took in own.roles.took}) == 1 + 1 + 3
+
+
+@pytest.mark.parametrize("open_to", ["all", "any External ID"])
+def test_a_role_that_asks_for_no_external_id_is_not_used(own, shared, open_to) -> None:
+    statement = own.roles.roles[ARN].trust["Statement"][0]
+    if open_to == "all":
+        del statement["Condition"]
+    else:
+        statement["Condition"] = {"StringLike": {"sts:ExternalId": "*"}}
+    error = refused(shared, proving=True)
+    assert error.code == "external_id_not_enforced" and not own.tokens
+    assert error.refused and not error.transient
+
+
+def test_the_trap_a_role_that_denies_all_and_is_opened_later(own, shared) -> None:
+    """Saved while the role denied everyone; the day it is opened to this server, without a
+    condition or with its owner's own, the entry of another still doesn't reach it."""
+    role = own.roles.roles[ARN]
+    trust, role.trust = role.trust, {"Version": "2012-10-17", "Statement": []}
+    assert refused(shared, proving=True).code == "access_denied"
+    role.trust = json.loads(json.dumps(trust))
+    role.trust["Statement"][0]["Condition"] = {"StringEquals": {"sts:ExternalId": "the-owners"}}
+    assert refused(shared, proving=True).code == "access_denied"
+    del role.trust["Statement"][0]["Condition"]
+    assert refused(shared, proving=True).code == "external_id_not_enforced"
+    assert not own.tokens
+
+
+@pytest.mark.parametrize("fault", ["Throttling", "InternalFailure"])
+def test_an_outage_is_no_denial(own, shared, fault, monkeypatch) -> None:
+    def say(asked, body, headers):
+        raise Refusal(500 if fault == "InternalFailure" else 400, fault, "later")
+
+    monkeypatch.setattr(own.roles, "_assume", say)
+    assert refused(shared, proving=True).transient
+
+
+def test_no_role_of_the_servers_own_account(own, shared) -> None:
+    arn = ARN.replace(ACCOUNT, OWN_ACCOUNT)
+    shared.config = CONFIG | {"role_arn": arn}
+    own.role(arn, own.roles.roles[ARN].trust, own.roles.roles[ARN].policy)
+    error = refused(shared, proving=True)
+    assert error.code == "identity_refused" and "own account" in error.what
+    assert not own.roles.took
+
+
+def test_it_is_off_unless_staff_switch_it_on(own, shared, settings) -> None:
+    settings.AWS_SERVER_IDENTITY = False
+    error = refused(shared)
+    assert error.code == "entry_unusable" and "AWS_SERVER_IDENTITY" in error.fix
+    assert not own.roles.took
+
+
+@pytest.mark.parametrize("kind", ["aws-ecr-oidc", "aws-ecr"])
+def test_no_other_type_uses_it(own, trusted, entry, kind, aws, make_entry) -> None:
+    """With hostile surroundings the own identity stays what one type alone uses."""
+    if kind == "aws-ecr-oidc":
+        login(entry)
+        assert [took.what for took in own.roles.took] == ["AssumeRoleWithWebIdentity"]
+    else:
+        with pytest.raises(Failed) as failed:
+            AwsEcr().login({"access_key_id": "", "region": REGION}, {}, ask(entry))
+        assert failed.value.code == "entry_unusable" and not own.roles.took
+
+
+def test_no_profile_and_no_file_is_its_identity(own, shared, monkeypatch, tmp_path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id = AKIA\naws_secret_access_key = x\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9/")
+    aws_server.forget()
+    error = refused(shared)
+    assert error.code == "registry_unreachable" and "no AWS identity" in error.what
+    assert not own.roles.took
+
+
+def test_an_instances_role_is_its_identity(own, shared, monkeypatch) -> None:
+    """By IMDSv2, as moto serves it; the session that comes of it is one of an hour at most."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    arn = f"arn:aws:iam::{OWN_ACCOUNT}:role/server"
+    everything = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
+    role = own.role(arn, {"Statement": []}, {"Statement": [everything]})
+    session = own.roles._open(role, {"RoleSessionName": "i-1"}, longest=3600)
+    with metadata(session) as url:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
+        aws_server.forget()
+        assert login(shared, proving=True)
+
+
+# --- a user's key that takes a role ---------------------------------------------------------
+
+
+def test_a_key_may_take_a_role(trusting_aws, make_entry) -> None:
+    allowed = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": ARN}
+    key_id, secret = trusting_aws.create_user("valohai", policy(allowed))
+    user = f"arn:aws:iam::{ACCOUNT}:user/valohai"
+    trust = {"Effect": "Allow", "Principal": {"AWS": user}, "Action": "sts:AssumeRole"}
+    rights = json.loads(OIDC.policy(CONFIG, PATTERNS).document)
+    trusting_aws.role(ARN, {"Statement": [trust]}, rights)
+    config = {"access_key_id": key_id, **CONFIG, "narrow": "true"}
+    secrets = {"secret_access_key": secret}
+    entry = make_entry(f"{HOST}/team/*", config=config, secrets=secrets)
+    given = AwsEcr().login(config, secrets, ask(entry, repository="team/train"))
+    assert opens(trusting_aws, given.password, "team/train")
+    assert not opens(trusting_aws, given.password, "team/other")
+    # Without the right to take it.
+    trusting_aws.put_policy("valohai", policy(allowed | {"Resource": f"{ARN}Other"}))
+    with pytest.raises(Failed) as failed:
+        AwsEcr().login(config, secrets, ask(entry, repository="team/train"))
+    assert failed.value.code == "access_denied" and ARN not in failed.value.detail
