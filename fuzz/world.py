@@ -90,6 +90,12 @@ class World:
                 {"client_secret": "abc8Q~0123456789abcdefghijklmnopqrstuvwx"},
                 [],
             ),
+            "othername.azurecr.io/*": (
+                "azure-acr-oidc",
+                {"tenant_id": str(UUID(int=1)), "client_id": str(UUID(int=2))},
+                {},
+                [],
+            ),
             f"{host}/role/*": ("aws-ecr-role", {"role_name": "ValohaiWorkerRole"}, {}, []),
             "registry.example.com/*": ("docker", {"username": "robot"}, {"password": "pw"}, [gpu]),
         }

@@ -279,6 +279,7 @@ WEB = (
     Stop("new-role", "entry_new", do=_choose("aws-ecr-role", "Role name")),
     Stop("new-public", "entry_new", do=_choose("aws-ecr-public", "Access Key ID")),
     Stop("new-azure", "entry_new", do=_choose("azure-acr", "Tenant ID")),
+    Stop("new-azure-oidc", "entry_new", do=_choose("azure-acr-oidc", "Tenant ID")),
     Stop("new-gcp", "entry_new", do=_choose("gcp-cr", "Service account JSON")),
     Stop("new-docker", "entry_new", do=_choose("docker", "Username")),
     Stop("new-copy", "entry_new", query="?copy={entry_id}"),

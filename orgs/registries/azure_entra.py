@@ -1,12 +1,14 @@
 """A registry's login for an application of Microsoft Entra: two calls, by one deadline.
 
-The application's secret goes to its cloud's sign-in alone; what comes back goes to the one
-registry that is asked for, which gives a login of its own for it (a «refresh token»).
+What proves the application, a secret of its own or a JWT that it trusts, goes to its cloud's
+sign-in alone; what comes back goes to the one registry that is asked for, which gives a login
+of its own for it (a «refresh token»).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,13 +29,28 @@ _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "appl
 _AADSTS = re.compile(r"AADSTS([0-9]{4,9})(?![0-9])", re.ASCII)
 
 
+# RFC 7523, 2.2.
+_JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
 @dataclass(frozen=True)
 class Application:
-    """An application of a tenant; `secret` is shown nowhere."""
+    """An application of a tenant, and the `proof` of it that the sign-in's form has, which is
+    shown nowhere: `by_secret` or `by_assertion`."""
 
     tenant: str
     client: str
-    secret: str = field(repr=False)
+    proof: Mapping[str, str] = field(repr=False)
+
+
+def by_secret(secret: str) -> Mapping[str, str]:
+    """Proof by a secret of the application's own."""
+    return {"client_secret": secret}
+
+
+def by_assertion(token: str) -> Mapping[str, str]:
+    """Proof by a JWT of an issuer that the application trusts (a federated credential)."""
+    return {"client_assertion_type": _JWT_BEARER, "client_assertion": token}
 
 
 class Fault(provider_calls.Fault):
@@ -81,8 +98,8 @@ def refresh_token(
         {
             "grant_type": "client_credentials",
             "client_id": application.client,
-            "client_secret": application.secret,
             "scope": SCOPE,
+            **application.proof,
         },
         "access_token",
         deadline,

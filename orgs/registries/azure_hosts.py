@@ -12,8 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# By a registry's suffix: where its cloud signs in (azure-identity, AzureAuthorityHosts), and
-# what the Azure CLI calls it.
+# By a registry's suffix: where its cloud signs in (azure-identity, AzureAuthorityHosts), what
+# the Azure CLI calls it, and for whom an identity from elsewhere vouches there
+# (learn.microsoft.com, «Important considerations for federated identity credentials»).
 SIGN_IN_HOSTS: Mapping[str, str] = {
     "azurecr.io": "login.microsoftonline.com",
     "azurecr.cn": "login.chinacloudapi.cn",
@@ -23,6 +24,11 @@ CLOUDS: Mapping[str, str] = {
     "azurecr.io": "AzureCloud",
     "azurecr.cn": "AzureChinaCloud",
     "azurecr.us": "AzureUSGovernment",
+}
+AUDIENCES: Mapping[str, str] = {
+    "azurecr.io": "api://AzureADTokenExchange",
+    "azurecr.cn": "api://AzureADTokenExchangeChina",
+    "azurecr.us": "api://AzureADTokenExchangeUSGov",
 }
 
 # learn.microsoft.com, «Naming rules for Azure resources»: 5–50 alphanumerics.
@@ -56,6 +62,10 @@ class AzureHost:
     @property
     def cloud(self) -> str:
         return CLOUDS[self.suffix]
+
+    @property
+    def audience(self) -> str:
+        return AUDIENCES[self.suffix]
 
 
 def parse_azure_host(host: str) -> AzureHost | None:

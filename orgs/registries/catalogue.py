@@ -10,6 +10,7 @@ from .aws_ecr import AwsEcr, AwsEcrRole
 from .aws_ecr_keyless import AwsEcrAssumeRole, AwsEcrOidc
 from .aws_ecr_public import AwsEcrPublic
 from .azure_acr import AzureRegistry
+from .azure_acr_oidc import AzureOidc
 from .docker import DockerRegistry
 from .google_cr import GoogleKey
 from .patterns import MatchPattern
@@ -25,6 +26,7 @@ BY_SLUG: dict[str, RegistryType] = {
         AwsEcrPublic(),
         GoogleKey(),
         AzureRegistry(),
+        AzureOidc(),
         DockerRegistry(),
     )
 }

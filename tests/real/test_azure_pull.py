@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orgs.registries.azure_acr import USERNAME
+from orgs.registries.azure_type import USERNAME
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
 from orgs.services.verification import verifying

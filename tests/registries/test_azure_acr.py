@@ -15,8 +15,10 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ClientSecretCredential
 
-from orgs.registries.azure_acr import _ENTRA, USERNAME, AzureRegistry
+from orgs.registries.azure_acr import REFUSALS, AzureRegistry
 from orgs.registries.azure_entra import SCOPE
+from orgs.registries.azure_refusals import ANY
+from orgs.registries.azure_type import USERNAME
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Failed, Refused
 from orgs.services.upstream import calls
@@ -25,6 +27,7 @@ from tests.conftest import CANARY
 pytestmark = pytest.mark.once
 
 TYPE = AzureRegistry()
+KNOWN = {**ANY, **REFUSALS}
 HOST, OTHER = "acmeml.azurecr.io", "othername.azurecr.io"
 PATTERNS = [MatchPattern.parse(f"{HOST}/*")]
 TENANT, CLIENT = "66666666-7777-8888-9999-000000000000", "11111111-2222-3333-4444-555555555555"
@@ -82,7 +85,7 @@ def test_each_registry_has_its_own(azure, application) -> None:
     azure.create_registry(OTHER, config["tenant_id"], config["client_id"])
     one, two = login(config, secrets), login(config, secrets, OTHER)
     assert one.password != two.password
-    assert TYPE.login_scope(HOST) != TYPE.login_scope(OTHER)
+    assert TYPE.login_scope(config, HOST) != TYPE.login_scope(config, OTHER)
 
 
 # --- Azure's own clients ----------------------------------------------------------------------
@@ -204,11 +207,11 @@ def _entra(number: object, text: str = "x", status: int = 400) -> tuple[int, byt
     return status, json.dumps(told).encode()
 
 
-@pytest.mark.parametrize("number", sorted(_ENTRA))
+@pytest.mark.parametrize("number", sorted(KNOWN))
 @pytest.mark.parametrize("listed", [True, False])
 def test_each_number_has_its_sentence(azure, application, number, listed) -> None:
     azure.faults = [_entra(int(number) if listed else number)] * 2
-    code, what, _ = _ENTRA[number]
+    code, what, _ = KNOWN[number]
     error = refused(*application)
     assert error.code == code and error.what.startswith(what.partition("{")[0])
 

@@ -21,7 +21,8 @@ from django.urls import reverse
 from orgs import sealed
 from orgs.api import limits
 from orgs.models import AuditEvent, CachedLogin, RegistryEntry
-from orgs.registries.azure_acr import USERNAME, AzureRegistry
+from orgs.registries.azure_acr import AzureRegistry
+from orgs.registries.azure_type import USERNAME
 from orgs.registries.images import ImageReference
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Failed

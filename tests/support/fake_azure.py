@@ -1,10 +1,12 @@
 """A fake Azure on loopback: the sign-in of its clouds, and the login endpoints of registries.
 
 A client secret is let in only for its own application of its own tenant, in time, for the
-registries' audience; a registry gives a login of its own for an access token that this
-sign-in signed, for that audience and tenant, by who has a role there. It answers and refuses
-in Azure's words, collected from public reports. `tests/registries/test_azure_acr.py` holds it to
-azure-identity and azure-containerregistry, which talk to it unchanged.
+registries' audience, and a JWT in its place only where a federated credential has its issuer,
+subject and audience, and a key that the issuer publishes has signed it. A registry gives a
+login of its own for an access token that this sign-in signed, for that audience and tenant, by
+who has a role there. It answers and refuses in Azure's words, collected from public reports.
+`tests/registries/test_azure_acr.py` and `test_azure_federation.py` hold it to azure-identity and
+azure-containerregistry, which talk to it unchanged.
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 
 from tests.support.fake_google import pem, private_key
+from tests.support.issuers import Issuers, NotAToken, NotKnown, NotSigned, Unread, unverified
 from tests.support.loopback import Handler, Loopback
 
 AUDIENCE = "https://containerregistry.azure.net"
+EXCHANGE = "api://AzureADTokenExchange"
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_SECONDS, LOGIN_SECONDS = 3599, 3 * 3600
 SIGN_INS = ("login.microsoftonline.com", "login.chinacloudapi.cn", "login.microsoftonline.us")
 
@@ -34,6 +39,8 @@ class _Application:
     # value → when it ends, in seconds since the epoch
     secrets: dict[str, float] = field(default_factory=dict)
     enabled: bool = True
+    # (issuer, subject, audience) of whom it trusts
+    trusted: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -81,7 +88,8 @@ class FakeAzure(Loopback):
     """`with FakeAzure() as azure`: no tenant has anything yet.
 
     `life` is that of a registry's login in seconds, None for a token that doesn't say.
-    `on_login` is given (registry, login).
+    `on_login` is given (registry, login). `issuers` are those that applications may trust,
+    `exchange` the audience of this cloud's, and `ahead` by how many seconds its clock is.
     """
 
     def __init__(self) -> None:
@@ -91,6 +99,8 @@ class FakeAzure(Loopback):
         self.life: float | None = LOGIN_SECONDS
         self.on_login: Callable[[str, str], object] | None = None
         self.conditional_access = False
+        self.issuers = Issuers()
+        self.exchange, self.ahead = EXCHANGE, 0.0
         self._applications: dict[str, _Application] = {}
         self._registries: dict[str, _Registry] = {}
         self._key = pem(private_key(7))
@@ -109,6 +119,22 @@ class FakeAzure(Loopback):
         value = f"{secrets.token_hex(2)[:3]}8Q~{canary or secrets.token_urlsafe(25)}"
         self._applications[client].secrets[value] = time.time() + seconds
         return value
+
+    def create_identity(self) -> tuple[str, str]:
+        """(tenant, client id) of one without a secret, of a tenant of its own."""
+        tenant, client = str(uuid.uuid4()), str(uuid.uuid4())
+        self._applications[client] = _Application(tenant)
+        return tenant, client
+
+    def trust(self, client: str, issuer: str, subject: str, audience: str = EXCHANGE) -> None:
+        """Add a federated credential, whatever is in it: Azure looks at none of it here."""
+        trusted = self._applications[client].trusted
+        assert len(trusted) < 20, "BadRequest: the maximum of 20 federated credentials is reached"
+        assert all(one[:2] != (issuer, subject) for one in trusted), "Request_MultipleObjects"
+        trusted.append((issuer, subject, audience))
+
+    def distrust(self, client: str) -> None:
+        self._applications[client].trusted.clear()
 
     def disable(self, client: str) -> None:
         self._applications[client].enabled = False
@@ -173,18 +199,12 @@ class FakeAzure(Loopback):
         if not found.enabled:
             text = f"Application '{client}'(valohai-pull) is disabled."
             raise _entra(7000112, text, "unauthorized_client", 400)
-        if form.get("grant_type") != "client_credentials" or not form.get("client_secret"):
-            raise _entra(7000218, "The request body must contain: 'client_secret'.")
-        ends = found.secrets.get(form["client_secret"])
-        if ends is None:
-            raise _entra(
-                7000215,
-                "Invalid client secret provided. Ensure the secret being sent in the request is "
-                f"the client secret value, not the client secret ID, for app '{client}'.",
-            )
-        if ends < time.time():
-            text = f"The provided client secret keys for app '{client}' are expired."
-            raise _entra(7000222, text)
+        if form.get("grant_type") != "client_credentials":
+            raise _entra(70003, "The grant type is not supported.", "unsupported_grant_type", 400)
+        if form.get("client_assertion"):
+            self._federated(found, client, form)
+        else:
+            self._secret(found, client, form)
         if form.get("scope") != f"{AUDIENCE}/.default":
             text = f"The resource principal named {form.get('scope')} was not found in the tenant."
             raise _entra(500011, text, "invalid_resource", 400)
@@ -196,6 +216,62 @@ class FakeAzure(Loopback):
         claims |= {"tid": tenant, "iat": now, "nbf": now, "exp": now + TOKEN_SECONDS}
         token = jwt.encode(claims, self._key, "RS256", headers={"kid": "entra"})
         return {"token_type": "Bearer", "expires_in": TOKEN_SECONDS, "access_token": token}
+
+    def _secret(self, found: _Application, client: str, form: dict[str, str]) -> None:
+        if not form.get("client_secret"):
+            text = "The request body must contain: 'client_assertion' or 'client_secret'."
+            raise _entra(7000218, text)
+        ends = found.secrets.get(form["client_secret"])
+        if ends is None:
+            raise _entra(
+                7000215,
+                "Invalid client secret provided. Ensure the secret being sent in the request is "
+                f"the client secret value, not the client secret ID, for app '{client}'.",
+            )
+        if ends < time.time():
+            text = f"The provided client secret keys for app '{client}' are expired."
+            raise _entra(7000222, text)
+
+    def _federated(self, found: _Application, client: str, form: dict[str, str]) -> None:
+        """First whom the application trusts, then what the issuer's keys say: an issuer that
+        nobody trusts is never asked."""
+        if form.get("client_assertion_type") != JWT_BEARER:
+            raise _entra(7000218, "The request body must contain: 'client_assertion_type'.")
+        token = form["client_assertion"]
+        try:
+            said = unverified(token)
+        except NotAToken:
+            raise _entra(50027, "JWT token is invalid or malformed.", "invalid_request") from None
+        if not found.trusted:
+            text = f"The client '{client}'(valohai-pull) has no configured federated identity "
+            raise _entra(70025, f"{text}credentials.")
+        left = found.trusted
+        for number, at, claim in ((700211, 0, "iss"), (700213, 1, "sub"), (700212, 2, "aud")):
+            what = {"iss": "issuer", "sub": "subject", "aud": "audience"}[claim]
+            left = [one for one in left if one[at] == said.get(claim)]
+            if not left or (claim == "aud" and said["aud"] != self.exchange):
+                raise _entra(
+                    number,
+                    f"No matching federated identity record found for presented assertion {what} "
+                    f"'{said.get(claim)}'. Check your federated identity credential Subject, "
+                    "Audience and Issuer against the presented assertion.",
+                )
+        now = time.time() + self.ahead
+        if not said.get("nbf", now + 1) <= now < said.get("exp", 0):
+            raise _entra(700024, "Client assertion is not within its valid time range.")
+        try:
+            self.issuers.judged(token, said["iss"])
+        except Unread:
+            text = "Request to External OIDC endpoint failed."
+            raise _entra(50166, text, "invalid_request", 400) from None
+        except NotKnown:
+            raise _entra(
+                7000272,
+                "The certificate with identifier 0123 used to sign the federated credential could "
+                f"not be found in the metadata of identity provider {said['iss']}.",
+            ) from None
+        except (NotSigned, NotAToken):
+            raise _entra(700027, "Client assertion failed signature validation.") from None
 
     def _exchange(self, form: dict[str, str]) -> dict[str, Any]:
         service = form.get("service", "")
