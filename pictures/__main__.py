@@ -43,11 +43,12 @@ def main() -> None:
 
         from tests.support.product import served
 
-        from . import cast, guide, index, readme, runs, taking
+        from . import cast, guide, identity, index, readme, runs, taking
 
         cast.same_keys(aws)
         made = cast.fill(aws)
         runs.keep_going(made)
+        identity.fill()
         only = [name for name in sys.argv[1:] if name != CHANGED]
         own = {"BASE_URL": taking.BASE, "TRUSTED_PROXIES": "127.0.0.1"}
         if not sys.argv[1:]:

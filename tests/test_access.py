@@ -50,6 +50,8 @@ TABLE: dict[str, tuple[list, list]] = {
     "issuer_configuration": ([404] * 6, [405] * 6),
     "issuer_keys": ([404] * 6, [405] * 6),
     "staff": (STAFF, STAFF),
+    "staff_identity": (STAFF, STAFF),
+    "identity": (AUDITORS, AUDITORS),
     "api_reference": (EVERYONE, [405] * 6),
     "guide_index": (EVERYONE, [405] * 6),
     "guide": (EVERYONE, [405] * 6),

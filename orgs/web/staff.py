@@ -13,6 +13,7 @@ from orgs import access
 from orgs.services.audit import refusals, repeats
 from orgs.services.entries import everywhere
 from orgs.services.entries.searching import LONGEST, Sight, asked, search
+from orgs.services.identity.standing import standing
 from orgs.web.context import SignedIn
 
 
@@ -23,6 +24,12 @@ def overview(request: SignedIn) -> HttpResponse:
     context = {"typed": typed, "longest": LONGEST, "sight": sight}
     context |= {"found": search(typed, sight)} if typed else _sections(sight)
     return render(request, "staff/overview.html", context)
+
+
+@login_required
+def identity(request: SignedIn) -> HttpResponse:
+    access.staff_sight(request.user)
+    return render(request, "identity/staff.html", {"standing": standing()})
 
 
 def _sections(sight: Sight) -> dict[str, object]:

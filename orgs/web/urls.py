@@ -18,6 +18,7 @@ from .organizations import (
     settings,
     workers,
 )
+from .organizations.identity import identity as organization_identity
 from .registries import (
     check,
     editing,
@@ -156,6 +157,7 @@ _programs = ("docker-credential-valohai", "valohai-credential-provider")
 urlpatterns = [
     path("", views.home, name="home"),
     path("staff/", staff.overview, name="staff"),
+    path("staff/identity/", staff.identity, name="staff_identity"),
     path("api/", api_reference.page, name="api_reference"),
     path("guide/", guide.index, name="guide_index"),
     path("guide/<slug:page>/", guide.page, name="guide"),
@@ -170,6 +172,7 @@ urlpatterns = [
     path("organizations/<slug:slug>/", overview.organization, name="organization"),
     path("organizations/<slug:slug>/rename/", settings.names, name="organization_rename"),
     path("organizations/<slug:slug>/policies/", settings.policies, name="policies"),
+    path("organizations/<slug:slug>/identity/", organization_identity, name="identity"),
     path("organizations/<slug:slug>/notices/", include(_notices)),
     path("organizations/<slug:slug>/registries/", include(_registries)),
     path("organizations/<slug:slug>/projects/", include(_projects)),
