@@ -13,6 +13,7 @@ from .azure_acr import AzureRegistry
 from .azure_acr_oidc import AzureOidc
 from .docker import DockerRegistry
 from .google_cr import GoogleKey
+from .google_cr_oidc import GoogleOidc
 from .patterns import MatchPattern
 from .types import Field, RegistryType
 
@@ -25,6 +26,7 @@ BY_SLUG: dict[str, RegistryType] = {
         AwsEcrAssumeRole(),
         AwsEcrPublic(),
         GoogleKey(),
+        GoogleOidc(),
         AzureRegistry(),
         AzureOidc(),
         DockerRegistry(),

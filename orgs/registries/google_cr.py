@@ -7,41 +7,24 @@ back, and goes to workers, is an access token of an hour.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from . import google_key, google_oauth, provider_calls
-from .google_hosts import ANY_GCR, corrected_google_host, hosts_of_pattern, parse_google_host
 from .google_key import ServiceAccountKey
 from .google_roles import reader
-from .lookalikes import lookalike, not_its_own
+from .google_type import SCOPE, USERNAME, GoogleType
 from .outbound import Unreachable
-from .patterns import MatchPattern, not_a_registry
+from .patterns import MatchPattern
 from .private import private
 from .problems import Failed, Problem, Refused
 from .provider_calls import Foreign
-from .types import (
-    AccessPolicy,
-    Ask,
-    Config,
-    DockerLogin,
-    Field,
-    Provider,
-    RegistryType,
-    Travel,
-)
+from .types import AccessPolicy, Ask, Config, DockerLogin, Field
 
-# cloud.google.com/artifact-registry/docs/docker/authentication, «Access token».
-USERNAME = "oauth2accesstoken"
-# The narrowest that pulls: «read-only access scope for Cloud Storage» (Artifact Registry's
-# docs, «Deploying to Compute Engine»). With it the token opens nothing that writes.
-SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
-
-_KIND = "a host of Google's registries"
 _KEY = "service_account_json"
 _EMAIL, _PROJECT, _KEY_ID = "service_account_email", "project_id", "private_key_id"
 
 
-class GoogleKey(RegistryType):
+class GoogleKey(GoogleType):
     """A service account's JSON key, kept here; the server obtains a login of an hour with it."""
 
     slug = "gcp-cr"
@@ -50,12 +33,6 @@ class GoogleKey(RegistryType):
     summary = (
         "A service account's JSON key, for Artifact Registry and gcr.io and for workers anywhere."
     )
-    group = "Google"
-    travel = Travel.MINTED
-    login_life = "an hour"
-    provider = Provider.GOOGLE
-    private_addresses = True  # Private Service Connect
-    example_pattern = "europe-west1-docker.pkg.dev/my-project/*"
     denied_fixes = {
         "image_denied": "Run the commands below, which let that service account read, wait a "
         "minute, and verify again.",
@@ -81,7 +58,7 @@ class GoogleKey(RegistryType):
     def clean_own(
         self, config: dict[str, str], secrets: dict[str, str], patterns: Sequence[MatchPattern]
     ) -> tuple[dict[str, str], dict[str, str], list[Problem]]:
-        problems = list(self._host_problems(patterns))
+        problems = list(self.host_problems(patterns))
         text = secrets.get(_KEY, "")
         if not text or len(text) > google_key.MOST:
             return config, secrets, problems
@@ -92,20 +69,11 @@ class GoogleKey(RegistryType):
         whose = {_EMAIL: key.email, _PROJECT: key.project, _KEY_ID: key.key_id}
         return config | whose, secrets | {_KEY: google_key.plain(text)}, problems
 
-    def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
-        return frozenset({google_key.UNIVERSE})  # the key goes nowhere, and signs for Google alone
-
-    def example_host(self, pattern: MatchPattern) -> str:
-        return next(iter(hosts_of_pattern(pattern.host)), pattern.authority)
-
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         return reader(patterns, config.get(_EMAIL, ""))
 
     def prepare(self) -> None:
         google_oauth.prepare()
-
-    def host_refusal(self, config: Config, host: str) -> Failed | None:
-        return None if parse_google_host(host) else not_its_own(host, _KIND)
 
     def login(self, config: Config, secrets: Config, ask: Ask) -> DockerLogin:
         if refusal := self.host_refusal(config, ask.host):
@@ -132,46 +100,8 @@ class GoogleKey(RegistryType):
             raise _unreachable(what) from None
         return DockerLogin(USERNAME, token, ends)
 
-    def _host_problems(self, patterns: Sequence[MatchPattern]) -> Iterator[Problem]:
-        for pattern in patterns:
-            if pattern.port is None and hosts_of_pattern(pattern.host):
-                continue
-            site = not_a_registry(pattern)
-            yield self.fitting(site) if site else _not_google(pattern)
-
-
-def _not_google(pattern: MatchPattern) -> Problem:
-    host = pattern.authority
-    if pattern.host == "*.pkg.dev":
-        path = str(pattern).removeprefix(host)
-        return Problem(
-            "wildcard_host",
-            f"{host} leaves open where the repositories are.",
-            f"Write each location's host in full, such as europe-west1-docker.pkg.dev{path}, as "
-            f"one pattern each; only {ANY_GCR} may have a “*”.",
-            "patterns",
-        )
-    corrected = corrected_google_host(host)
-    return lookalike(
-        pattern,
-        kind=_KIND,
-        login="login of Google's",
-        resembles=corrected is not None,
-        corrected=corrected,
-        example="europe-west1-docker.pkg.dev",
-    )
-
 
 _BARRED = frozenset({"access_denied", "unauthorized_client", "invalid_scope"})
-
-
-def _off(seconds: float) -> str:
-    """How a clock that is so many seconds ahead stands to another."""
-    minutes = round(abs(seconds) / 60)
-    if minutes < 1:
-        return "minutes away from"
-    much = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60):,} hours"
-    return f"{much} {'ahead of' if seconds > 0 else 'behind'}"
 
 
 def _unreachable(what: str) -> Failed:
@@ -188,12 +118,7 @@ def _told(fault: google_oauth.Fault, key: ServiceAccountKey) -> Failed:
     if fault.broken:
         return _unreachable("Google's sign-in has trouble of its own.")
     if "timeframe" in text or "short-lived token" in text or "token used too" in text:
-        return Failed(
-            "clock_skew",
-            f"This server's clock is {_off(fault.ahead)} Google's, so Google refuses its requests.",
-            "Ask staff to set the server's clock (NTP).",
-            retry_after=5,
-        )
+        return google_oauth.clock_skew(fault)
     if fault.error == "invalid_grant" and "signature" in text:
         return Failed(
             "signature_mismatch",

@@ -26,7 +26,7 @@ MOST = 16_384
 # Google makes keys of 2,048 bits; larger ones only take their time.
 _BITS = range(2048, 4096 + 1)
 
-_EMAIL = re.compile(
+EMAIL = re.compile(
     r"(?=.{6,254}\Z)[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
     r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){0,6}gserviceaccount\.com"
 )
@@ -152,7 +152,7 @@ def _not_json(text: str) -> _Wrong:
             "This is the name of a file, not what is in it.",
             "Choose the file, or open it and paste all that is in it.",
         )
-    if _EMAIL.fullmatch(text):
+    if EMAIL.fullmatch(text):
         return _Wrong("This is the e-mail of a service account, not its key.")
     if text.startswith("["):
         return _Wrong("This is a list, and a key file is one object, in braces.")
@@ -191,7 +191,7 @@ _OTHERS: Mapping[str, tuple[str, str]] = {
 def _key_of(told: Mapping[str, Any]) -> ServiceAccountKey:
     _is_a_service_account(told)
     email = _text(told, "client_email")
-    if not _EMAIL.fullmatch(email):
+    if not EMAIL.fullmatch(email):
         raise _Wrong("Its client_email isn't the e-mail of a service account.")
     project = _text(told, "project_id")
     if project and not _PROJECT.fullmatch(project):

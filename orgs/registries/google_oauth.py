@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from . import outbound, provider_calls
 from .google_key import TOKEN_URI, UNIVERSE, ServiceAccountKey
+from .problems import Failed
 from .provider_calls import Foreign
 
 MAX_ANSWER = 100_000  # bytes; a token has some 1,000
@@ -142,13 +143,33 @@ def _library() -> tuple[Any, Any]:
                 there, body or b"", dict(headers or {}), self._deadline, MAX_ANSWER
             )
             if answer.status != 200:
-                raise _fault(answer)
+                raise fault_of(answer)
             return Response(answer)
 
     return Credentials, Request
 
 
-def _fault(answer: outbound.Answer) -> Fault:
+def clock_skew(fault: Fault) -> Failed:
+    """That Google refuses what is of another time by its own clock."""
+    return Failed(
+        "clock_skew",
+        f"This server's clock is {_off(fault.ahead)} Google's, so Google refuses its requests.",
+        "Ask staff to set the server's clock (NTP).",
+        retry_after=5,
+    )
+
+
+def _off(seconds: float) -> str:
+    """How a clock that is so many seconds ahead stands to another."""
+    minutes = round(abs(seconds) / 60)
+    if minutes < 1:
+        return "minutes away from"
+    much = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60):,} hours"
+    return f"{much} {'ahead of' if seconds > 0 else 'behind'}"
+
+
+def fault_of(answer: outbound.Answer) -> Fault:
+    """What an answer of Google's refuses, as its sign-in or its other APIs tell it."""
     told = provider_calls.document(answer)
     if told is None:
         return Fault("", "", answer.status)

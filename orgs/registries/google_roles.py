@@ -1,4 +1,5 @@
-"""What lets a service account pull, as `gcloud` commands, filled in from match patterns.
+"""What lets a service account, or an entry by itself, pull: `gcloud` commands, filled in from
+match patterns.
 
 Artifact Registry grants whole repositories (or whole projects), never images in them: where
 a pattern is narrower than that, `wider` says so.
@@ -21,7 +22,7 @@ PROJECT = "<PROJECT_ID>"
 
 
 @dataclass(frozen=True)
-class _Grant:
+class Grant:
     """One repository, or with "" as its name all of a project's; "" as the project where no
     pattern names one."""
 
@@ -30,7 +31,8 @@ class _Grant:
     location: str = ""
 
     def command(self, member: str) -> str:
-        whom = [f"--member=serviceAccount:{member}", f"--role={ROLE}"]
+        """Let a member, as grants call it, read it."""
+        whom = [f"--member={member}", f"--role={ROLE}"]
         project = self.project or PROJECT
         if not self.repository:
             begins = ["gcloud", "projects", "add-iam-policy-binding", project]
@@ -43,30 +45,27 @@ class _Grant:
         return " \\\n  ".join([shlex.join(begins), *map(shlex.quote, options)])
 
 
-def reader(patterns: Sequence[MatchPattern], email: str = "") -> AccessPolicy:
-    """For the service account whose key an entry holds; `email` is "" where it isn't known
-    yet."""
-    found = [(pattern, grant) for pattern in patterns for grant in _grants(pattern)]
-    grants = list(dict.fromkeys(grant for _, grant in found))
-    # All of a project is its repositories too.
-    whole = {grant.project for grant in grants if not grant.repository}
-    grants = [g for g in grants if not g.repository or g.project not in whole] or [_Grant("")]
-    notes = [_REACH]
+def reader(patterns: Sequence[MatchPattern], email: str = "", principal: str = "") -> AccessPolicy:
+    """For the service account `email`; without one for who grants call `principal`. Without
+    either it's the account of a key that isn't known yet."""
+    found = _found(patterns)
+    grants = granted(patterns)
+    known = email or principal
+    notes = [_REACH.format("this service account" if email or not known else "this identity")]
     if not found:
-        notes.append(
-            "What stands in <> is filled in from the match pattern, and from the key once "
-            "it's saved."
-        )
-    elif not email:
+        begins = "What stands in <> is filled in from the match pattern"
+        notes.append(f"{begins}." if known else f"{begins}, and from the key once it's saved.")
+    elif not known:
         notes.append(f"{ACCOUNT} is filled in once the key is saved.")
-    if "" in whole:
+    if found and any(grant.project == "" for grant in grants):
         notes.append(f"Run it for each project, in place of {PROJECT}: the pattern names none.")
+    member = principal if principal and not email else account(email or ACCOUNT)
     return AccessPolicy(
         name=ROLE,
         verb="Grant",
-        attach_to=f"the service account {email}" if email else "the service account",
+        attach_to=_whose(email, principal),
         document="",
-        command="\n".join(grant.command(email or ACCOUNT) for grant in grants),
+        command="\n".join(grant.command(member) for grant in grants),
         program="gcloud",
         again="Run it again after changing a pattern. What it granted before stays.",
         wider=tuple(dict.fromkeys(filter(None, (_wider(*each) for each in found)))),
@@ -75,12 +74,35 @@ def reader(patterns: Sequence[MatchPattern], email: str = "") -> AccessPolicy:
 
 
 _REACH = (
-    "What workers get opens whatever this service account may read, in Cloud Storage too: give it "
-    "this role and no other."
+    "What workers get opens whatever {} may read, in Cloud Storage too: give it this role and no "
+    "other."
 )
 
 
-def _grants(pattern: MatchPattern) -> Iterator[_Grant]:
+def _whose(email: str, principal: str) -> str:
+    if email:
+        return f"the service account {email}"
+    return "the entry's own identity" if principal else "the service account"
+
+
+def account(email: str) -> str:
+    """What grants call a service account."""
+    return f"serviceAccount:{email}"
+
+
+def granted(patterns: Sequence[MatchPattern]) -> list[Grant]:
+    """What has to be read for the patterns, each once."""
+    grants = list(dict.fromkeys(grant for _, grant in _found(patterns)))
+    # All of a project is its repositories too.
+    whole = {grant.project for grant in grants if not grant.repository}
+    return [g for g in grants if not g.repository or g.project not in whole] or [Grant("")]
+
+
+def _found(patterns: Sequence[MatchPattern]) -> list[tuple[MatchPattern, Grant]]:
+    return [(pattern, grant) for pattern in patterns for grant in _grants(pattern)]
+
+
+def _grants(pattern: MatchPattern) -> Iterator[Grant]:
     """What a pattern on Google's hosts needs; nothing for another."""
     for host in hosts_of_pattern(pattern.host) if pattern.port is None else ():
         parsed = parse_google_host(host)
@@ -88,7 +110,7 @@ def _grants(pattern: MatchPattern) -> Iterator[_Grant]:
         project, path = _divided(host, pattern.segments)
         repository = host if parsed.container_registry else path[0] if path else ""
         known = bool(project) and "*" not in repository
-        yield _Grant(project, *((repository, parsed.location) if known and repository else ()))
+        yield Grant(project, *((repository, parsed.location) if known and repository else ()))
 
 
 def _divided(host: str, segments: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -99,7 +121,7 @@ def _divided(host: str, segments: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     return ":".join(owner), tuple(segments[len(owner) :])
 
 
-def _wider(pattern: MatchPattern, grant: _Grant) -> str:
+def _wider(pattern: MatchPattern, grant: Grant) -> str:
     """The sentence on what is granted beyond the pattern; "" where nothing is."""
     wider = f"Wider than the pattern {pattern.text}:"
     if not grant.project:

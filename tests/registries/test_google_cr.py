@@ -16,8 +16,9 @@ from google.oauth2.service_account import Credentials
 
 from orgs.registries import google_cr, google_oauth, outbound
 from orgs.registries.catalogue import BY_SLUG, first, groups, takers
-from orgs.registries.google_cr import SCOPE, GoogleKey
+from orgs.registries.google_cr import GoogleKey
 from orgs.registries.google_key import TOKEN_URI
+from orgs.registries.google_type import SCOPE
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Ask, Standing
@@ -325,9 +326,9 @@ def test_a_key_is_told_with_the_patterns_problems():
 
 
 def test_its_place_in_the_catalogue():
-    assert first().slug == "aws-ecr" and groups()["Google"] == [BY_SLUG["gcp-cr"]]
+    assert first().slug == "aws-ecr" and groups()["Google"][0] == BY_SLUG["gcp-cr"]
     google = MatchPattern.parse(f"{HOST}/p/*")
-    assert [kind.slug for kind in takers(google)] == ["gcp-cr", "docker"]
+    assert [kind.slug for kind in takers(google)] == ["gcp-cr", "gcp-cr-oidc", "docker"]
     assert "gcp-cr" not in [kind.slug for kind in takers(MatchPattern.parse("quay.io/x/*"))]
     assert [f.name for f in TYPE.secret_fields] == [KEY] and not TYPE.config_fields
 

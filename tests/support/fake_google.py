@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.support.google_pools import Denied, Pools, Refused
 from tests.support.loopback import Handler, Loopback
 
 TOKEN_URI = "https://oauth2.googleapis.com/token"
@@ -31,6 +33,7 @@ SCOPES = frozenset(
     f"https://www.googleapis.com/auth/{name}"
     for name in ("cloud-platform", "cloud-platform.read-only", "devstorage.read_only")
 )
+_ACT_AS = re.compile(r"/v1/projects/-/serviceAccounts/(?P<email>[^/:]+):generateAccessToken")
 LEEWAY = 300  # seconds that a clock may be off
 UNTIMELY = (
     "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
@@ -97,28 +100,31 @@ class Call:
     error: str
 
 
-class _Refused(Exception):
-    def __init__(self, error: str, text: str, status: int = 400) -> None:
-        super().__init__(text)
-        self.error, self.text, self.status = error, text, status
-
-
 class FakeGoogle(Loopback):
     """`with FakeGoogle() as google`: nobody has an account yet.
 
     `clock` is how many seconds its clock is ahead of ours. `life` is what it says of a
-    token's life in seconds, None for nothing.
+    token's life in seconds, None for nothing. `pools` is Workload Identity Federation, whose
+    tokens, where they pull, are told as the others are.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.tokens: set[str] = set()
-        self.clock = 0.0
+        self.pools = Pools()
         self.life: object = 3599
         self.on_token: Callable[[str], object] | None = None
         self._accounts: dict[str, _Account] = {}
         self._made = 0
+
+    @property
+    def clock(self) -> float:
+        return self.pools.clock
+
+    @clock.setter
+    def clock(self, seconds: float) -> None:
+        self.pools.clock = seconds
 
     def create_account(self, name: str = "valohai-pull", project: str = "my-project") -> str:
         """A service account; its e-mail."""
@@ -150,24 +156,51 @@ class FakeGoogle(Loopback):
     # --- judging ----------------------------------------------------------------
 
     def posted(self, path: str, content: bytes) -> tuple[int, bytes]:
-        if path != "/token":
-            return 404, b"not found"
-        status, told = self.answer(parse_qs(content.decode(), keep_blank_values=True))
-        return status, json.dumps(told).encode()
+        acting = _ACT_AS.fullmatch(path)
+        try:
+            if path == "/token":
+                status, told = self.answer(parse_qs(content.decode(), keep_blank_values=True))
+                return status, json.dumps(told).encode()
+            if path == "/v1/token":
+                return 200, self._exchanged(content)
+            if acting:
+                return 200, self._acting(acting["email"], content)
+        except Refused as refused:
+            told = {"error": refused.error, "error_description": refused.text}
+            return refused.status, json.dumps(told).encode()
+        except Denied as denied:
+            error = {"code": denied.code, "message": denied.message, "status": denied.status}
+            return denied.code, json.dumps({"error": error}).encode()
+        return 404, b"not found"
+
+    def _exchanged(self, content: bytes) -> bytes:
+        minted, told = self.pools.exchange(parse_qs(content.decode()))
+        if self.pools.pulls(minted):
+            self._made_known(minted)
+        return json.dumps(told).encode()
+
+    def _acting(self, email: str, content: bytes) -> bytes:
+        bearer = self.requests[-1].get("authorization", "").removeprefix("Bearer ")
+        minted, told = self.pools.generate(email, bearer, content)
+        self._made_known(minted)
+        return json.dumps(told).encode()
+
+    def _made_known(self, token: str) -> None:
+        self.tokens.add(token)
+        if self.on_token is not None:
+            self.on_token(token)
 
     def answer(self, form: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         claims: dict[str, Any] = {}
         try:
             claims = _read(form)[1]
             self._check(form, claims)
-        except _Refused as refused:
+        except Refused as refused:
             self._note(claims, refused.error)
             told = {"error": refused.error, "error_description": refused.text}
             return refused.status, told
         token = f"ya29.c.{secrets.token_urlsafe(750)}"
-        self.tokens.add(token)
-        if self.on_token is not None:
-            self.on_token(token)
+        self._made_known(token)
         self._note(claims, "")
         told = {"access_token": token, "token_type": "Bearer"}
         return 200, told if self.life is None else told | {"expires_in": self.life}
@@ -179,15 +212,15 @@ class FakeGoogle(Loopback):
         header, _, signed, signature = _read(form)
         account = self._accounts.get(str(claims.get("iss")))
         if account is None or not account.enabled:
-            raise _Refused("invalid_grant", "Invalid grant: account not found")
+            raise Refused("invalid_grant", "Invalid grant: account not found")
         if header.get("alg") != "RS256":
-            raise _Refused("invalid_grant", "Invalid JWT Signature.")
+            raise Refused("invalid_grant", "Invalid JWT Signature.")
         named = header.get("kid")
         keys = [key for key_id, key in account.keys.items() if named in {None, key_id}]
         if not any(enabled and _is_signed(key, signed, signature) for key, enabled in keys):
-            raise _Refused("invalid_grant", "Invalid JWT Signature.")
+            raise Refused("invalid_grant", "Invalid JWT Signature.")
         if claims.get("aud") != TOKEN_URI:
-            raise _Refused("invalid_grant", "Invalid JWT: Failed audience check.")
+            raise Refused("invalid_grant", "Invalid JWT: Failed audience check.")
         begins, ends, now = claims.get("iat"), claims.get("exp"), time.time() + self.clock
         if not (
             isinstance(begins, int)
@@ -196,17 +229,17 @@ class FakeGoogle(Loopback):
             and begins <= now + LEEWAY
             and ends >= now - LEEWAY
         ):
-            raise _Refused("invalid_grant", UNTIMELY)
+            raise Refused("invalid_grant", UNTIMELY)
         scopes = str(claims.get("scope") or "").split()
         if not scopes or not SCOPES.issuperset(scopes):
             what = "Invalid OAuth scope or ID token audience provided."
-            raise _Refused("invalid_scope", what)
+            raise Refused("invalid_scope", what)
 
 
 def _read(form: dict[str, list[str]]) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
     """(header, claims, what is signed, signature) of the assertion."""
     if form.get("grant_type") != [GRANT]:
-        raise _Refused("unsupported_grant_type", "Invalid grant_type: ")
+        raise Refused("unsupported_grant_type", "Invalid grant_type: ")
     (assertion, *more) = form.get("assertion", [""])
     parts = assertion.split(".")
     try:
@@ -215,7 +248,7 @@ def _read(form: dict[str, list[str]]) -> tuple[dict[str, Any], dict[str, Any], b
             raise ValueError
         return header, claims, ".".join(parts[:2]).encode(), _decoded(parts[2])
     except (ValueError, binascii.Error):
-        raise _Refused("invalid_grant", "Invalid JWT.") from None
+        raise Refused("invalid_grant", "Invalid JWT.") from None
 
 
 def _decoded(part: str) -> bytes:
