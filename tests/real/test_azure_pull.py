@@ -1,5 +1,6 @@
 """The whole way to Azure: a worker with a token, gunicorn, a fake Azure, skopeo and podman,
-and a registry that gives bearer tokens for what that Azure minted, and for nothing else."""
+and a registry that gives bearer tokens for what that Azure minted, and for nothing else; with a
+secret, and without any key."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ import pytest
 from orgs.registries.azure_type import USERNAME
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
+from orgs.services.identity import signing
 from orgs.services.verification import verifying
 from tests.real.pulling import pulled_by_both
 from tests.real.test_worker_pull import podman
+from tests.support.identity import URL, issuing
 from tests.support.registry import Registry
 from tests.web.conftest import Page, url
 
-__all__ = ["podman"]
+__all__ = ["issuing", "podman"]
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 HOST = "acmeml.azurecr.io"
@@ -53,6 +56,54 @@ def test_workers_pull_with_nothing_but_their_token(
     with pulled_by_both(registry, IMAGE, project, actor, podman, tmp_path):
         # One login for both, minted by the server alone.
         assert [call.what for call in azure.calls] == ["token", "exchange"]
+
+
+@pytest.fixture
+def keyless(azure, make_entry, settings):
+    """An entry that an identity of a tenant trusts, as its page says it."""
+    settings.BASE_URL = URL
+    tenant, client = azure.create_identity()
+    azure.create_registry(HOST, tenant, client)
+    config = {"tenant_id": tenant, "client_id": client}
+    entry = make_entry(f"{HOST}/team/*", registry_type="azure-acr-oidc", config=config, secrets={})
+    azure.trust(client, URL, signing.who(entry).subject)
+    return entry
+
+
+def test_workers_pull_where_nobody_has_a_key(
+    registry, keyless, azure, project, actor, podman, tmp_path: Path
+) -> None:
+    """gunicorn signs, and Azure reads gunicorn's own keys."""
+    with pulled_by_both(
+        registry,
+        IMAGE,
+        project,
+        actor,
+        podman,
+        tmp_path,
+        at=lambda address: azure.issuers.at.update({URL: address}),
+        name=URL,
+    ):
+        assert [call.what for call in azure.calls] == ["token", "exchange"]
+        assert [path.rpartition("/")[2] for path in azure.issuers.fetched] == [
+            "openid-configuration",
+            "jwks.json",
+        ]
+
+
+def test_it_waits_then_is_verified(
+    registry, keyless, azure, live_server, issuing, client, alice
+) -> None:
+    azure.issuers.at[URL] = live_server.url
+    azure.distrust(keyless.config["client_id"])
+    client.force_login(alice)
+    image = ImageReference.parse(IMAGE)
+    for code, state in (("identity_refused", "Waiting for trust"), ("", "Verified")):
+        report = verifying.entry_verify(entry=keyless, actor=Actor("tests"), image=image)
+        assert (report.failed.code if report.failed else "") == code
+        assert state in Page(client.get(url("entry", keyless))).text
+        if code:
+            azure.trust(keyless.config["client_id"], URL, signing.who(keyless).subject)
 
 
 def test_verify(registry, entry, azure, client, alice) -> None:
