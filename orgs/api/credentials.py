@@ -20,6 +20,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
+from orgs.services.entries.policies import assigned_to
 from orgs.services.entries.validating import EntrySpec, given_config
 
 from . import schemas
@@ -214,7 +215,11 @@ def _spec(given: schemas.CredentialsInput, organization: Organization) -> EntryS
 def _asked(given: schemas.CredentialsChange, entry: RegistryEntry, *, whole: bool) -> EntryChange:
     """The fields given, and no other; `whole` where configuration is replaced."""
     slug = given.type or entry.registry_type
-    config, secrets = _configuration(slug, given.configuration or {})
+    # What this server made for the entry may come back as it was answered, and as nothing else.
+    own = assigned_to(entry) if slug == entry.registry_type else {}
+    sent = given.configuration or {}
+    sent = {name: value for name, value in sent.items() if own.get(name) != value or not value}
+    config, secrets = _configuration(slug, sent)
     return EntryChange(
         registry_type=given.type or None,
         patterns=_patterns(given),
@@ -304,5 +309,5 @@ def _shown(entry: RegistryEntry) -> dict[str, Any]:
         "note": entry.note,
         **({ends.NAME: entry.secret_expires_on} if entry.secret_expires_on else {}),
         "updated_at": entry.updated_at,
-        "configuration": {"version": VERSION, **given_config(entry)},
+        "configuration": {"version": VERSION, **given_config(entry), **assigned_to(entry)},
     }

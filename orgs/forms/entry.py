@@ -17,12 +17,13 @@ from django.http import HttpRequest, QueryDict
 
 from orgs.models import Environment, Organization, RegistryEntry
 from orgs.registries import ends, pasted
-from orgs.registries.catalogue import BY_SLUG, TYPES, first, groups
+from orgs.registries.catalogue import BY_SLUG, TYPES, first
 from orgs.registries.problems import Problem, Refused
 from orgs.registries.types import Field, RegistryType
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, new_keys
 from orgs.services.entries.changing import ChangedMeanwhile, EntryChange
+from orgs.services.entries.offered import groups
 from orgs.services.entries.validating import EntrySpec
 
 from .fields import HELPS, NOT_IN_LIST, PatternsField, input_of, secret_end

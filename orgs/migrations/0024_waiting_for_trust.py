@@ -10,6 +10,17 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name="issuer",
+            name="own_aws",
+            field=models.CharField(blank=True, default="", max_length=700),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name="issuer",
+            name="own_aws_at",
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
             model_name="registryentry",
             name="proved_at",
             field=models.DateTimeField(null=True),

@@ -23,6 +23,9 @@ class Issuer(models.Model):
     fetched_at = models.DateTimeField(null=True)
     fetched_from = models.GenericIPAddressField(null=True)
     fetched_by = StoredText(max_length=200, cut=True, blank=True)
+    # Whose identity this server has at AWS, as that said itself, and when.
+    own_aws = StoredText(max_length=700, cut=True, blank=True)
+    own_aws_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=ONE), name="issuer_is_one")]

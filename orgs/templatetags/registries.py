@@ -17,13 +17,14 @@ from orgs import zones
 from orgs.models import RegistryEntry, RunRow, User
 from orgs.registries import codes, pattern_help
 from orgs.registries import ends as ends_on
-from orgs.registries.catalogue import BY_SLUG, groups
+from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import looks_like_host
 from orgs.registries.patterns import readable
 from orgs.registries.problems import Problem
 from orgs.registries.types import RegistryType
 from orgs.services.audit.bounded import Some
 from orgs.services.audit.log import ACTIONS
+from orgs.services.entries import offered
 from orgs.services.entries.attention import OLD, has_old_key, is_ending, is_unused, today
 from orgs.services.verification.verifying import Result, Step
 
@@ -117,7 +118,13 @@ def counted(number: int, words: str) -> str:
 @register.simple_tag
 def type_groups() -> list[tuple[str, list[RegistryType]]]:
     """What registry types stand under, and those, in the order that people see."""
-    return list(groups().items())
+    return list(offered.groups().items())
+
+
+@register.filter
+def not_here(kind: RegistryType) -> str:
+    """Why the type can't work on this server yet; "" where it can."""
+    return offered.not_here(kind)
 
 
 @register.filter

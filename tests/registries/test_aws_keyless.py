@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import boto3
@@ -23,14 +22,14 @@ from orgs.registries.problems import Failed
 from orgs.services.identity import documents, keys, signing
 from orgs.services.upstream import calls
 from tests.conftest import HOST
+from tests.registries.keyless_aws import ACCOUNT, ARN, OWN_ACCOUNT, REGION, own, policy, set_up
 from tests.support import issuer as published
 from tests.support.aws_roles_app import Refusal
 from tests.support.metadata import metadata
 
+__all__ = ["own"]
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
-ARN = f"arn:aws:iam::{ACCOUNT}:role/ValohaiRegistries"
 CONFIG = {"role_arn": ARN, "region": REGION}
 OIDC, ASSUMED = AwsEcrOidc(), AwsEcrAssumeRole()
 PATTERNS = [MatchPattern.parse(f"{HOST}/team/*")]
@@ -46,20 +45,6 @@ def trusted(trusting_aws, entry):
     """The other side as the entry's page shows it: provider, trust policy and permissions."""
     set_up(trusting_aws, entry)
     return trusting_aws
-
-
-def set_up(aws, entry, patterns=PATTERNS) -> None:
-    kind = OIDC if entry.registry_type == OIDC.slug else ASSUMED
-    shown = kind.set_up(entry.config, patterns, signing.who(entry))
-    facts = dict(shown.facts)
-    trust, rights = (json.loads(part.text) for part in shown.parts[:2])
-    role = aws.role(facts["Role ARN"], trust, rights)
-    if kind is OIDC:
-        aws.roles.providers[role.account, facts["Issuer (provider URL)"]] = [facts["Audience"]]
-
-
-def policy(*statements):
-    return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def ask(entry, host: str = HOST, seconds: float = 7, **given):
@@ -274,29 +259,12 @@ def test_a_name_as_long_as_ecr_takes_fits(trusted, entry) -> None:
 
 # --- by this server's own identity, with the External ID ---------------------------------------
 
-OWN_ACCOUNT = "999999999999"
-
-
-@pytest.fixture
-def own(trusting_aws, settings, monkeypatch):
-    """This server's own identity at AWS: an IAM user's key in its environment."""
-    everything = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
-    key_id, secret = trusting_aws.create_user("server", policy(everything), account=OWN_ACCOUNT)
-    settings.AWS_SERVER_IDENTITY = True
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    aws_server.forget()
-    yield trusting_aws
-    aws_server.forget()
-
 
 @pytest.fixture
 def shared(own, make_entry) -> RegistryEntry:
     """An entry whose role trusts this server's account, with the External ID."""
     entry = make_entry(f"{HOST}/team/*", registry_type=ASSUMED.slug, config=CONFIG, secrets={})
-    who = replace(signing.who(entry), own_account=OWN_ACCOUNT)
-    trust, rights = (json.loads(p.text) for p in ASSUMED.set_up(CONFIG, PATTERNS, who).parts[:2])
-    own.role(ARN, trust, rights)
+    set_up(own, entry)
     return entry
 
 

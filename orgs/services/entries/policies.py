@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
-from orgs.registries.types import AccessPolicy
+from orgs.registries.types import AccessPolicy, SetUp
+from orgs.services.identity import signing
+from orgs.services.upstream import own_identity
 
 from .validating import patterns_of
 
@@ -19,3 +23,22 @@ def policy_of(entry: RegistryEntry, *, private: bool) -> AccessPolicy | None:
     hidden = {f.name for f in kind.told_fields if f.hidden_from_members and not private}
     config = {name: value for name, value in entry.config.items() if name not in hidden}
     return kind.policy(config, patterns)
+
+
+def set_up_of(entry: RegistryEntry) -> SetUp | None:
+    """What the other side needs to trust the entry; None where nothing has to."""
+    kind = BY_SLUG.get(entry.registry_type)
+    patterns = patterns_of(entry)
+    if kind is None or not kind.awaits_trust or not patterns:
+        return None
+    who = signing.who(entry)
+    if kind.uses_own_identity:
+        who = replace(who, own_account=own_identity.account())
+    return kind.set_up(entry.config, patterns, who)
+
+
+def assigned_to(entry: RegistryEntry) -> dict[str, str]:
+    """What the server made for the entry, which stands beside its config and is taken from
+    nobody."""
+    kind = BY_SLUG.get(entry.registry_type)
+    return kind.assigned(signing.who(entry)) if kind is not None and kind.awaits_trust else {}

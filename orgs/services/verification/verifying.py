@@ -43,7 +43,7 @@ from orgs.services.entries.status import BEYOND_LOGIN, BROKEN, status_mark
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.runs.going import Lost
-from orgs.services.upstream import calls
+from orgs.services.upstream import calls, own_identity
 
 CLAIM = timedelta(seconds=40)  # more than the seconds below and a new key's together
 REGISTRY_SECONDS = 8.0  # for all that the registry itself is asked
@@ -252,6 +252,8 @@ def _steps(
     patterns = patterns_of(entry)
     changed = entry.secrets_changed_at
     new = changed is not None and database_now() - changed < NEW
+    if kind.uses_own_identity:
+        own_identity.learn()
     try:
         if not patterns:
             raise Failed(

@@ -19,7 +19,8 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.services.entries.attention import broken_sentence
 from orgs.services.entries.daily import month_of
 from orgs.services.entries.history import history_of
-from orgs.services.entries.policies import policy_of
+from orgs.services.entries.offered import not_here
+from orgs.services.entries.policies import policy_of, set_up_of
 from orgs.services.entries.usage import usage_of
 from orgs.services.entries.validating import told_today
 from orgs.services.verification import verifying
@@ -63,6 +64,9 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         "month": month_of(found),
         "denied": report is not None and report.failed and report.failed.code in _DENIED,
         "history": history_of(found) if is_admin else [],
+        "set_up": set_up_of(found) if is_admin else None,
+        "not_here": not_here(kind) if kind else "",
+        "waiting": found.status == RegistryEntry.Status.WAITING,
     }
     if is_admin:
         awaited = awaited_image(request, found) if form is None else None
