@@ -23,7 +23,10 @@ from orgs.models import AuditEvent, CachedLogin, Organization, RegistryEntry
 from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
-from orgs.services.entries import proofs
+from orgs.services.entries import door, proofs
+from orgs.services.entries.changing import EntryChange
+from orgs.services.entries.policies import set_up_of
+from orgs.services.entries.validating import EntrySpec
 from orgs.services.identity import signing
 from orgs.services.logins import issuing, minting, renewing
 from orgs.services.tenancy import mails, tokens
@@ -86,7 +89,7 @@ def make(make_entry, own):
 def test_the_form_and_what_the_page_then_shows(send, look, alice, bob, acme, own, slug) -> None:
     page = look(alice, NEW, type=slug)
     assert "its page then has all that the other side needs" in page.text
-    assert not page.fields & {"secret_expires_on", "secret_access_key"}
+    assert not page.fields.keys() & {"secret_expires_on", "secret_access_key"}
     typed = {"patterns": PATTERN, "registry_type": slug, "enabled": "on", "note": ""}
     for wrong, told in (
         ("", "needn't be there yet"),
@@ -120,9 +123,6 @@ def test_the_form_and_what_the_page_then_shows(send, look, alice, bob, acme, own
 def test_the_form_offers_it_first_only_where_it_works(look, alice, acme, settings, issuer) -> None:
     """Never chosen beforehand; and where it can't work, that is said."""
 
-    def order(page: Page) -> list[str]:
-        return [slug for slug in (OIDC, ASSUMED, "aws-ecr") if slug in page.html]
-
     page = look(alice, NEW)
     assert page.html.index(f'value="{OIDC}"') < page.html.index('value="aws-ecr"')
     assert page.html.index('value="aws-ecr"') < page.html.index(f'value="{ASSUMED}"')
@@ -131,7 +131,6 @@ def test_the_form_offers_it_first_only_where_it_works(look, alice, acme, setting
     page = look(alice, NEW, type=OIDC)
     assert "Not possible here yet" in page.text and "isn't https" in page.text
     assert page.html.index('value="aws-ecr"') < page.html.index(f'value="{OIDC}"')
-    assert order(page)
 
 
 @BOTH
@@ -227,7 +226,8 @@ def test_it_waits_until_the_other_side_stands(make, own, look, alice, slug) -> N
     set_up(own, entry)
     verify(entry)
     entry.refresh_from_db()
-    assert entry.status != Status.WAITING and not entry.status_code
+    # The login is there; that no registry answers in this test is another matter.
+    assert entry.status == Status.UNREACHABLE
     # Once it worked, a refusal is a failure like any.
     own.roles.roles.clear()
     minting.status_mark(entry, Status.VERIFIED)
@@ -236,9 +236,6 @@ def test_it_waits_until_the_other_side_stands(make, own, look, alice, slug) -> N
     assert entry.status == Status.FAILING
     # Another role waits again.
     api_change = {"role_arn": f"{ARN}Two"}
-    from orgs.services.entries import door
-    from orgs.services.entries.changing import EntryChange
-
     door.entry_update(entry=entry, actor=Actor("t"), change=EntryChange(config=api_change))
     entry.refresh_from_db()
     assert entry.status == Status.WAITING and not entry.status_code
@@ -429,9 +426,6 @@ def test_another_organizations_role_is_reached_by_no_entry_of_ours(
     own, umbrella, make, make_entry, actor, slug
 ) -> None:
     """Umbrella's role, trusting Umbrella's entry, named in an entry of Acme's."""
-    from orgs.services.entries import door
-    from orgs.services.entries.validating import EntrySpec
-
     spec = EntrySpec(
         registry_type=slug, patterns=[PATTERN], config={"role_arn": ARN, "region": REGION},
         secrets={}, environments=[], enabled=True, note="",
@@ -450,9 +444,6 @@ def test_an_organization_made_again_inherits_nothing(own, make, acme, actor, slu
     before = signing.who(make(slug)).subject
     Organization.objects.filter(pk=acme.pk).delete()
     again = Organization.objects.create(name="Acme", slug="acme")
-    from orgs.services.entries import door
-    from orgs.services.entries.validating import EntrySpec
-
     spec = EntrySpec(
         registry_type=slug, patterns=[PATTERN], config={"role_arn": ARN, "region": REGION},
         secrets={}, environments=[], enabled=True, note="",
@@ -474,12 +465,10 @@ def test_who_this_server_is_at_aws_is_learned_and_shown(own, make, look, alice) 
 
 def test_the_documents_of_the_page_are_what_they_say(make) -> None:
     """JSON parses, and Terraform's expressions are that JSON."""
-    from orgs.services.entries.policies import set_up_of
-
     shown = set_up_of(make())
     trust, rights, cli, terraform = shown.parts
     for part in (trust, rights):
         assert json.loads(part.text)["Statement"]
-        assert json.dumps(json.loads(part.text)) in json.dumps(json.loads(part.text))
+        assert part.text.replace("\n", "\n  ") in terraform.text
     assert cli.language == "AWS CLI" and terraform.text.count("resource ") == 3
     assert "jsonencode(" in terraform.text
