@@ -119,7 +119,10 @@ REFUSALS: Refusals = {
 }
 
 
-_LATER = f"{MAKE[1]} lets it be given roles; it needs no secret."
+_MADE = (
+    "The first two commands make an application without any secret, where you have none yet; the "
+    "first prints its client ID."
+)
 
 
 class AzureOidc(AzureType):
@@ -151,8 +154,8 @@ class AzureOidc(AzureType):
         policy = super().policy(config, patterns)
         if config.get(CLIENT):
             return policy
-        make = f"No application yet? {MAKE[0]} makes one and prints its client ID, {_LATER}"
-        return replace(policy, notes=(*policy.notes, make))
+        command = "\n".join([*MAKE, policy.command])
+        return replace(policy, command=command, notes=(*policy.notes, _MADE))
 
     def proof(self, host: AzureHost, secrets: Config, ask: Ask) -> Mapping[str, str]:
         assert ask.identity is not None, "only an entry has an identity"

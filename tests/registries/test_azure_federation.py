@@ -522,5 +522,6 @@ def test_without_an_issuer_or_a_client_there_is_something_to_fill_in() -> None:
         assert "<ISSUER>" in part.text and "None" not in part.text
     commands = told.parts[1].text
     assert commands.startswith("az ad app create") and "az ad sp create" in commands
-    assert any("No application yet?" in note for note in TYPE.policy({}, []).notes)
-    assert not any("No app" in note for note in TYPE.policy({"client_id": CLIENT}, PATTERNS).notes)
+    before, after = TYPE.policy({}, []), TYPE.policy({"client_id": CLIENT}, PATTERNS)
+    assert before.command.startswith("az ad app create") and "make an application" in str(before)
+    assert after.command.startswith("registry=") and "make an application" not in str(after)
