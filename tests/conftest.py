@@ -247,13 +247,6 @@ def changed_to(spec: EntrySpec) -> EntryChange:
     )
 
 
-@pytest.fixture(scope="session")
-def live_server(django_db_setup: None, live_server: Any) -> Any:
-    """Only once the test's database is chosen: before that, SQLite would seem to be in
-    memory, and its one connection would be shared among threads."""
-    return live_server
-
-
 @pytest.fixture
 def aws(settings) -> Iterator[FakeAws]:
     """A fake AWS that checks signatures and policies; the product is pointed at it."""

@@ -34,6 +34,13 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def live_server(django_db_setup: None, live_server: Any) -> Any:
+    """Only once the test's database is chosen: before that, SQLite would seem to be in
+    memory, and its one connection would be shared among threads."""
+    return live_server
+
+
 def _told(sent: str | None) -> str:
     return f"{sent} {unquote_plus(sent)}" if sent else ""
 

@@ -16,7 +16,8 @@ from orgs.services.identity import signing
 from orgs.services.verification import verifying
 from tests.real.pulling import pulled_by_both
 from tests.real.test_worker_pull import podman
-from tests.support.identity import URL, issuing
+from tests.support.identity import issuing
+from tests.support.issuer import NAME
 from tests.support.registry import Registry
 from tests.web.conftest import Page, url
 
@@ -61,12 +62,12 @@ def test_workers_pull_with_nothing_but_their_token(
 @pytest.fixture
 def keyless(azure, make_entry, settings):
     """An entry that an identity of a tenant trusts, as its page says it."""
-    settings.BASE_URL = URL
+    settings.BASE_NAME = NAME
     tenant, client = azure.create_identity()
     azure.create_registry(HOST, tenant, client)
     config = {"tenant_id": tenant, "client_id": client}
     entry = make_entry(f"{HOST}/team/*", registry_type="azure-acr-oidc", config=config, secrets={})
-    azure.trust(client, URL, signing.who(entry).subject)
+    azure.trust(client, NAME, signing.who(entry).subject)
     return entry
 
 
@@ -81,20 +82,20 @@ def test_workers_pull_where_nobody_has_a_key(
         actor,
         podman,
         tmp_path,
-        at=lambda address: azure.issuers.at.update({URL: address}),
-        name=URL,
+        at=lambda address: azure.relying.addresses.update({NAME: address}),
+        name=NAME,
     ):
         assert [call.what for call in azure.calls] == ["token", "exchange"]
-        assert [path.rpartition("/")[2] for path in azure.issuers.fetched] == [
+        assert [path.rpartition("/")[2] for path in azure.relying.fetched] == [
             "openid-configuration",
             "jwks.json",
         ]
 
 
 def test_it_waits_then_is_verified(
-    registry, keyless, azure, live_server, issuing, client, alice
+    registry, keyless, azure, issuer, issuing, client, alice
 ) -> None:
-    azure.issuers.at[URL] = live_server.url
+    azure.relying.addresses[NAME] = issuer
     azure.distrust(keyless.config["client_id"])
     client.force_login(alice)
     image = ImageReference.parse(IMAGE)
@@ -103,7 +104,7 @@ def test_it_waits_then_is_verified(
         assert (report.failed.code if report.failed else "") == code
         assert state in Page(client.get(url("entry", keyless))).text
         if code:
-            azure.trust(keyless.config["client_id"], URL, signing.who(keyless).subject)
+            azure.trust(keyless.config["client_id"], NAME, signing.who(keyless).subject)
 
 
 def test_verify(registry, entry, azure, client, alice) -> None:

@@ -31,7 +31,8 @@ from orgs.services.logins import minting, renewing
 from orgs.services.tenancy import mails, tokens
 from orgs.services.verification import verifying
 from tests.api.conftest import LOGIN, Api
-from tests.support.identity import URL, forget, issuing, later
+from tests.support.identity import forget, issuing, later
+from tests.support.issuer import NAME
 from tests.test_canary import database_bytes
 from tests.web.conftest import NEW, Page, look, send, url
 
@@ -45,9 +46,9 @@ Status = RegistryEntry.Status
 
 
 @pytest.fixture
-def identity(azure, live_server) -> dict[str, str]:
+def identity(azure, issuer) -> dict[str, str]:
     """Of a tenant, with roles at both registries; it trusts nobody yet."""
-    azure.issuers.at[URL] = live_server.url
+    azure.relying.addresses[NAME] = issuer
     tenant, client = azure.create_identity()
     for host in (HOST, OTHER):
         azure.create_registry(host, tenant, client)
@@ -239,9 +240,9 @@ def test_it_waits_for_trust_then_is_verified(azure, client, alice, entry, projec
     assert "has no federated credential" in told()
     client_id, subject = entry.config["client_id"], signing.who(entry).subject
     for issuer, name, audience, says in (
-        (f"{URL}/", subject, "api://AzureADTokenExchange", "has its issuer"),
-        (URL, f"{subject}0", "api://AzureADTokenExchange", "has its subject"),
-        (URL, subject, "sts.amazonaws.com", "not with the audience"),
+        (f"{NAME}/", subject, "api://AzureADTokenExchange", "has its issuer"),
+        (NAME, f"{subject}0", "api://AzureADTokenExchange", "has its subject"),
+        (NAME, subject, "sts.amazonaws.com", "not with the audience"),
     ):
         azure.distrust(client_id)
         azure.trust(client_id, issuer, name, audience)
@@ -252,7 +253,7 @@ def test_it_waits_for_trust_then_is_verified(azure, client, alice, entry, projec
     assert "Container Registry Repository Reader" in Page(client.get(url("entry", entry))).html
     azure.grant(HOST, client_id)
     assert ask(project).password in azure.logins
-    assert "/.well-known/jwks.json" in azure.issuers.fetched
+    assert f"{NAME}/.well-known/jwks.json" in azure.relying.fetched
     # Beyond the login there is no registry here; tests/real has one.
     assert "DNS" in told() and entry.status == Status.UNREACHABLE
     RegistryEntry.objects.update(status=Status.WAITING)
@@ -302,7 +303,7 @@ def test_each_registrys_login_is_cached_and_renewed(
     CachedLogin.objects.update(refresh_after=datetime.now(UTC) - timedelta(seconds=1))
     assert renewing.renew_due().done == 2 and len(azure.logins) == 4
     # Each with a JWT of its own, and the keys were read once.
-    assert len(set(no_jwt_comes_out)) == 4 and len(azure.issuers.fetched) == 2
+    assert len(set(no_jwt_comes_out)) == 4 and len(azure.relying.fetched) == 2
 
 
 def test_a_cached_login_is_one_read_and_one_write(azure, acme, actor, project, entry) -> None:
@@ -320,8 +321,8 @@ def test_an_outage_leaves_the_login_and_a_refusal_is_told(azure, project, entry)
     trust(azure, entry)
     good = ask(project).password
     CachedLogin.objects.update(refresh_after=datetime.now(UTC) - timedelta(seconds=1))
-    azure.issuers.at.clear()
-    azure.issuers.forget()
+    azure.relying.addresses.clear()
+    azure.relying.forget()
     assert ask(project).password == good  # issuer_unreachable passes
     minting.background.drain()
     azure.distrust(entry.config["client_id"])
@@ -340,20 +341,20 @@ def test_the_keys_rotate(azure, project, entry) -> None:
     ask(project)
     keys.rotate()
     forget()
-    azure.issuers.forget()
+    azure.relying.forget()
     CachedLogin.objects.all().delete()
     ask(project)
-    before = len(azure.issuers.fetched)
+    before = len(azure.relying.fetched)
     later(days=1, seconds=1)
     CachedLogin.objects.all().delete()
-    assert ask(project).password in azure.logins and len(azure.issuers.fetched) == before
+    assert ask(project).password in azure.logins and len(azure.relying.fetched) == before
     # Dropped at once, it's another matter: until the new one is read, nobody is let in.
     keys.drop_all()
     forget()
     CachedLogin.objects.all().delete()
     with pytest.raises(Failed, match="issuer_unreachable"):
         ask(project)
-    azure.issuers.forget()
+    azure.relying.forget()
     CachedLogin.objects.all().delete()
     assert ask(project).password in azure.logins
 

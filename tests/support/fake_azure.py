@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 
 from tests.support.fake_google import pem, private_key
-from tests.support.issuers import Issuers, NotAToken, NotKnown, NotSigned, Unread, unverified
 from tests.support.loopback import Handler, Loopback
+from tests.support.relying import NotAccepted, RelyingParty, claimed
 
 AUDIENCE = "https://containerregistry.azure.net"
 EXCHANGE = "api://AzureADTokenExchange"
@@ -84,12 +84,27 @@ def _acr(status: int, code: str, message: str) -> _Refused:
     return _Refused(status, {"errors": [error]}, code)
 
 
+# By what a relying party says of a JWT.
+_WORDS = {
+    **dict.fromkeys(["unreadable", "issuer"], (50166, "Request to External OIDC endpoint failed.")),
+    "key": (
+        7000272,
+        "The certificate with identifier 0123 used to sign the federated credential could not be "
+        "found in the metadata of identity provider {issuer}.",
+    ),
+    "signature": (700027, "Client assertion failed signature validation."),
+    **dict.fromkeys(
+        ["expired", "early"], (700024, "Client assertion is not within its valid time range.")
+    ),
+}
+
+
 class FakeAzure(Loopback):
     """`with FakeAzure() as azure`: no tenant has anything yet.
 
     `life` is that of a registry's login in seconds, None for a token that doesn't say.
-    `on_login` is given (registry, login). `issuers` are those that applications may trust,
-    `exchange` the audience of this cloud's, and `ahead` by how many seconds its clock is.
+    `on_login` is given (registry, login). `relying` reads the issuers that applications
+    trust, and `exchange` is the audience of this cloud's.
     """
 
     def __init__(self) -> None:
@@ -99,8 +114,8 @@ class FakeAzure(Loopback):
         self.life: float | None = LOGIN_SECONDS
         self.on_login: Callable[[str, str], object] | None = None
         self.conditional_access = False
-        self.issuers = Issuers()
-        self.exchange, self.ahead = EXCHANGE, 0.0
+        self.relying = RelyingParty(patient=True)
+        self.exchange = EXCHANGE
         self._applications: dict[str, _Application] = {}
         self._registries: dict[str, _Registry] = {}
         self._key = pem(private_key(7))
@@ -239,8 +254,8 @@ class FakeAzure(Loopback):
             raise _entra(7000218, "The request body must contain: 'client_assertion_type'.")
         token = form["client_assertion"]
         try:
-            said = unverified(token)
-        except NotAToken:
+            said = claimed(token)
+        except NotAccepted:
             raise _entra(50027, "JWT token is invalid or malformed.", "invalid_request") from None
         if not found.trusted:
             text = f"The client '{client}'(valohai-pull) has no configured federated identity "
@@ -256,22 +271,11 @@ class FakeAzure(Loopback):
                     f"'{said.get(claim)}'. Check your federated identity credential Subject, "
                     "Audience and Issuer against the presented assertion.",
                 )
-        now = time.time() + self.ahead
-        if not said.get("nbf", now + 1) <= now < said.get("exp", 0):
-            raise _entra(700024, "Client assertion is not within its valid time range.")
         try:
-            self.issuers.judged(token, said["iss"])
-        except Unread:
-            text = "Request to External OIDC endpoint failed."
-            raise _entra(50166, text, "invalid_request", 400) from None
-        except NotKnown:
-            raise _entra(
-                7000272,
-                "The certificate with identifier 0123 used to sign the federated credential could "
-                f"not be found in the metadata of identity provider {said['iss']}.",
-            ) from None
-        except (NotSigned, NotAToken):
-            raise _entra(700027, "Client assertion failed signature validation.") from None
+            self.relying.checked(token, issuer=said["iss"], audiences=[said["aud"]])
+        except NotAccepted as refused:
+            number, text = _WORDS[refused.why]
+            raise _entra(number, text.format(issuer=said["iss"])) from None
 
     def _exchange(self, form: dict[str, str]) -> dict[str, Any]:
         service = form.get("service", "")

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.db import connections
 from django.test import Client
 
+from tests.support.fake_google import private_key
+
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -98,7 +100,7 @@ class Signer:
         self.make("one")
 
     def make(self, kid: str, *, published: bool = True) -> None:
-        self.keys[kid] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.keys[kid] = private_key(100 + len(self.keys))
         if published:
             self.published.add(kid)
 
