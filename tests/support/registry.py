@@ -31,7 +31,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
@@ -72,6 +72,8 @@ class Registry:
         self.requests: list[Seen] = []
         self._logins: set[tuple[str, str]] = set()
         self.barred: set[str] = set()
+        # Whether a password opens a repository, where that depends on more than who has it.
+        self.judge: Callable[[str, str], bool] = lambda password, repository: True
         self._bearers: dict[str, tuple[str, float]] = {}
 
     def __enter__(self) -> Registry:
@@ -122,13 +124,16 @@ class Registry:
             return False
         return scheme.lower() == "basic" and (username, password) in self._logins
 
-    def bearer(self, query: str) -> dict[str, Any]:
+    def bearer(self, query: str, authorization: str) -> dict[str, Any]:
         """What the token service says to a login that is let in (its `access_token` is what
-        containers' tools read, `token` what Docker reads)."""
+        containers' tools read, `token` what Docker reads); of what was asked for, a token is
+        for what the login opens."""
         asked = parse_qs(query)
         assert asked["service"] == [self.host], asked
+        password = base64.b64decode(authorization.split()[1]).decode().partition(":")[2]
         token = secrets.token_urlsafe(400)
-        scopes = " ".join(asked.get("scope", []))
+        named = [scope for scope in " ".join(asked.get("scope", [])).split() if scope.count(":")]
+        scopes = " ".join(s for s in named if self.judge(password, s.split(":")[1]))
         self._bearers[token] = (scopes, time.monotonic() + 300)
         return {"token": token, "access_token": token, "expires_in": 300}
 
@@ -305,7 +310,7 @@ class _Handler(BaseHTTPRequestHandler):
         authenticated = registry.lets_read(authorization, path) if check is None else check
         registry.requests.append(Seen(self.command, self.path, authenticated))
         if authenticated and signs_in:
-            status, content = 200, json.dumps(registry.bearer(query)).encode()
+            status, content = 200, json.dumps(registry.bearer(query, authorization)).encode()
             passed = {"Content-Type": "application/json", "Content-Length": str(len(content))}
         elif authenticated and any(path.startswith(f"/v2/{name}/") for name in registry.barred):
             status, content = 403, json.dumps({"errors": [{"code": "DENIED"}]}).encode()
