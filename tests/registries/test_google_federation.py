@@ -1,7 +1,7 @@
 """Type gcp-cr-oidc: what it takes, the two calls it makes, what Google's refusals become.
 
-The fake fetches our issuer's keys by HTTP and verifies by joserfc; google-auth's own client
-talks to it, too, and is refused whatever we are.
+The fake fetches the issuer's keys by HTTP; google-auth's own client talks to it, too, and is
+refused whatever we are.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from orgs.registries.problems import Failed, Refused
 from orgs.registries.types import Ask, Who
 from tests.support import google_pools
 from tests.support.fake_google import FakeGoogle
-from tests.support.issuer_site import Signer, of_a_test, site
+from tests.support.issuer import NAME as NAMED
+from tests.support.issuer_site import Signer, Site, of_a_test, site
 
 pytestmark = pytest.mark.once
 
 TYPE = GoogleOidc()
 HOST = "europe-west1-docker.pkg.dev"
-ISSUER = "https://registries.example.com"
+ISSUER = NAMED
 SUBJECT = (
     "organization:5f0c1d5e-7b3e-4c43-9d55-0b8f6f0d5a11:entry:0e1d5a11-7b3e-4c43-9d55-0b8f6f0d5a12"
 )
@@ -64,33 +65,28 @@ class Entry:
         return self.made[-1]
 
 
-@pytest.fixture(scope="module")
-def published() -> Iterator[tuple[Signer, Any]]:
-    signer = Signer(ISSUER)
+@pytest.fixture
+def signer() -> Signer:
+    return Signer(ISSUER)
+
+
+@pytest.fixture
+def served(signer) -> Iterator[Site]:
+    """Where the issuer's documents are."""
     with site(of_a_test(ISSUER, signer.key_set)) as served:
-        yield signer, served
+        yield served
 
 
 @pytest.fixture
-def served(published):
-    signer, served = published
-    kid, names = signer.kid, set(signer.published)
-    served.down = False
-    served.asked.clear()
-    yield served
-    signer.kid, signer.published, served.down = kid, names, False
-
-
-@pytest.fixture
-def entry(published) -> Entry:
-    return Entry(published[0])
+def entry(signer) -> Entry:
+    return Entry(signer)
 
 
 @pytest.fixture
 def fake(served) -> Iterator[FakeGoogle]:
     """A Google where the other side stands."""
     with FakeGoogle() as fake:
-        fake.pools.served[ISSUER] = served.url
+        fake.pools.relying.addresses[ISSUER] = served.url
         assert fake.pools.create(ISSUER, SUBJECT) == NAME
         fake.pools.let_act(EMAIL, PRINCIPAL)
         fake.pools.readers.add(PRINCIPAL)
@@ -286,8 +282,7 @@ def test_keys_are_kept_for_as_long_as_we_say(fake, entry, served) -> None:
     entry.signer.make("two")
     entry.signer.kid = "two"
     assert refused(fake, entry, ALONE).code == "issuer_unreachable" and len(served.asked) == 2
-    fake.clock = 301.0
-    entry.claims = {"exp": int(time.time()) + 600}
+    fake.pools.relying.forget()
     assert login(fake, entry, ALONE).password and len(served.asked) == 4
 
 
@@ -391,7 +386,7 @@ def _account(change):
         (_provider(mapped="email"), "identity_refused", "attribute mapping",
          "google.subject=assertion.sub"),
         (_claims(sub="x" * 128), "identity_refused", "attribute mapping", "assertion.sub"),
-        (lambda f, e: f.pools.served.update({ISSUER: "http://127.0.0.1:9"}), "issuer_unreachable",
+        (lambda f, e: f.pools.relying.addresses.clear(), "issuer_unreachable",
          "couldn't read this server's keys", "reached from outside"),
         (lambda f, e: setattr(f, "clock", 3600.0 * 3), "clock_skew", "3 hours behind", "NTP"),
         (lambda f, e: setattr(f, "clock", -660.0), "clock_skew", "11 minutes ahead", "NTP"),
@@ -422,7 +417,7 @@ def test_refusals_of_google(fake, entry, change, code, says, fix) -> None:
 
 def test_uploaded_keys_that_miss_the_one_that_signs(fake, entry) -> None:
     fake.pools.providers[NAME].keys = entry.signer.key_set()
-    assert login(fake, entry).password
+    assert login(fake, entry).password and not fake.pools.relying.fetched
     entry.signer.make("later")
     entry.signer.kid = "later"
     told = refused(fake, entry)

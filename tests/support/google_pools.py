@@ -1,10 +1,9 @@
 """What the fake Google has of Workload Identity Federation: pools, and service accounts that
 somebody may act as.
 
-A JWT is let in only as Google does: signed by a key that its issuer publishes, fetched by HTTP
-and kept for as long as the issuer lets it be, verified by joserfc; of the provider's issuer,
-for an audience that it allows, in time by Google's clock, and past its attribute condition.
-What is refused is told in Google's words, collected from public reports.
+A JWT is let in only as Google does: signed by a key that its issuer publishes (`relying`); of
+the provider's issuer, for an audience that it allows, in time by Google's clock, and past its
+attribute condition. What is refused is told in Google's words, collected from public reports.
 """
 
 from __future__ import annotations
@@ -13,15 +12,13 @@ import json
 import re
 import secrets
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+
+from tests.support.relying import NotAccepted, RelyingParty, claimed
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 TYPE = "urn:ietf:params:oauth:token-type"
@@ -29,7 +26,6 @@ SCOPE = "https://www.googleapis.com/auth/"
 SCOPES = {"cloud-platform", "cloud-platform.read-only", "devstorage.read_only", "iam"}
 PULLS = {"cloud-platform", "cloud-platform.read-only", "devstorage.read_only"}
 ACTS = {"cloud-platform", "iam"}  # generateAccessToken, «Authorization scopes»
-LEEWAY = 60  # seconds that a clock may be off
 MOST_SUBJECT = 127
 MOST_LIFE = 3600
 _DISABLED = (
@@ -83,10 +79,10 @@ class Account:
 
 @dataclass
 class Pools:
-    """Providers, whom they let in, and what these may do. `served` says where an issuer is
-    reached; `clock` is the fake's, in seconds ahead of ours."""
+    """Providers, whom they let in, and what these may do. `clock` is the fake's, in seconds
+    ahead of ours."""
 
-    served: dict[str, str] = field(default_factory=dict)
+    relying: RelyingParty = field(default_factory=lambda: RelyingParty(patient=True))
     providers: dict[str, Provider] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
@@ -95,7 +91,6 @@ class Pools:
     off: set[str] = field(default_factory=set)  # APIs
     clock: float = 0.0
     life: int = 3600
-    _kept: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
 
     def create(
         self,
@@ -182,21 +177,12 @@ class Pools:
         return provider
 
     def _subject(self, provider: Provider, target: str, token: str) -> str:
-        claims = self._claims(provider, token)
-        if claims.get("iss") != provider.issuer:
-            raise Refused(
-                "invalid_grant",
-                f"The issuer in ID Token {claims.get('iss')} does not match the expected ones: "
-                f"{provider.issuer}",
-            )
-        allowed = provider.audiences or (target, f"https:{target}")
-        if claims.get("aud") not in allowed:
-            raise Refused(
-                "invalid_grant",
-                f"The audience in ID Token [{claims.get('aud')}] does not match the expected "
-                "audience.",
-            )
-        self._in_time(claims)
+        allowed = list(provider.audiences or (target, f"https:{target}"))
+        relying = self._reading(provider)
+        try:
+            claims = relying.checked(token, issuer=provider.issuer, audiences=allowed)
+        except NotAccepted as error:
+            raise Refused("invalid_grant", _words(error.why, provider, token)) from None
         subject = claims.get(provider.mapped)
         if not isinstance(subject, str) or not 0 < len(subject) <= MOST_SUBJECT:
             raise Refused(
@@ -207,45 +193,15 @@ class Pools:
             raise Refused("unauthorized_client", what)
         return subject
 
-    def _claims(self, provider: Provider, token: str) -> dict[str, Any]:
-        keys = provider.keys or self._published(provider.issuer)
-        try:
-            return jwt.decode(token, KeySet.import_key_set(keys), algorithms=["RS256"]).claims
-        except (JoseError, ValueError):
-            raise Refused("invalid_grant", "Invalid JWT Signature.") from None
-
-    def _in_time(self, claims: dict[str, Any]) -> None:
-        begins, ends, now = claims.get("iat"), claims.get("exp"), self._now()
-        if not isinstance(begins, int) or not isinstance(ends, int):
-            raise Refused("invalid_grant", "The ID Token has no 'iat' or 'exp'.")
-        if ends < now - LEEWAY:
-            raise Refused("invalid_grant", f"ID Token issued at {begins} is stale to sign-in.")
-        if begins > now + LEEWAY or claims.get("nbf", 0) > now + LEEWAY:
-            raise Refused("invalid_grant", f"ID Token issued at {begins} is in the future.")
-        if ends - begins > 24 * 3600:
-            raise Refused("invalid_grant", "The lifetime of the ID Token is expired by far.")
-
-    def _published(self, issuer: str) -> dict[str, Any]:
-        """An issuer's keys, as fetched, for as long as it lets them be kept."""
-        kept, until = self._kept.get(issuer, ({}, 0.0))
-        if self._now() < until:
-            return kept
-        try:
-            told, _ = self._fetched(issuer, "/.well-known/openid-configuration")
-            where = told["jwks_uri"]
-            if told["issuer"] != issuer or urlsplit(where).scheme != "https":
-                raise ValueError
-            keys, life = self._fetched(issuer, where.removeprefix(issuer))
-        except (OSError, ValueError, LookupError):
-            what = "Error connecting to the given credential's issuer."
-            raise Refused("invalid_grant", what) from None
-        self._kept[issuer] = keys, self._now() + life
-        return keys
-
-    def _fetched(self, issuer: str, path: str) -> tuple[dict[str, Any], float]:
-        with urllib.request.urlopen(f"{self.served[issuer]}{path}", timeout=5) as answer:
-            age = re.search(r"max-age=([0-9]+)", answer.headers.get("Cache-Control", ""))
-            return json.loads(answer.read()), float(age[1]) if age else 0.0
+    def _reading(self, provider: Provider) -> RelyingParty:
+        """What reads the issuer's keys, or has those that were uploaded."""
+        relying = self.relying
+        if provider.keys is not None:
+            relying = RelyingParty(patient=True)
+            keys = KeySet.import_key_set(provider.keys)
+            relying._kept[provider.issuer] = (float("inf"), keys)
+        relying.clock = self._now
+        return relying
 
     # --- IAM Credentials ----------------------------------------------------------------
 
@@ -291,3 +247,21 @@ class Pools:
 
     def _now(self) -> float:
         return time.time() + self.clock
+
+
+def _words(why: str, provider: Provider, token: str) -> str:
+    """Google's, for why a JWT isn't accepted."""
+    if why in {"key", "signature", "malformed"}:
+        return "Invalid JWT Signature."
+    told = claimed(token)
+    if why == "issuer" and told.get("iss") != provider.issuer:
+        return (
+            f"The issuer in ID Token {told.get('iss')} does not match the expected ones: "
+            f"{provider.issuer}"
+        )
+    return {
+        "audience": f"The audience in ID Token [{told.get('aud')}] does not match the expected "
+        "audience.",
+        "expired": f"ID Token issued at {told.get('iat')} is stale to sign-in.",
+        "early": f"ID Token issued at {told.get('iat')} is in the future.",
+    }.get(why, "Error connecting to the given credential's issuer.")
