@@ -64,9 +64,11 @@ class World:
 
     def _entries(self, acme: Any, gpu: Any) -> None:
         from orgs.models import AuditEvent
+        from orgs.registries.catalogue import BY_SLUG
         from orgs.services.audit.events import Actor
         from orgs.services.entries import door
         from orgs.services.entries.validating import EntrySpec
+        from tests.support.declared import valid
         from tests.support.fake_google import key_file
 
         host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -78,6 +80,7 @@ class World:
                 [],
             ),
             "gcr.io/acme/*": ("gcp-cr", {}, {"service_account_json": key_file()}, []),
+            "us-docker.pkg.dev/acme/*": ("gcp-cr-oidc", valid(BY_SLUG["gcp-cr-oidc"])[0], {}, []),
             "public.ecr.aws/acme/*": (
                 "aws-ecr-public",
                 {"access_key_id": "AKIAIOSFODNN7EXAMPLE"},

@@ -282,6 +282,9 @@ WEB = (
     Stop("new-azure", "entry_new", do=_choose("azure-acr", "Tenant ID")),
     Stop("new-azure-oidc", "entry_new", do=_choose("azure-acr-oidc", "Tenant ID")),
     Stop("new-gcp", "entry_new", do=_choose("gcp-cr", "Service account JSON")),
+    Stop(
+        "new-gcp-oidc", "entry_new", do=_choose("gcp-cr-oidc", "Workload identity provider")
+    ),
     Stop("new-docker", "entry_new", do=_choose("docker", "Username")),
     Stop("new-copy", "entry_new", query="?copy={entry_id}"),
     Stop("edit", "entry_edit", do=unfold),

@@ -1,5 +1,6 @@
 """The whole way to Google: a worker with a token, gunicorn, a fake Google, skopeo and podman,
-and a registry that gives bearer tokens for what that Google minted, and for nothing else."""
+and a registry that gives bearer tokens for what that Google minted, and for nothing else. By a
+service account's key, and by none: then that Google reads the keys that this server publishes."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ import pytest
 
 from orgs.registries.images import ImageReference
 from orgs.services.audit.events import Actor
+from orgs.services.identity import keys, signing
 from orgs.services.tenancy import tokens
 from orgs.services.verification import verifying
 from tests.real.pulling import pulled_by_both, skopeo
 from tests.real.test_worker_pull import podman
+from tests.support.issuer import NAME as ISSUER
 from tests.web.conftest import Page, url
 
 __all__ = ["podman"]
@@ -68,3 +71,37 @@ def test_verify(artifact_registry, entry, client, alice) -> None:
     page = Page(client.get(url("entry", entry)))
     assert "Run the commands below, which let that service account read" in page.text
     assert "gcloud projects add-iam-policy-binding my-project" in page.text
+
+
+EMAIL = "valohai-pull@my-project.iam.gserviceaccount.com"
+NAME = "projects/123456789012/locations/global/workloadIdentityPools/valohai/providers/valohai"
+
+
+@pytest.mark.parametrize("account", [EMAIL, ""])
+def test_workers_pull_by_what_this_server_says_of_the_entry(
+    account, artifact_registry, make_entry, issuer, project, actor, google, podman, tmp_path,
+    monkeypatch,
+) -> None:  # fmt: skip
+    config = {"workload_identity_provider": NAME, "service_account_email": account}
+    entry = make_entry(
+        f"{HOST}/my-project/*",
+        registry_type="gcp-cr-oidc",
+        config={name: value for name, value in config.items() if value},
+        secrets={},
+    )
+    subject = signing.who(entry).subject
+    principal = google.pools.principal(google.pools.create(ISSUER, subject), subject)
+    google.pools.readers.add(principal)
+    google.pools.let_act(EMAIL, principal)
+    google.pools.issuers.at[ISSUER] = issuer
+    # The processes that serve have an address of their own, and the name that clouds know.
+    monkeypatch.setenv("OIDC_ISSUER", ISSUER)
+    keys.signing()
+    with pulled_by_both(artifact_registry, IMAGE, project, actor, podman, tmp_path):
+        assert len(google.tokens) == 1  # one for both
+        assert [len(google.pools.tokens), len(google.requests)] == ([1, 2] if account else [1, 1])
+        (federated,) = google.pools.tokens
+        assert (federated in google.tokens) is not bool(account)
+    assert google.pools.issuers.fetched[-1] == "/.well-known/jwks.json"
+    entry.refresh_from_db()
+    assert entry.status == "verified" and not entry.secrets_changed_at
