@@ -93,7 +93,7 @@ def test_workers_pull_by_what_this_server_says_of_the_entry(
     principal = google.pools.principal(google.pools.create(ISSUER, subject), subject)
     google.pools.readers.add(principal)
     google.pools.let_act(EMAIL, principal)
-    google.pools.issuers.at[ISSUER] = issuer
+    google.pools.relying.addresses[ISSUER] = issuer
     # The processes that serve have an address of their own, and the name that clouds know.
     monkeypatch.setenv("OIDC_ISSUER", ISSUER)
     keys.signing()
@@ -102,6 +102,6 @@ def test_workers_pull_by_what_this_server_says_of_the_entry(
         assert [len(google.pools.tokens), len(google.requests)] == ([1, 2] if account else [1, 1])
         (federated,) = google.pools.tokens
         assert (federated in google.tokens) is not bool(account)
-    assert google.pools.issuers.fetched[-1] == "/.well-known/jwks.json"
+    assert google.pools.relying.fetched[-1] == f"{ISSUER}/.well-known/jwks.json"
     entry.refresh_from_db()
     assert entry.status == "verified" and not entry.secrets_changed_at

@@ -49,7 +49,7 @@ TYPED = {"patterns": PATTERN, "registry_type": "gcp-cr-oidc", "enabled": "on", "
 @pytest.fixture
 def cloud(google, issuer) -> FakeGoogle:
     """The fake Google, which finds this server's documents, where nothing trusts it yet."""
-    google.pools.issuers.at[ISSUER] = issuer
+    google.pools.relying.addresses[ISSUER] = issuer
     return google
 
 
@@ -223,17 +223,17 @@ def test_each_half_is_named_until_the_other_side_stands(
     cloud.pools.let_act(EMAIL, cloud.pools.principal(name, subject))
     assert verified(entry) == ("", "verified")
     # Google read this server's own documents, and kept the keys.
-    assert cloud.pools.issuers.fetched == [
-        "/.well-known/openid-configuration",
-        "/.well-known/jwks.json",
+    assert cloud.pools.relying.fetched == [
+        f"{ISSUER}/.well-known/openid-configuration",
+        f"{ISSUER}/.well-known/jwks.json",
     ]
 
 
 def test_an_issuer_out_of_reach_passes_by_itself(cloud, entry, artifact_registry) -> None:
     trust(cloud, entry)
-    there = cloud.pools.issuers.at.pop(ISSUER)
+    there = cloud.pools.relying.addresses.pop(ISSUER)
     assert verified(entry)[0] == "issuer_unreachable"
-    cloud.pools.issuers.at[ISSUER] = there
+    cloud.pools.relying.addresses[ISSUER] = there
     assert verified(entry) == ("", "verified")
 
 
@@ -294,7 +294,7 @@ def test_a_rotated_key_signs_once_google_can_know_it(project, entry, cloud) -> N
     assert first.login.password in cloud.tokens
     coming = keys.rotate()
     forget()  # a day passes before it signs: the server publishes it, and Google reads it
-    cloud.pools.issuers.forget()
+    cloud.pools.relying.forget()
     for days in (0, 1, 2):
         later(days=days)
         CachedLogin.objects.all().delete()

@@ -26,13 +26,14 @@ from tests.registries.test_google_federation import (
     PRINCIPAL,
     SUBJECT,
     entry,
-    issuer,
     login,
     refused,
+    served,
+    signer,
 )
 from tests.support.fake_google import FakeGoogle
 
-__all__ = ["entry", "issuer"]
+__all__ = ["entry", "served", "signer"]
 pytestmark = pytest.mark.once
 
 PATTERNS = (f"{HOST}/my-project/my-repo/*", "gcr.io/p/*")
@@ -101,10 +102,10 @@ def obeyed(fake: FakeGoogle, commands: Commands) -> None:
 
 
 @pytest.mark.parametrize("config", [BOTH, ALONE])
-def test_the_commands_make_what_the_fake_lets_in(run, issuer, entry, config) -> None:
+def test_the_commands_make_what_the_fake_lets_in(run, served, entry, config) -> None:
     commands = run(part(set_up(config), "gcloud"))
     with FakeGoogle() as fake:
-        fake.pools.issuers.at[ISSUER] = issuer.url
+        fake.pools.relying.addresses[ISSUER] = served.url
         assert refused(fake, entry, config).code == "identity_refused"
         obeyed(fake, commands)
         assert list(fake.pools.providers) == [NAME]
