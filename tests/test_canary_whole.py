@@ -25,9 +25,11 @@ from django.urls import get_resolver, reverse
 
 from orgs.models import Environment
 from orgs.registries.images import ImageReference
+from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
 from orgs.services.bulk import drafts
 from orgs.services.entries import door
+from orgs.services.identity import signing
 from orgs.services.logins import issuing
 from orgs.services.tenancy import invitations, mails, notice_addresses, people, second_steps, tokens
 from tests.conftest import CANARY, HOST, PASSWORD, exported, make_user
@@ -41,11 +43,14 @@ APP = "CANARYKEY234567CANARYKEY234567AB"
 SEED = "c0ffee" * 13
 GOOGLE = "CANARYgoogleCANARYgoogle+7531CANARYgoogle"
 AZURE = "CAN8Q~ARYazureCANARYazure.9753CANARYazure"
+SIGNED = "eyJhbGciOiJSUzI1NiJ9.eyJDQU5BUlkiOiJDQU5BUlkifQ.CANARYsignedCANARYsigned2468"
 HOOK = "CANARYhookCANARYhook/4321CANARYhook"
 
 
 @pytest.fixture
-def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog) -> dict[str, str]:
+def planted(
+    aws, azure, monkeypatch, acme, alice, bob, project, make_entry, actor, settings, caplog
+) -> dict[str, str]:
     """What must come out nowhere, by what it is."""
     caplog.set_level(logging.DEBUG)
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
@@ -75,6 +80,20 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
         config={"access_key_id": key_id},
         secrets={"secret_access_key": secret},
     )
+    tenant, client = azure.create_identity()
+    make_entry(
+        "othername.azurecr.io/*",
+        registry_type="azure-acr-oidc",
+        config={"tenant_id": tenant, "client_id": client},
+        secrets={},
+    )
+    monkeypatch.setattr(signing, "signed", lambda *of: SIGNED)
+    with pytest.raises(Failed, match="identity_refused"):  # once it was sent
+        issuing.login_for(
+            project=project,
+            image=ImageReference.parse("othername.azurecr.io/x"),
+            actor=Actor("tests"),
+        )
     login = issuing.login_for(
         project=project, image=ImageReference.parse(f"{HOST}/train:v1"), actor=Actor("tests")
     )
@@ -93,6 +112,7 @@ def planted(aws, acme, alice, bob, project, make_entry, actor, settings, caplog)
         "a registry's password": CANARY,
         "a service account's key": GOOGLE,
         "an application's secret": AZURE,
+        "what this server signed of an entry": SIGNED,
         "a line of its private key": json.loads(key_file())["private_key"].splitlines()[9],
         "a minted login": login.login.password,  # type: ignore[union-attr]
         "an app's key": APP,
