@@ -23,6 +23,8 @@ MAKE = (
     "az ad app create --display-name valohai-pull --query appId --output tsv",
     f"az ad sp create --id {shlex.quote(CLIENT)}",
 )
+# What the providers of Terraform call the clouds that aren't the usual one.
+_ENVIRONMENTS = {"azurecr.cn": "china", "azurecr.us": "usgovernment"}
 
 _NOTES = (
     "Azure takes wrong values silently and says so only at a login: compare issuer, subject and "
@@ -85,7 +87,7 @@ def trust(config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
                 _terraform(hosts, client or CLIENT, credential),
             ),
         ),
-        notes=(*_NOTES, roles.notes[0]),
+        notes=(*_NOTES, roles.notes[0], *_elsewhere(hosts)),
     )
 
 
@@ -100,24 +102,40 @@ def _cloud(hosts: Sequence[AzureHost]) -> list[str]:
     return [] if cloud == "AzureCloud" else [f"az cloud set --name {cloud}"]
 
 
+def _elsewhere(hosts: Sequence[AzureHost]) -> list[str]:
+    environment = _ENVIRONMENTS.get(hosts[0].suffix) if hosts else None
+    if environment is None:
+        return []
+    return [
+        f'In Terraform both providers, azuread and azurerm, need environment = "{environment}".'
+    ]
+
+
 def _application(client: str, credential: _Credential) -> list[str]:
     """The commands that add it to an application, which they make where none is known."""
+    document = shlex.quote(json.dumps(credential.document, indent=2))
     add = ["az", "ad", "app", "federated-credential", "create", "--id", client or CLIENT]
-    add += ["--parameters", json.dumps(credential.document, separators=(",", ":"))]
-    return [*([] if client else MAKE), shlex.join(add)]
+    return [*([] if client else MAKE), f"{shlex.join(add)} --parameters {document}"]
 
 
 def _managed(client: str, credential: _Credential) -> list[str]:
     """The commands that add it to a managed identity: of one an entry knows the client ID,
     and the Azure CLI wants its name and group."""
-    add = ["--name", credential.name, "--issuer", credential.issuer]
-    add += ["--subject", credential.subject, "--audiences", credential.audience]
+    options = {
+        "name": credential.name,
+        "issuer": credential.issuer,
+        "subject": credential.subject,
+        "audiences": credential.audience,
+    }
+    add = [
+        'az identity federated-credential create --identity-name "$name" --resource-group "$group"',
+        *(f"  --{name} {shlex.quote(value)}" for name, value in options.items()),
+    ]
     return [
         f"client={shlex.quote(client or CLIENT)}",
         """name=$(az identity list --query "[?clientId=='$client'].name" --output tsv)""",
         """group=$(az identity list --query "[?clientId=='$client'].resourceGroup" --output tsv)""",
-        'az identity federated-credential create --identity-name "$name" --resource-group '
-        f'"$group" {shlex.join(add)}',
+        " \\\n".join(add),
     ]
 
 
