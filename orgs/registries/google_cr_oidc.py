@@ -5,6 +5,7 @@ server says of one entry.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from . import codes
 from .google_federation import ACTING, acting_as, federated
@@ -12,6 +13,7 @@ from .google_key import EMAIL
 from .google_pools import (
     ACCOUNT,
     ACCOUNT_FIELD,
+    PROVIDER,
     PROVIDER_FIELD,
     provider_of,
 )
@@ -62,8 +64,13 @@ class GoogleOidc(GoogleType):
         return config, secrets, list(self.host_problems(patterns))
 
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
-        principal = provider_or_example(config).principal(SUBJECT)
-        return reader(patterns, config.get(ACCOUNT, ""), principal)
+        email = config.get(ACCOUNT, "")
+        # Who doesn't see the provider doesn't see either whether there is an account.
+        if email or PROVIDER not in config:
+            return reader(patterns, email, named_by="the entry")
+        found = reader(patterns, principal=provider_or_example(config).principal(SUBJECT))
+        where = f"“Set up trust” on the entry's page has {SUBJECT} filled in."
+        return replace(found, notes=(*found.notes, where))
 
     def set_up(self, config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
         return by_federation(config, patterns, who)

@@ -45,18 +45,24 @@ class Grant:
         return " \\\n  ".join([shlex.join(begins), *map(shlex.quote, options)])
 
 
-def reader(patterns: Sequence[MatchPattern], email: str = "", principal: str = "") -> AccessPolicy:
+def reader(
+    patterns: Sequence[MatchPattern],
+    email: str = "",
+    principal: str = "",
+    *,
+    named_by: str = "the key",
+) -> AccessPolicy:
     """For the service account `email`; without one for who grants call `principal`. Without
-    either it's the account of a key that isn't known yet."""
+    either it's an account that isn't known yet, since `named_by` isn't."""
     found = _found(patterns)
     grants = granted(patterns)
     known = email or principal
     notes = [_REACH.format("this service account" if email or not known else "this identity")]
     if not found:
         begins = "What stands in <> is filled in from the match pattern"
-        notes.append(f"{begins}." if known else f"{begins}, and from the key once it's saved.")
+        notes.append(f"{begins}, and from {'the entry' if known else named_by} once it's saved.")
     elif not known:
-        notes.append(f"{ACCOUNT} is filled in once the key is saved.")
+        notes.append(f"{ACCOUNT} is filled in once {named_by} is saved.")
     if found and any(grant.project == "" for grant in grants):
         notes.append(f"Run it for each project, in place of {PROJECT}: the pattern names none.")
     member = principal if principal and not email else account(email or ACCOUNT)

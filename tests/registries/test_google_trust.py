@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from orgs.registries.google_cr_oidc import GoogleOidc
-from orgs.registries.google_roles import reader
+from orgs.registries.google_roles import ACCOUNT, reader
 from orgs.registries.google_trust import MOST_SUBJECT, USER
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.types import SetUp, Who
@@ -171,7 +171,18 @@ def test_the_policy_knows_all_but_the_subject() -> None:
     assert told == reader(parsed, EMAIL)
     told = GoogleOidc().policy(ALONE, parsed)
     assert PRINCIPAL.replace(SUBJECT, "<SUBJECT>") in told.command
-    assert told.attach_to == "the entry's own identity" and "key" not in " ".join(told.notes)
+    assert told.attach_to == "the entry's own identity"
+    assert "“Set up trust”" in told.notes[-1] and "key" not in " ".join(told.notes)
+
+
+@pytest.mark.parametrize("config", [{}, {"service_account_email": ""}])
+def test_the_policy_claims_nothing_of_what_a_member_doesnt_see(config) -> None:
+    """Both are hidden, so whether there is an account isn't known."""
+    for patterns in ([], [MatchPattern.parse(PATTERNS[0])]):
+        told = GoogleOidc().policy(config, patterns)
+        assert told.attach_to == "the service account" and ACCOUNT in told.command
+        assert "once the entry is saved" in " ".join(told.notes) or not patterns
+        assert "principal" not in told.command and "key" not in " ".join(told.notes)
 
 
 @pytest.mark.parametrize("config", [BOTH, ALONE, {}])
