@@ -205,7 +205,8 @@ def test_terraform(config, tmp_path) -> None:
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_without_an_issuer_or_a_provider_there_is_something_to_fill_in() -> None:
+def test_without_an_issuer_or_a_provider_there_is_something_to_fill_in(run) -> None:
     told = set_up({}, issuer="")
+    assert run(part(told, "gcloud"))[0][1] == {"project": "id-of-<PROJECT_NUMBER>"}
     for one in told.parts:
         assert "<ISSUER>" in one.text and "<PROJECT_NUMBER>" in one.text and "None" not in one.text
