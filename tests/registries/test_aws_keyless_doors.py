@@ -20,8 +20,9 @@ from django.urls import reverse
 
 from orgs.api import limits
 from orgs.models import AuditEvent, CachedLogin, Organization, RegistryEntry
+from orgs.registries.aws_ecr import AwsEcr
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import Failed
+from orgs.registries.problems import Failed, Refused
 from orgs.services.audit.events import Actor
 from orgs.services.entries import door, proofs
 from orgs.services.entries.changing import EntryChange
@@ -174,6 +175,8 @@ def test_the_api(alice, actor, acme, own, slug) -> None:
         assert refused.status_code == 400, refused.content
         assert refused.json()["configuration"][0]["code"] == "unknown_field"
     assert acme.entries.get().pk == entry.pk
+    short = body | {"configuration": {"role_arn": "ValohaiRegistries"}}
+    assert api.post(PATH, short).json()["role_arn"][0]["code"] == "role_arn_shape"
 
 
 @BOTH
@@ -366,6 +369,9 @@ def test_narrowing_needs_a_role(send, alice, acme, slug) -> None:
     }  # fmt: skip
     page = send(alice, NEW, typed)
     assert page.wrong == {"narrow"} and "need a role" in page.error("narrow")
+    with pytest.raises(Refused) as refused:
+        AwsEcr().clean({"narrow": "true"}, {}, [])
+    assert "needs_role" in {problem.code for problem in refused.value.problems}
     send(alice, NEW, typed | {"role_arn": ARN})
     assert acme.entries.get().config["role_arn"] == ARN
 
@@ -407,7 +413,7 @@ def test_the_proof_is_made_before_the_first_login_and_once_a_day(own, project, m
     assert tried() == [False, False, True]
 
 
-def test_a_role_that_stopped_asking_is_not_used_a_day_later(own, project, make) -> None:
+def test_a_role_that_stopped_asking_is_not_used(own, project, make) -> None:
     entry = make(ASSUMED)
     login(project)
     minting.status_mark(entry, Status.VERIFIED)

@@ -153,7 +153,7 @@ STATUSES = {
     405: "method_not_allowed",
     409: "entry_unusable ambiguous_server instance_role_format",
     413: "too_large",
-    422: "access_denied invalid_key signature_mismatch",
+    422: "access_denied invalid_key signature_mismatch identity_refused external_id_not_enforced",
     429: "rate_limited",
     500: "server_error",
     503: "registry_unreachable issuer_unreachable throttled clock_skew busy audit_unavailable",

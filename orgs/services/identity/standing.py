@@ -27,7 +27,7 @@ _ORDER: list[str] = [_State.SIGNING, _State.COMING, _State.FORMER]
 
 
 @dataclass(frozen=True)
-class Told:
+class Registering:
     """What one cloud is told, and where; `audience` is what tokens for it are made for, ""
     where each entry has another."""
 
@@ -38,20 +38,20 @@ class Told:
 
 
 _TOLD = {
-    Provider.AWS: Told(
+    Provider.AWS: Registering(
         "AWS",
         "IAM → Identity providers, once an account",
         "An OpenID Connect provider with this issuer and the audience below; each entry's role "
         "trusts that entry's subject.",
         "sts.amazonaws.com",
     ),
-    Provider.GOOGLE: Told(
+    Provider.GOOGLE: Registering(
         "Google",
         "IAM → Workload Identity Federation, once a project",
         "A pool's OpenID Connect provider with this issuer, and an attribute condition that names "
         "the entry's subject; the subject may then act as a service account that only reads.",
     ),
-    Provider.AZURE: Told(
+    Provider.AZURE: Registering(
         "Azure",
         "the app registration or managed identity → Federated credentials, for each entry",
         "A credential of another issuer with this issuer, the entry's subject and the audience "
@@ -80,7 +80,7 @@ class Standing:
     why: str
     former: str
     elsewhere: bool
-    told: list[Told]
+    told: list[Registering]
     turns: list[Turn]
     fetched: Issuer | None
     entries: Some[RegistryEntry]
@@ -112,7 +112,7 @@ def standing(organization: Organization | None = None) -> Standing:
     )
 
 
-def _told() -> list[Told]:
+def _told() -> list[Registering]:
     """Of the clouds that there are keyless types for."""
     clouds = {kind.provider for kind in TYPES if kind.trusts_issuer}
     return [told for cloud, told in _TOLD.items() if cloud in clouds]

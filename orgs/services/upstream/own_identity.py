@@ -47,11 +47,10 @@ def learn() -> None:
     if known.exists():
         return
     deadline = time.monotonic() + SECONDS
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     try:
         with outside():
             own = aws_server.key(deadline)
-            api = StsApi(own, region, settings.AWS_ENDPOINT_URL, fips=False, deadline=deadline)
+            api = StsApi(own, _where(), settings.AWS_ENDPOINT_URL, fips=False, deadline=deadline)
             found = api.caller()
     except (Failed, LookupError, ValueError):
         return
@@ -59,3 +58,9 @@ def learn() -> None:
         made = Issuer(pk=ONE, own_aws=found)
         Issuer.objects.bulk_create([made], ignore_conflicts=True)
         Issuer.objects.filter(pk=ONE).update(own_aws_at=Now())
+
+
+def _where() -> str:
+    """Where this server's identity is asked for, as AWS's own tools are told."""
+    named = (os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
+    return next(filter(None, named), "us-east-1")

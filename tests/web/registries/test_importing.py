@@ -507,7 +507,7 @@ def test_template_is_taken_back(client, look, alice, choose) -> None:
     assert page.links["template"] == f"{IMPORT}template.csv"
     answer = client.get(f"{IMPORT}template.csv")
     text = answer.getvalue().decode()
-    assert text.startswith("image_pattern,type,access_key_id,secret_access_key,region,pull_through")
+    assert text.startswith("image_pattern,type,access_key_id,secret_access_key,region,role_arn")
     assert len(text.splitlines()) == 1
     assert "There is no row below the header" in look(alice, choose(text.encode())).text
 
