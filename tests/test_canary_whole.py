@@ -24,6 +24,7 @@ from django.test import Client, override_settings
 from django.urls import get_resolver, reverse
 
 from orgs.models import Environment
+from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
@@ -33,6 +34,7 @@ from orgs.services.identity import signing
 from orgs.services.logins import issuing
 from orgs.services.tenancy import invitations, mails, notice_addresses, people, second_steps, tokens
 from tests.conftest import CANARY, HOST, PASSWORD, exported, make_user
+from tests.support.declared import valid
 from tests.support.fake_google import key_file
 from tests.test_access import admin_addresses, own
 from tests.test_canary import database_bytes
@@ -44,12 +46,13 @@ SEED = "c0ffee" * 13
 GOOGLE = "CANARYgoogleCANARYgoogle+7531CANARYgoogle"
 AZURE = "CAN8Q~ARYazureCANARYazure.9753CANARYazure"
 SIGNED = "eyJhbGciOiJSUzI1NiJ9.eyJDQU5BUlkiOiJDQU5BUlkifQ.CANARYsignedCANARYsigned2468"
+FEDERATED = "ya29.d.CANARYfederatedCANARY.8642CANARYfederated"
 HOOK = "CANARYhookCANARYhook/4321CANARYhook"
 
 
 @pytest.fixture
 def planted(
-    aws, azure, monkeypatch, acme, alice, bob, project, make_entry, actor, settings, caplog
+    aws, azure, google, monkeypatch, acme, alice, bob, project, make_entry, actor, settings, caplog
 ) -> dict[str, str]:
     """What must come out nowhere, by what it is."""
     caplog.set_level(logging.DEBUG)
@@ -87,13 +90,24 @@ def planted(
         config={"tenant_id": tenant, "client_id": client},
         secrets={},
     )
+    make_entry(
+        "us-docker.pkg.dev/acme/*",
+        registry_type="gcp-cr-oidc",
+        config=valid(BY_SLUG["gcp-cr-oidc"])[0],
+        secrets={},
+    )
     monkeypatch.setattr(signing, "signed", lambda *of: SIGNED)
-    with pytest.raises(Failed, match="identity_refused"):  # once it was sent
-        issuing.login_for(
-            project=project,
-            image=ImageReference.parse("othername.azurecr.io/x"),
-            actor=Actor("tests"),
-        )
+    # One of Google's gives a token, and the next takes it for nothing.
+    told = json.dumps({"access_token": FEDERATED, "expires_in": 60}).encode()
+    google.posted = lambda path, content: (200, told) if path == "/v1/token" else (403, b"{}")
+    for image, code in (
+        ("othername.azurecr.io/x", "identity_refused"),
+        ("us-docker.pkg.dev/acme/r/x", "access_denied"),
+    ):
+        with pytest.raises(Failed, match=code):  # once it was sent
+            issuing.login_for(
+                project=project, image=ImageReference.parse(image), actor=Actor("tests")
+            )
     login = issuing.login_for(
         project=project, image=ImageReference.parse(f"{HOST}/train:v1"), actor=Actor("tests")
     )
@@ -113,6 +127,7 @@ def planted(
         "a service account's key": GOOGLE,
         "an application's secret": AZURE,
         "what this server signed of an entry": SIGNED,
+        "what a cloud gave for it": FEDERATED,
         "a line of its private key": json.loads(key_file())["private_key"].splitlines()[9],
         "a minted login": login.login.password,  # type: ignore[union-attr]
         "an app's key": APP,

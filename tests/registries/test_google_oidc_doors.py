@@ -19,12 +19,15 @@ from orgs.models import AuditEvent, CachedLogin, RegistryEntry, SigningKey
 from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
+from orgs.services.bulk.files import Rows
+from orgs.services.bulk.importing import plan
 from orgs.services.entries import door
 from orgs.services.identity import keys, signing
 from orgs.services.logins import issuing, minting
 from orgs.services.tenancy import mails, tokens
 from orgs.services.verification import verifying
 from tests.api.conftest import LOGIN, Api
+from tests.conftest import CANARY
 from tests.support.fake_google import FakeGoogle
 from tests.support.identity import forget, later
 from tests.support.issuer import NAME as ISSUER
@@ -195,6 +198,15 @@ def test_import_export_and_back(format, acme, cloud, tmp_path) -> None:
     door.entry_delete(entry=made, actor=Actor("tests"))
     call_command("import_registries", str(written), organization="acme")
     assert acme.entries.get().config == BOTH and acme.entries.get().pk != made.pk
+
+
+@pytest.mark.parametrize("column", [PROVIDER, ACCOUNT])
+@pytest.mark.parametrize("secret", [CANARY, "abcDEFghij" * 4, "Hunter2-and-more"])
+def test_a_secret_in_a_column_of_its_is_never_repeated(acme, column, secret) -> None:
+    row = {"image_pattern": PATTERN, "type": "gcp-cr-oidc", **BOTH, column: secret}
+    report = plan(organization=acme, rows=Rows(io.BytesIO(json.dumps([row]).encode()), "json"))
+    assert [error.column for error in report.errors] == [column]
+    assert secret.lower() not in repr(report).lower()
 
 
 # --- waiting, verified, and what is missing -------------------------------------------------------
