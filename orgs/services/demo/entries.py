@@ -93,6 +93,14 @@ WANTED = (
     ),
     Wanted("silent", (f"{IRELAND}/serving/*", f"{IRELAND}/base/*")),
     Wanted("failing", (f"{SYDNEY}/team/*",), config={"access_key_id": DENIED_KEY_ID}),
+    Wanted(
+        "waiting",
+        (f"{FRANKFURT}/models/*",),
+        "aws-ecr-oidc",
+        {"role_arn": "arn:aws:iam::567890123456:role/ValohaiRegistries"},
+        "",
+        age=2,
+    ),
     Wanted("verified", (f"{US}/*",), note="Of the ML team; reads all repositories."),
 )
 

@@ -74,6 +74,7 @@ def test_entries_in_every_state(made) -> None:
         "Secret unreadable",
         "Login works, registry unreachable",
         "Registry unreachable",  # where there is no login to obtain
+        "Waiting for trust",
     }
     assert found.filter(status="verified").exclude(status_reporter="").count() == 1
     assert all(entry.secrets_changed_at < timezone.now() for entry in found if entry.secrets)
