@@ -171,7 +171,8 @@ _OTHERS: Mapping[str, tuple[str, str]] = {
     ),
     "external_account": (
         "This is a set-up of workload identity federation, which holds no key.",
-        GET_ONE,
+        "Choose GCP Artifact Registry (Workload Identity Federation, no key) as the registry "
+        "type, which needs none, or give a service account's key.",
     ),
     "external_account_authorized_user": (
         "This is a person's own login through workforce identity federation.",
