@@ -22,7 +22,7 @@ from orgs.services.tenancy import invitations, tokens
 from tests.conftest import HOST, PASSWORD, exported, make_user
 from tests.support.standing import made_once
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 VISITORS = ("anonymous", "stranger", "other_admin", "member", "admin", "staff")
 # 302 to the sign-in page is «in»; other redirects are the view's own answer.

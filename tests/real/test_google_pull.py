@@ -19,7 +19,7 @@ from tests.support.issuer import NAME as ISSUER
 from tests.web.conftest import Page, url
 
 __all__ = ["podman"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 HOST = "europe-west1-docker.pkg.dev"
 IMAGE = f"{HOST}/my-project/my-repo/train:v1"

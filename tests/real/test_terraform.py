@@ -26,7 +26,7 @@ from tests.support.fake_aws import FakeAws
 from tests.support.fake_google import FakeGoogle
 from tests.support.product import served
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 URL = "/api/v0/registry-credentials/"
 KEY = {"version": "1", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "region": "us-east-1"}

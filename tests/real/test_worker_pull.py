@@ -23,7 +23,7 @@ from tests.conftest import HOST
 from tests.support import PROJECT_ROOT, product, require_program
 from tests.support.registry import Registry
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 IMAGE = f"{HOST}/my-ml-image:v1.0"
 Pull = Callable[..., subprocess.CompletedProcess[str]]

@@ -36,7 +36,7 @@ from tests.test_canary import database_bytes
 from tests.web.conftest import NEW, Page, look, send, url
 
 __all__ = ["look", "send"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 HOST, OTHER = "acmeml.azurecr.io", "othername.azurecr.io"
 PATTERN, IMAGE = f"{HOST}/team/*", f"{HOST}/team/train:v1"

@@ -22,7 +22,7 @@ from tests.support.internet import reply
 
 from .conftest import NEW, TYPED, Page, url
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 IMAGE = f"{HOST}/my-ml-image:v1.0"
 KEY = TYPED["access_key_id"]

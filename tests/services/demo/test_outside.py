@@ -27,7 +27,7 @@ from orgs.services.logins.renewing import renew_due
 from orgs.services.tenancy import mails, tokens
 from orgs.services.verification import images, many, verifying
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from tests.support.internet import HOST as ELSEWHERE
 from tests.support.internet import reply
 from tests.support.scripted import behind_basic, found, says
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 OTHER = HOST.replace("1234", "9999", 1)
 HOUR = 3600

@@ -36,7 +36,7 @@ from .test_oidc import liar, lies  # noqa: F401  (fixtures)
 from .test_saml import begin, bring, idp  # noqa: F401
 from .test_second_steps import CODE, _clock, is_in, later, set_up  # noqa: F401
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 DS = SPACES["ds"]
 FRESH = "another long password"
 DIGEST = (

@@ -9,7 +9,7 @@ from orgs.models import Organization, RegistryEntry
 from orgs.services.audit.events import COMMAND_LINE
 from orgs.services.demo import organization as demo
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 NOTE = "This organization is made up: demo_data --remove takes it away."
 PAGES = (
     *("organization", "registries", "projects", "environments", "workers", "members", "audit"),

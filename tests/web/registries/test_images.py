@@ -14,7 +14,7 @@ from orgs.services.upstream import calls
 from tests.conftest import CANARY, HOST
 from tests.web.conftest import url
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 OTHER = HOST.replace("1234", "9999", 1)
 
