@@ -32,7 +32,10 @@ KNOWN = {
     ("orgs/models/entries.py", "access_key_id"),
     *(
         ("orgs/services/demo/entries.py", name)
-        for name in ("aws-ecr", "aws-ecr-role", "access_key_id", "secret_access_key", "role_name")
+        for name in (
+            *("aws-ecr", "aws-ecr-role", "aws-ecr-oidc"),
+            *("access_key_id", "secret_access_key", "role_name", "role_arn"),
+        )
     ),
     ("orgs/services/logins/formats.py", "role_name"),
     ("orgs/services/logins/formats.py", "region"),
