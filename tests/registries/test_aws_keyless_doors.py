@@ -459,11 +459,15 @@ def test_an_organization_made_again_inherits_nothing(own, make, acme, actor, slu
     assert verify(entry).failed and not own.tokens
 
 
-def test_who_this_server_is_at_aws_is_learned_and_shown(own, make, look, alice) -> None:
+def test_who_this_server_is_at_aws_is_learned_and_shown(own, make, look, alice, staff) -> None:
     entry = make(ASSUMED, trusted=False)
     page = look(alice, url("entry", entry))
     assert "&lt;ACCOUNT_OF_THIS_SERVER&gt;" in page.html and "Ask staff" in page.text
+    assert "Not known yet" in look(staff, "/staff/identity/").text
     verify(entry)
+    whose = look(staff, "/staff/identity/")
+    assert f"arn:aws:iam::{OWN_ACCOUNT}:user/server" in whose.text and PATTERN in whose.text
+    assert "user/server" not in look(alice, "/organizations/acme/identity/").html
     page = look(alice, url("entry", entry))
     assert f"arn:aws:iam::{OWN_ACCOUNT}:root" in page.html
     assert "ACCOUNT_OF_THIS_SERVER" not in page.html

@@ -74,7 +74,8 @@ class Turn:
 @dataclass(frozen=True)
 class Standing:
     """`why` is what is wrong with the name, as the end of a sentence, "" where nothing is;
-    `former` the name that clouds know, where another is set."""
+    `former` the name that clouds know, where another is set. `own` says who this server is at AWS,
+    None where its own identity isn't used."""
 
     url: str
     why: str
@@ -83,6 +84,7 @@ class Standing:
     told: list[Registering]
     turns: list[Turn]
     fetched: Issuer | None
+    own: Issuer | None
     entries: Some[RegistryEntry]
 
     @property
@@ -108,6 +110,7 @@ def standing(organization: Organization | None = None) -> Standing:
         told=_told(),
         turns=_turns(),
         fetched=row if row and row.fetched_at else None,
+        own=(row or Issuer()) if settings.AWS_SERVER_IDENTITY else None,
         entries=_entries(organization),
     )
 
@@ -131,7 +134,7 @@ def _turns() -> list[Turn]:
 
 def _entries(organization: Organization | None) -> Some[RegistryEntry]:
     """The latest answers first, those without any last; of no made-up organization's."""
-    slugs = [kind.slug for kind in TYPES if kind.trusts_issuer]
+    slugs = [kind.slug for kind in TYPES if kind.awaits_trust]
     rows = RegistryEntry.objects.filter(registry_type__in=slugs, enabled=True).defer("secrets")
     rows = rows.filter(organization=organization) if organization else rows.filter(
         organization__made_up=False
