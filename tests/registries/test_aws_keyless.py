@@ -405,3 +405,18 @@ def test_a_key_may_take_a_role(trusting_aws, make_entry) -> None:
     with pytest.raises(Failed) as failed:
         AwsEcr().login(config, secrets, ask(entry, repository="team/train"))
     assert failed.value.code == "access_denied" and ARN not in failed.value.detail
+
+
+def test_boto3_is_refused_what_we_are(own, shared) -> None:
+    """The fake takes boto3's requests as ours: with the entry's External ID alone."""
+    sts = boto3.client("sts", endpoint_url=own.url, region_name=REGION)
+    asked = {"RoleArn": ARN, "RoleSessionName": "boto3"}
+    for more in ({}, {"ExternalId": "another"}, {"ExternalId": "**"}):
+        with pytest.raises(ClientError) as failed:
+            sts.assume_role(**asked, **more)
+        assert failed.value.response["Error"]["Code"] == "AccessDenied"
+    given = sts.assume_role(**asked, ExternalId=signing.who(shared).subject)["Credentials"]
+    assert given["AccessKeyId"] in own.roles.sessions
+    other = ARN.replace("ValohaiRegistries", "Other")
+    with pytest.raises(ClientError):
+        sts.assume_role(**asked | {"RoleArn": other}, ExternalId=signing.who(shared).subject)
