@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import slugify
 
 from orgs.registries import codes
+from orgs.registries.asking import Who
 from orgs.registries.catalogue import TYPES
 
 from .api_examples import Json, Schemas, curl, is_id, name_of, names_in, variable_of, written
@@ -365,8 +366,11 @@ def _answers_fix(code: str) -> str:
 def _types() -> Iterator[tuple[str, str, str, tuple[tuple[str, str], ...]]]:
     """(slug, label, a pattern as an example, its fields with what is to be known of each)."""
     for kind in TYPES:
-        fields = tuple((one.name, _field_words(one)) for one in kind.fields)
-        yield kind.slug, kind.label, kind.example_pattern, fields
+        fields = [(one.name, _field_words(one)) for one in kind.fields]
+        # What the server makes for an entry has the same names, whoever's it is.
+        made = "made by the server for the entry; answered, never taken"
+        fields += [(name, made) for name in kind.assigned(Who(""))]
+        yield kind.slug, kind.label, kind.example_pattern, tuple(fields)
 
 
 def _field_words(field: Any) -> str:
