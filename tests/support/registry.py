@@ -44,8 +44,8 @@ from tests.support.certificates import make_certificates
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 START_SECONDS = 10
-PASSED_IN = ("Accept", "Range")
-PASSED_OUT = ("Content-Type", "Content-Length", "Docker-Content-Digest", "Etag")
+PASSED_IN = ("Accept", "Range", "Content-Type")
+PASSED_OUT = ("Content-Type", "Content-Length", "Docker-Content-Digest", "Etag", "Location")
 
 
 class Seen(NamedTuple):
@@ -63,12 +63,16 @@ class Registry:
     is for every host that differs from `host` in its first label only. With `tokens` it asks
     for a bearer token, which a login gets at its own `/v2/token`, for one repository and five
     minutes, as Google's registries do; a login itself opens nothing else. What is in `barred`
-    nobody may read: the repositories of another's.
+    nobody may read: the repositories of another's. Only with `takes_pushes` are images written
+    through the front, by whom `judge` lets in.
     """
 
-    def __init__(self, host: str = HOST, *, tokens: bool = False) -> None:
+    def __init__(
+        self, host: str = HOST, *, tokens: bool = False, takes_pushes: bool = False
+    ) -> None:
         self.host = host
         self.tokens = tokens
+        self.takes_pushes = takes_pushes
         self.requests: list[Seen] = []
         self._logins: set[tuple[str, str]] = set()
         self.barred: set[str] = set()
@@ -143,7 +147,8 @@ class Registry:
             return self.allows(authorization)
         scopes, until = self._bearers.get(authorization.removeprefix("Bearer "), ("", 0.0))
         repository = path.removeprefix("/v2/").partition("/manifests/")[0].partition("/blobs/")[0]
-        named = path == "/v2/" or f"repository:{repository}:pull" in scopes.split()
+        opened = {scope.partition(",")[0] for scope in scopes.split()}  # pull, or pull,push
+        named = path == "/v2/" or f"repository:{repository}:pull" in opened
         return time.monotonic() < until and named
 
     def push(
@@ -321,8 +326,9 @@ class _Handler(BaseHTTPRequestHandler):
                 name: ", ".join(self.headers.get_all(name, []))
                 for name in PASSED_IN
                 if name in self.headers
-            }
-            status, headers, content = registry.ask_directly(self.command, self.path, headers=asked)
+            } | {"X-Forwarded-Proto": "https"}  # so that uploads go on where they began
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, headers, content = registry.ask_directly(self.command, self.path, body, asked)
             passed = {name: headers[name] for name in PASSED_OUT if name in headers}
             if self.command != "HEAD":  # whose length is that of the body it doesn't have
                 passed["Content-Length"] = str(len(content))
@@ -339,7 +345,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    do_HEAD = do_GET  # nothing else: who pulls doesn't write
+    do_HEAD = do_GET  # who pulls doesn't write
+
+    def do_POST(self) -> None:
+        if self.server.registry.takes_pushes:
+            self.do_GET()
+        else:
+            self.send_error(405)
+
+    do_PATCH = do_PUT = do_POST
 
     def log_message(self, *args: Any) -> None:
         """`registry.requests` is the log."""

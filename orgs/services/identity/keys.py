@@ -67,16 +67,14 @@ def signing() -> Signer:
             "Ask staff to run export_issuer and put what it writes there.",
             retry_after=60,
         )
-    assert row.private is not None
-    try:
-        return Signer(row.kid, _opened(row.private, row.sealed_for))
-    except sealed.Unreadable:
-        raise Failed(
-            "entry_unusable",
-            "This server's signing key can't be opened with its FERNET_KEYS.",
-            "Ask staff to put the former key back last in FERNET_KEYS, or to run "
-            "rotate_signing_key --compromised.",
-        ) from None
+    return _signer(row)
+
+
+def coming() -> Signer | None:
+    """The key that signs next, None where none waits: for who wants to know before whether a
+    cloud takes it (`deploy/prove-keyless`). Raises `Failed` where it doesn't open."""
+    row = SigningKey.objects.filter(state=_State.COMING).first()
+    return _signer(row) if row else None
 
 
 def published() -> list[SigningKey]:
@@ -118,6 +116,19 @@ def drop_all() -> tuple[list[str], SigningKey]:
             _tell_dropped(kids, COMMAND_LINE, new=made.kid)
             _opened.cache_clear()
             return kids, made
+
+
+def _signer(row: SigningKey) -> Signer:
+    assert row.private is not None
+    try:
+        return Signer(row.kid, _opened(row.private, row.sealed_for))
+    except sealed.Unreadable:
+        raise Failed(
+            "entry_unusable",
+            "This server's signing key can't be opened with its FERNET_KEYS.",
+            "Ask staff to put the former key back last in FERNET_KEYS, or to run "
+            "rotate_signing_key --compromised.",
+        ) from None
 
 
 def _signing() -> SigningKey | None:

@@ -31,12 +31,13 @@ def who(entry: RegistryEntry) -> Who:
     )
 
 
-def signed(entry: RegistryEntry, audience: str) -> str:
-    """The JWT for this entry and audience; raises `Failed`."""
+def signed(entry: RegistryEntry, audience: str, *, by: keys.Signer | None = None) -> str:
+    """The JWT for this entry and audience, by the key whose turn it is unless another is given;
+    raises `Failed`."""
     import jwt  # late: most commands need none of it
 
     url = issuer.named()
-    signer = keys.signing()
+    signer = by or keys.signing()
     now = database_now()
     claims = {
         "iss": url,

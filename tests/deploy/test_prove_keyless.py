@@ -1,0 +1,344 @@
+"""`deploy/prove-keyless` against the fake AWS and a real registry: what it calls proven and
+refuted, that it tells no secret, and that Terraform makes what the product shows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from orgs.models import RegistryEntry, SigningKey
+from orgs.registries.catalogue import BY_SLUG
+from orgs.registries.patterns import MatchPattern
+from orgs.registries.types import Who
+from orgs.services.identity import documents, keys
+from tests.conftest import HOST
+from tests.registries.keyless_aws import REGION, own, policy, set_up
+from tests.support import PROJECT_ROOT
+from tests.support.registry import Registry
+
+__all__ = ["own"]
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
+
+FOLDER = PROJECT_ROOT / "deploy/prove-keyless"
+PREFIX = "valohai-prove-keyless"
+ROLE = f"arn:aws:iam::123456789012:role/{PREFIX}"
+FAST = ["--every", "0.1", "--after", "0.2", "0.6", "--patience", "20"]
+
+
+@pytest.fixture
+def prove(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield importlib.import_module("prove")
+    for name in ("prove", "proofs", "kept", "ecr_http"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def registry(own, internet, monkeypatch) -> Iterator[Registry]:
+    with Registry(HOST, tokens=True, takes_pushes=True) as registry:
+        for repository in ("named", "sibling"):
+            registry.push(f"{PREFIX}/{repository}", "proof", repository.encode())
+        registry.judge = honouring(own)
+        own.on_token(lambda password: registry.allow("AWS", password))
+        internet.name(HOST, ["10.20.30.40"])
+        internet.route("10.20.30.40", 443, (registry.address, 443))
+        monkeypatch.setenv("SSL_CERT_FILE", str(registry.ca_file))
+        yield registry
+
+
+def honouring(own) -> Callable[[str, str], bool]:
+    """ECR that holds a login to its session's policy."""
+    arn = f"arn:aws:ecr:{REGION}:123456789012:repository"
+    return lambda password, repository: own.may_pull(password, f"{arn}/{repository}")
+
+
+@pytest.fixture
+def entry(registry, own, make_entry) -> RegistryEntry:
+    made = make_entry(
+        f"{HOST}/{PREFIX}/*",
+        registry_type="aws-ecr-oidc",
+        config={"role_arn": ROLE, "region": REGION},
+        secrets={},
+    )
+    set_up(own, made)
+    return made
+
+
+class Run:
+    """The script's runs, with all that it printed and kept."""
+
+    def __init__(self, prove: ModuleType, entry: RegistryEntry, state: Path, capsys) -> None:
+        self._prove, self._entry, self._capsys = prove, entry, capsys
+        self.state, self.written = state, ""
+
+    def __call__(self, *arguments: str) -> tuple[int, dict, str]:
+        """Exit code, the JSON, and the plain words."""
+        where = ["--entry", str(self._entry.pk), "--state", str(self.state)]
+        code = self._prove.main([*where, *FAST, *arguments])
+        out, said = self._capsys.readouterr()
+        self.written += out + said
+        return code, json.loads(out), said
+
+
+@pytest.fixture
+def run(prove, entry, tmp_path, capsys, own, registry) -> Iterator[Run]:
+    """Whatever it does, nothing that it printed or left behind holds a secret."""
+    made = Run(prove, entry, tmp_path / "state", capsys)
+    real, kept = importlib.import_module("kept").State._write, []
+
+    def written(state) -> None:
+        real(state)
+        if made.state.exists():
+            assert stat.S_IMODE(made.state.stat().st_mode) == 0o600
+            kept.append(made.state.read_text())
+
+    importlib.import_module("kept").State._write = written
+    yield made
+    everything = made.written + "".join(kept)
+    secrets = [*own.tokens, *registry._bearers]
+    secrets += [s for one in own.roles.sessions.values() for s in (one.secret, one.token)]
+    assert secrets and not any(secret in everything for secret in secrets)
+    assert not re.search(r"eyJ[A-Za-z0-9_-]{10,}\.|PRIVATE KEY", everything)
+    assert [file.name for file in tmp_path.iterdir() if file != made.state] == []
+
+
+def test_narrowing_is_proven_where_the_registry_holds_logins_to_their_session(run) -> None:
+    code, told, said = run("narrowing")
+    assert code == 0
+    (verdict,) = told["proofs"]
+    assert verdict["result"] == "proven" and "Proven" in said
+    assert verdict["facts"]["opened"] == {
+        "named_manifest": True,
+        "named_blob": True,
+        "sibling_manifest": False,
+        "sibling_blob": False,
+    }
+
+
+def test_narrowing_is_refuted_where_it_does_not(run, registry) -> None:
+    registry.judge = lambda *_: True
+    code, told, said = run("narrowing")
+    assert code == 1 and told["proofs"][0]["result"] == "refuted"
+    assert "pulls from valohai-prove-keyless/sibling, too" in said
+
+
+def test_narrowing_is_refuted_where_the_narrowed_login_opens_nothing(run, registry, own) -> None:
+    seen: list[str] = []
+
+    def only_the_first(password: str, _: str) -> bool:
+        seen.append(password)
+        return password == seen[0]
+
+    registry.judge = only_the_first
+    code, told, _ = run("narrowing")
+    assert code == 1 and "doesn't pull from that either" in told["proofs"][0]["says"]
+
+
+def test_a_role_that_does_not_open_the_sibling_proves_nothing(run, own) -> None:
+    arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{PREFIX}/named"
+    own.roles.roles[ROLE].policy = policy(
+        {"Effect": "Allow", "Action": "ecr:*", "Resource": arn},
+        {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+    )
+    code, told, said = run("narrowing")
+    assert code == 2 and told["proofs"][0]["result"] == "not_tried"
+    assert "doesn't open valohai-prove-keyless/sibling" in said
+
+
+def lives(registry: Registry, own, *, outliving: bool) -> None:
+    """Sessions last 2 seconds, and ECR refuses their logins from then on, or doesn't."""
+    own.roles.lasting = 2.5
+    sessions = own.roles.sessions
+    by_password: dict[str, float] = {}
+
+    def given(password: str) -> None:
+        registry.allow("AWS", password)
+        by_password[password] = int(max(one.ends for one in sessions.values()))
+
+    own.on_token(given)
+    if not outliving:
+        registry.judge = lambda password, _: time.time() < by_password[password]
+
+
+def test_a_login_that_ends_with_its_session(run, registry, own) -> None:
+    lives(registry, own, outliving=False)
+    code, told, said = run("life")
+    (verdict,) = told["proofs"]
+    assert code == 0 and verdict["result"] == "proven", said
+    assert verdict["facts"]["pulls_after_session"] is False
+    assert "this waits until" in said and not run.state.exists()
+
+
+def test_a_login_that_outlives_its_session(run, registry, own) -> None:
+    lives(registry, own, outliving=True)
+    code, told, said = run("life")
+    assert code == 1 and told["proofs"][0]["facts"]["pulls_after_session"] is True
+    assert "still pulls" in said and not run.state.exists()
+
+
+def test_a_login_that_dies_before_its_session(run, registry, own) -> None:
+    lives(registry, own, outliving=True)
+    own.roles.lasting, began = 60, time.time()
+    seen: list[str] = []  # the control's, the short session's, then that of the second control
+
+    def judge(password: str, _: str) -> bool:
+        seen.extend([] if password in seen else [password])
+        return seen.index(password) != 1 or time.time() < began + 1
+
+    registry.judge = judge
+    code, told, _ = run("life")
+    assert code == 1 and "before its session's end" in told["proofs"][0]["says"]
+
+
+def test_a_refusal_of_everyone_is_none_of_the_login(run, registry, own) -> None:
+    lives(registry, own, outliving=True)
+    began = time.time()
+    registry.judge = lambda *_: time.time() < began + 1.5
+    code, told, _ = run("life")
+    assert code == 2 and "A fresh login is refused, too" in told["proofs"][0]["says"]
+
+
+def test_it_goes_on_where_it_was_interrupted(run, registry, own, prove, monkeypatch) -> None:
+    lives(registry, own, outliving=False)
+    proofs = importlib.import_module("proofs")
+
+    def interrupted(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(proofs.Trial, "sleep_until", interrupted)
+        code, told, _ = run("life")
+    assert code == 2 and told["proofs"][0]["says"].startswith("Interrupted")
+    assert run.state.exists()
+    before = len(own.roles.sessions)
+    code, told, _ = run("life")
+    assert code == 0, told
+    assert len(own.roles.sessions) == before + 2  # two controls, and no session to be proven
+    assert not run.state.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{}", "no state of this script"),
+        ('{"entry": "another", "proofs": {}}', "of another entry"),
+        ("", "no state of this script"),
+    ],
+)
+def test_the_state_of_something_else_is_left_alone(run, content, says, own) -> None:
+    run.state.write_text(content)
+    code, told, said = run("life")
+    assert code == 2 and told["proofs"] == [] and says in said
+    assert run.state.read_text() == content
+    run.state.unlink()
+    run("narrowing")  # what the canary looks for
+
+
+def test_a_rotated_key_is_taken(run, own, monkeypatch) -> None:
+    monkeypatch.setattr(documents, "FRESH", 0.0)
+    code, told, said = run("rotation")
+    facts = told["proofs"][0]["facts"]
+    assert code == 0 and "at the first try" in said
+    assert facts["seconds_after_publishing"] <= 20 and facts["logins_meanwhile"] == 1
+    assert SigningKey.objects.filter(state=SigningKey.State.COMING).count() == 1
+
+
+def test_a_cloud_that_keeps_the_former_keys_for_a_while(run, own, monkeypatch) -> None:
+    monkeypatch.setattr(documents, "FRESH", 0.0)
+    relying = own.roles.relying
+    relying.patient = True
+    real, looks = keys.coming, []
+
+    def coming():
+        looks.append(1)
+        if len(looks) == 3:
+            relying.forget()
+        return real()
+
+    monkeypatch.setattr(keys, "coming", coming)
+    code, told, said = run("rotation")
+    assert code == 0 and told["proofs"][0]["facts"]["refused_before"] == 2, said
+    assert told["proofs"][0]["facts"]["logins_meanwhile"] == 3
+    assert not run.state.exists()
+
+
+def test_a_cloud_that_never_looks_again(run, own, monkeypatch) -> None:
+    """First it's only late; once the key signs, logins fail."""
+    own.roles.relying.patient = True
+    code, _, said = run("rotation", "--patience", "0")
+    assert code == 2 and "doesn't know the new key yet" in said
+    assert run.state.exists()
+    coming = SigningKey.objects.filter(state=SigningKey.State.COMING)
+    coming.update(signs_from=coming.get().made_at - timedelta(days=1))
+    code, _, said = run("rotation")
+    assert code == 1 and "the new key signs now, and AWS refuses" in said
+    assert not run.state.exists()
+
+
+def test_it_pushes_the_images_itself(run, registry, own, monkeypatch) -> None:
+    allowed = {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}
+    key_id, secret = own.create_user("operator", policy(allowed))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    code, _, said = run("--push", "--tag", "pushed", "narrowing")
+    assert code == 0 and said.count("Pushed ") == 2, said
+    assert key_id not in run.written and secret not in run.written
+
+
+def test_what_it_can_not_try_it_does_not_try(prove, make_entry, own, tmp_path, capsys) -> None:
+    where = ["--state", str(tmp_path / "state")]
+    other = make_entry(f"{HOST}/else/*")
+    assert prove.main(["--entry", str(other.pk), *where]) == 2
+    assert "isn't one of AWS ECR (OIDC" in capsys.readouterr().err
+    assert prove.main(["--entry", "00000000-0000-0000-0000-000000000000", *where]) == 2
+    assert "has no entry" in capsys.readouterr().err
+    for wrong in (["--entry", "x"], ["--entry", str(other.pk), "everything"], []):
+        with pytest.raises(SystemExit) as ended:
+            prove.main(wrong)
+        assert ended.value.code == 2
+    assert own.roles.took == []
+
+
+def test_it_starts_wherever_it_is_started_from(tmp_path) -> None:
+    command = [sys.executable, str(FOLDER / "prove.py"), "--help"]
+    environment = {"PATH": "/usr/bin", "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and "--push" in run.stdout, run.stderr
+
+
+def test_terraform_makes_what_the_entrys_page_shows() -> None:
+    text = (FOLDER / "main.tf").read_text()
+    values = {
+        "local.issuer": "registries.example.com",
+        "local.account": "123456789012",
+        "local.partition": "aws",
+        "var.subject": "organization:1:entry:2",
+        "var.region": REGION,
+    }
+    found = [
+        json.loads(re.sub(r"\$\{([a-z.]+)\}", lambda name: values[name[1]], part))
+        for part in re.findall(r"jsonencode\((\{.*?\n  \})\)", text, re.DOTALL)
+    ]
+    shown = BY_SLUG["aws-ecr-oidc"].set_up(
+        {"role_arn": ROLE, "region": REGION},
+        [MatchPattern.parse(f"{HOST}/{PREFIX}/*")],
+        Who("organization:1:entry:2", "https://registries.example.com"),
+    )
+    assert shown is not None
+    assert found == [json.loads(part.text) for part in shown.parts[:2]]
+    assert f'name       = "{PREFIX}"' in text and f'name         = "{PREFIX}/${{each.key}}"' in text
+    assert (
+        'toset(["named", "sibling"])' in text and 'client_id_list = ["sts.amazonaws.com"]' in text
+    )
+    assert re.search(r'version = "\d+\.\d+\.\d+"', text)
