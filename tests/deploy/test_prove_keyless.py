@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -33,7 +33,6 @@ pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 FOLDER = PROJECT_ROOT / "deploy/prove-keyless"
 PREFIX = "valohai-prove-keyless"
 ROLE = f"arn:aws:iam::123456789012:role/{PREFIX}"
-FAST = ["--every", "0.1", "--after", "0.2", "0.6", "--patience", "20"]
 
 
 @pytest.fixture
@@ -76,36 +75,49 @@ def entry(registry, own, make_entry) -> RegistryEntry:
 
 
 class Run:
-    """The script's runs, with all that it printed and kept."""
+    """The script's runs, with all that it printed and kept, and its clock: sleeping moves it."""
 
     def __init__(self, prove: ModuleType, entry: RegistryEntry, state: Path, capsys) -> None:
         self._prove, self._entry, self._capsys = prove, entry, capsys
-        self.state, self.written = state, ""
+        self.state, self.written, self.slept = state, "", 0.0
+        self.awakened: BaseException | None = None
 
     def __call__(self, *arguments: str) -> tuple[int, dict, str]:
         """Exit code, the JSON, and the plain words."""
         where = ["--entry", str(self._entry.pk), "--state", str(self.state)]
-        code = self._prove.main([*where, *FAST, *arguments])
+        code = self._prove.main([*where, *arguments])
         out, said = self._capsys.readouterr()
         self.written += out + said
         return code, json.loads(out), said
 
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        if self.awakened:
+            raise self.awakened
+        self.slept += seconds
+
 
 @pytest.fixture
-def run(prove, entry, tmp_path, capsys, own, registry) -> Iterator[Run]:
+def run(prove, entry, tmp_path, capsys, own, registry, monkeypatch) -> Iterator[Run]:
     """Whatever it does, nothing that it printed or left behind holds a secret."""
     made = Run(prove, entry, tmp_path / "state", capsys)
-    real, kept = importlib.import_module("kept").State._write, []
+    proofs, kept = importlib.import_module("proofs"), importlib.import_module("kept")
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=made.sleep)
+    monkeypatch.setattr(proofs, "time", clock)
+    monkeypatch.setattr(proofs, "now", made.now)
+    real, states = kept.State._write, []
 
     def written(state) -> None:
         real(state)
         if made.state.exists():
             assert stat.S_IMODE(made.state.stat().st_mode) == 0o600
-            kept.append(made.state.read_text())
+            states.append(made.state.read_text())
 
-    importlib.import_module("kept").State._write = written
+    monkeypatch.setattr(kept.State, "_write", written)
     yield made
-    everything = made.written + "".join(kept)
+    everything = made.written + "".join(states)
     secrets = [*own.tokens, *registry._bearers]
     secrets += [s for one in own.roles.sessions.values() for s in (one.secret, one.token)]
     assert secrets and not any(secret in everything for secret in secrets)
@@ -156,75 +168,80 @@ def test_a_role_that_does_not_open_the_sibling_proves_nothing(run, own) -> None:
     assert "doesn't open valohai-prove-keyless/sibling" in said
 
 
-def lives(registry: Registry, own, *, outliving: bool) -> None:
-    """Sessions last 2 seconds, and ECR refuses their logins from then on, or doesn't."""
-    own.roles.lasting = 2.5
-    sessions = own.roles.sessions
-    by_password: dict[str, float] = {}
+def dying(run: Run, registry: Registry, own) -> None:
+    """ECR refuses a session's login once the session is over."""
+    ends: dict[str, float] = {}
 
     def given(password: str) -> None:
         registry.allow("AWS", password)
-        by_password[password] = int(max(one.ends for one in sessions.values()))
+        (*_, latest) = own.roles.sessions.values()
+        # The script's clock runs ahead of the fake's.
+        ends[password] = latest.ends + run.slept
 
     own.on_token(given)
-    if not outliving:
-        registry.judge = lambda password, _: time.time() < by_password[password]
+    registry.judge = lambda password, _: run.now().timestamp() < ends[password]
 
 
 def test_a_login_that_ends_with_its_session(run, registry, own) -> None:
-    lives(registry, own, outliving=False)
+    dying(run, registry, own)
     code, told, said = run("life")
     (verdict,) = told["proofs"]
     assert code == 0 and verdict["result"] == "proven", said
-    assert verdict["facts"]["pulls_after_session"] is False
+    assert verdict["facts"] | {"session_seconds": 900} == {
+        "session_seconds": 900,
+        "login_states_seconds": 43200,
+        "pulls_after_session": False,
+        "refused_seconds_after": 120,
+    }
+    assert 895 <= verdict["facts"]["session_seconds"] <= 900 and 1000 < run.slept < 1025
     assert "this waits until" in said and not run.state.exists()
 
 
-def test_a_login_that_outlives_its_session(run, registry, own) -> None:
-    lives(registry, own, outliving=True)
+def test_a_login_that_outlives_its_session(run) -> None:
     code, told, said = run("life")
     assert code == 1 and told["proofs"][0]["facts"]["pulls_after_session"] is True
-    assert "still pulls" in said and not run.state.exists()
+    assert "600 s after the session's end the login still pulls" in said
+    assert not run.state.exists()
 
 
-def test_a_login_that_dies_before_its_session(run, registry, own) -> None:
-    lives(registry, own, outliving=True)
-    own.roles.lasting, began = 60, time.time()
+def test_a_login_that_dies_before_its_session(run, registry) -> None:
     seen: list[str] = []  # the control's, the short session's, then that of the second control
 
     def judge(password: str, _: str) -> bool:
         seen.extend([] if password in seen else [password])
-        return seen.index(password) != 1 or time.time() < began + 1
+        return seen.index(password) != 1 or run.slept < 300
 
     registry.judge = judge
     code, told, _ = run("life")
     assert code == 1 and "before its session's end" in told["proofs"][0]["says"]
+    assert not run.state.exists()
 
 
-def test_a_refusal_of_everyone_is_none_of_the_login(run, registry, own) -> None:
-    lives(registry, own, outliving=True)
-    began = time.time()
-    registry.judge = lambda *_: time.time() < began + 1.5
+def test_a_refusal_of_everyone_is_none_of_the_login(run, registry) -> None:
+    registry.judge = lambda *_: run.slept < 950
     code, told, _ = run("life")
     assert code == 2 and "A fresh login is refused, too" in told["proofs"][0]["says"]
 
 
-def test_it_goes_on_where_it_was_interrupted(run, registry, own, prove, monkeypatch) -> None:
-    lives(registry, own, outliving=False)
-    proofs = importlib.import_module("proofs")
-
-    def interrupted(*_) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(proofs.Trial, "sleep_until", interrupted)
-        code, told, _ = run("life")
+def test_it_goes_on_where_it_was_interrupted(run, registry, own) -> None:
+    dying(run, registry, own)
+    run.awakened = KeyboardInterrupt()
+    code, told, _ = run("life")
     assert code == 2 and told["proofs"][0]["says"].startswith("Interrupted")
     assert run.state.exists()
-    before = len(own.roles.sessions)
+    before, run.awakened = len(own.roles.sessions), None
     code, told, _ = run("life")
     assert code == 0, told
     assert len(own.roles.sessions) == before + 2  # two controls, and no session to be proven
+    assert not run.state.exists()
+
+
+def test_resumed_after_a_day_it_tells_nothing(run) -> None:
+    run.awakened = KeyboardInterrupt()
+    run("life")
+    run.slept, run.awakened = 13 * 3600, None
+    code, told, _ = run("life")
+    assert code == 2 and "after the login's own end" in told["proofs"][0]["says"]
     assert not run.state.exists()
 
 
@@ -250,7 +267,7 @@ def test_a_rotated_key_is_taken(run, own, monkeypatch) -> None:
     code, told, said = run("rotation")
     facts = told["proofs"][0]["facts"]
     assert code == 0 and "at the first try" in said
-    assert facts["seconds_after_publishing"] <= 20 and facts["logins_meanwhile"] == 1
+    assert facts["seconds_after_publishing"] < 900 and facts["logins_meanwhile"] == 1
     assert SigningKey.objects.filter(state=SigningKey.State.COMING).count() == 1
 
 

@@ -96,8 +96,6 @@ class Roles:
     providers: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     took: list[Took] = field(default_factory=list)
-    # Seconds that sessions last, where that isn't what they were asked for.
-    lasting: float | None = None
 
     # --- STS ---------------------------------------------------------------------------------
 
@@ -217,7 +215,7 @@ class Roles:
             "ASIA" + secrets.token_hex(8).upper(),
             base64.b64encode(secrets.token_bytes(30)).decode(),
             base64.b64encode(secrets.token_bytes(400)).decode(),
-            time.time() + (seconds if self.lasting is None else self.lasting),
+            time.time() + seconds,
             json.loads(policy) if policy is not None else None,
         )
         self.sessions[session.key_id] = session
