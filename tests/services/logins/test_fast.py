@@ -383,14 +383,15 @@ def test_statistics_of_an_empty_table_make_no_read_long(on_postgresql_only, prep
         cursor.execute("ANALYZE")
     found = world(random.Random(7), 7)
     plant(found.organization, 5_000, analyze=False)
-    given = [found.token.key_id, found.project.pk, "", [HOST, WILD], ["", "a", "team-7"], HOST]
+    given = [found.token.key_id, found.project.pk, "", [HOST, WILD], ["", "a", "team-7"]]
+    given += [HOST, f"{HOST}/a"]
     sql = reading._arrays()
     with connection.cursor() as cursor:
         if prepared:
             cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            types = "text, uuid, text, text[], text[], text"
+            types = "text, uuid, text, text[], text[], text, text"
             cursor.execute(f"PREPARE again ({types}) AS {reading._numbered()}")
-            sql = "EXECUTE again (%s, %s, %s, %s, %s, %s)"
+            sql = "EXECUTE again (%s, %s, %s, %s, %s, %s, %s)"
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", given)
         ((told,),) = cursor.fetchall()
         if prepared:
@@ -403,7 +404,7 @@ def test_its_plan_goes_by_indexes(on_postgresql_only, standing):
     standing()
     with connection.cursor() as cursor:
         cursor.execute(
-            "EXPLAIN EXECUTE standing ('', %s, '', %s, %s, '')", [uuid.uuid4(), [HOST], [""]]
+            "EXPLAIN EXECUTE standing ('', %s, '', %s, %s, '', '')", [uuid.uuid4(), [HOST], [""]]
         )
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "Seq Scan" not in plan and "pattern_lookup" in plan
