@@ -42,8 +42,9 @@ def registry(own, internet, monkeypatch) -> Iterator[Registry]:
         yield registry
 
 
-@pytest.mark.parametrize("slug", ["aws-ecr-oidc", "aws-ecr-assume-role"])
-@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize(
+    ("slug", "narrow"), [("aws-ecr-oidc", True), ("aws-ecr-assume-role", False)]
+)
 def test_workers_pull_with_nothing_but_their_token(
     slug, narrow, registry, own, make_entry, project, actor, podman, tmp_path: Path, monkeypatch
 ) -> None:
