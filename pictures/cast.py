@@ -8,7 +8,7 @@ the same every time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -43,7 +43,6 @@ from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed
 from orgs.services.audit import repeats
 from orgs.services.audit.events import COMMAND_LINE, Actor
-from orgs.services.bulk import drafts
 from orgs.services.entries import door
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import EntrySpec
@@ -65,12 +64,9 @@ from orgs.services.verification import outcomes
 from orgs.services.verification.verifying import Result, Step
 from tests.support.fake_aws import AwsControl
 
-from . import month, runs, second_steps
+from . import files, keyless, month, runs, second_steps
+from .hosts import HOST, IMAGE, KEY_ID, NORTH, SECRET
 
-HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
-NORTH = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
-IMAGE = f"{HOST}/my-ml-image:v1.0"
-KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 # Made once, its key thrown away: pictures are the same each time.
 AUTHORITY = """\
 -----BEGIN CERTIFICATE-----
@@ -84,40 +80,7 @@ RTPemqRPG9ZCod9PSY1u1Orq1QZxAhAwAiEAyWhYWhGuz+WA9pmguU3WE5Aa7Vep
 zFQ8HW1mXuqrpPo=
 -----END CERTIFICATE-----
 """
-SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 WORKER = "203.0.113.17"
-
-GOOD_FILE = f"""image_pattern,type,access_key_id,secret_access_key,role_name,note
-{HOST}/research/*,aws-ecr,{KEY_ID},{SECRET},,of the research team
-{NORTH}/train/*,aws-ecr-role,,,ValohaiWorkerRole,
-{HOST}/old-*,aws-ecr,{KEY_ID},,,Kept for the 2024 models
-"""
-BAD_FILE = f"""image_pattern,type,access_key_id,secret_access_key,role_name,region
-{HOST},aws-ecr,{KEY_ID},{SECRET},,
-{HOST}/train:v1,aws-ecr,{KEY_ID},{SECRET},,
-{HOST}/serve:v1,aws-ecr,{KEY_ID},{SECRET},,
-{HOST}/label:2024,aws-ecr,{KEY_ID},{SECRET},,
-{HOST}/clean:latest,aws-ecr,{KEY_ID},{SECRET},,
-{NORTH}/train/*,aws-ecr-role,,,ValohaiWorkerRole,us-east-1
-123456789012.dkr.ecr.us-east-1.amazonaws.com.example.com/*,aws-ecr,{KEY_ID},{SECRET},,
-"""
-VALOHAI_YAML = f"""- step:
-    name: preprocess
-    image: python:3.12
-    command: python preprocess.py
-- step:
-    name: train
-    image: {IMAGE}
-    command: python train.py
-- step:
-    name: report
-    image: 999999999999.dkr.ecr.us-east-1.amazonaws.com/report:v2
-    command: python report.py
-- step:
-    name: publish
-    image: {HOST}/Publish
-    command: python publish.py
-"""
 
 
 @dataclass
@@ -153,15 +116,20 @@ def address_names(resolver: URLResolver | None = None, before: str = "") -> Iter
 
 def fill(aws: AwsControl) -> Cast:
     """Make everything in the database at hand; the settings must lead to this fake AWS."""
-    with numbered(Project), numbered(RegistryEntry), numbered(ImportDraft), numbered(Invitation):
+    with ExitStack() as numbers:
+        for model in (Project, RegistryEntry, ImportDraft, Invitation):
+            numbers.enter_context(numbered(model))
+        numbers.enter_context(numbered(Organization, "uuid"))
         cast = _people()
         acme, alice = _organizations(cast)
         _entries(cast, acme, alice, aws)
+        keyless.fill(cast, acme, alice)
         _tokens(cast, acme, alice)
         _happenings(cast, acme)
-        _imports(cast, acme)
+        files.fill(cast, acme)
         runs.fill(cast, acme)
     _hours_ago(3)
+    keyless.wait(cast)
     cast.named["acme-id"] = acme.pk
     cast.named["support-id"] = Group.objects.get(name=SUPPORT).pk
     cast.named["event-id"] = AuditEvent.objects.filter(action="entry.created").latest("pk").pk
@@ -179,10 +147,10 @@ def _hours_ago(hours: int) -> None:
 
 
 @contextmanager
-def numbered(model: type[models.Model]) -> Iterator[None]:
+def numbered(model: type[models.Model], name: str = "id") -> Iterator[None]:
     """New rows get ids that are the same in every run."""
     made = iter(range(10**6))
-    key = model._meta.get_field("id")
+    key = model._meta.get_field(name)
     before = key.__dict__.get("_get_default")
 
     def following() -> UUID:
@@ -393,7 +361,7 @@ def _unreachable(entry: RegistryEntry, login: Step, what: str, fix: str) -> None
     status_mark(entry, RegistryEntry.Status.UNREACHABLE, error)
 
 
-def _refused(entry: RegistryEntry, error: Failed) -> None:
+def refused(entry: RegistryEntry, error: Failed) -> None:
     """As Verify would have left it after the same refusal."""
     steps = [
         Step("login", Result.FAILED, error.code, error.told, error.fix),
@@ -404,7 +372,7 @@ def _refused(entry: RegistryEntry, error: Failed) -> None:
     Verification.objects.create(entry=entry, at=timezone.now(), steps=told)
 
 
-# --- tokens, logins, files --------------------------------------------------------
+# --- tokens, logins ---------------------------------------------------------------
 
 
 def _tokens(cast: Cast, acme: Organization, alice: Actor) -> None:
@@ -453,7 +421,7 @@ def _happenings(cast: Cast, acme: Organization) -> None:
             issuing.login_for(project=project, image=image, actor=worker, environment=gpu)
         except Failed as error:
             if error.code == "access_denied":
-                _refused(cast.entries["denied"], error)
+                refused(cast.entries["denied"], error)
     _over_and_over(churn, worker)
     reports = (("role", "train/segment:v1", "role_not_attached"), ("reported", "tool:v2", "ok"))
     for name, path, code in reports:
@@ -481,23 +449,3 @@ def _over_and_over(project: Project, worker: Actor) -> None:
     tallies.prepare([attempts.ACCOUNT.key(paused)])
     for _ in range(attempts.ACCOUNT.most):
         tallies.take(attempts.ACCOUNT, paused)
-
-
-def _imports(cast: Cast, acme: Organization) -> None:
-    for name, who, content in (
-        ("draft-good", "alice", GOOD_FILE),
-        ("draft-bad", "erin", BAD_FILE),
-        ("draft-staff", "staff", GOOD_FILE),
-    ):
-        draft = drafts.draft_store(
-            organization=acme,
-            user=cast.people[who],
-            file_name="entries.csv",
-            format="csv",
-            content=content.encode(),
-            update=True,
-        )
-        cast.named[name] = draft.pk
-    cast.arguments["draft_id"] = cast.named["draft-good"]
-    # Taking every page lasts longer than a preview lives, and this one is to be seen whole.
-    ImportDraft.objects.update(created_at=Now() + timedelta(days=1))

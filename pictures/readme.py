@@ -12,7 +12,8 @@ from playwright.sync_api import Page
 from orgs.models import RegistryEntry
 
 from . import cast as making
-from .cast import HOST, SECRET, Cast
+from .cast import Cast
+from .hosts import HOST, SECRET
 from .palette import moving, small
 from .stops import WEB, sign_in
 from .taking import BASE, SCHEMES, browser, window

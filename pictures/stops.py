@@ -11,7 +11,9 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page
 
-from .cast import BAD_FILE, HOST, IMAGE, SECRET, VALOHAI_YAML, Cast
+from .cast import Cast
+from .files import BAD_FILE, VALOHAI_YAML
+from .hosts import HOST, IMAGE, SECRET
 
 Do = Callable[[Page, Cast], None]
 
@@ -257,6 +259,7 @@ WEB = (
     Stop("registries-empty", "registries", "nina", chosen=UMBRELLA),
     Stop("registries-selected", "registries", do=_tick_two),
     Stop("registries-filtered", "registries", query="?status=failing&sort=pattern", do=unfold),
+    Stop("registries-waiting", "registries", query="?status=waiting"),
     Stop("registries-delete", "registries", do=_delete_two),
     Stop("registries-changed", "registries", do=_select_what_changed),
     Stop("registries-no-hits", "registries", query="?q=nothing-like-it"),
@@ -269,6 +272,12 @@ WEB = (
     _entry("unverified"),
     _entry("docker"),
     _entry("several"),
+    _entry("waits-aws", do=None),
+    _entry("waits-aws", "bob", do=None),
+    _entry("waits-refused", do=None),
+    _entry("waits-role"),
+    _entry("waits-google"),
+    _entry("waits-azure"),
     _entry("good", "bob"),
     _entry("good", "staff"),
     Stop("images", "entry_images"),
@@ -278,6 +287,8 @@ WEB = (
     Stop("new-filled", "entry_new", do=fill_form),
     Stop("new-errors", "entry_new", do=send_wrong_form),
     Stop("new-role", "entry_new", do=_choose("aws-ecr-role", "Role name")),
+    Stop("new-aws-oidc", "entry_new", do=_choose("aws-ecr-oidc", "Role ARN")),
+    Stop("new-aws-assume-role", "entry_new", do=_choose("aws-ecr-assume-role", "Role ARN")),
     Stop("new-public", "entry_new", do=_choose("aws-ecr-public", "Access Key ID")),
     Stop("new-azure", "entry_new", do=_choose("azure-acr", "Tenant ID")),
     Stop("new-azure-oidc", "entry_new", do=_choose("azure-acr-oidc", "Tenant ID")),
@@ -449,6 +460,7 @@ ADMIN = (
     _admin("new", "orgs_registryentry_add", query="?organization={organization_id}"),
     _admin("entry", "orgs_registryentry_change", chosen=OF_GOOD),
     _admin("entry-denied", "orgs_registryentry_change", chosen={"object_id": "denied"}),
+    _admin("entry-waits", "orgs_registryentry_change", chosen={"object_id": "waits-aws"}),
     _admin("entry-history", "orgs_registryentry_history", chosen=OF_GOOD),
     _admin("entry-delete", "orgs_registryentry_delete", chosen=OF_GOOD),
     _admin("users", "orgs_user_changelist"),

@@ -333,7 +333,7 @@ class EntryAdmin(ServiceAdmin):
             return self._gone(request)
         if saved is not None:
             # Its page verifies it, in a request of its own: what was saved is committed.
-            AfterForm(request.POST).remember(request, saved)
+            AfterForm(request.POST).remember(request, saved, new=entry is None)
             self.message_user(request, f"{saved} is saved.", messages.SUCCESS)
             return redirect("admin:orgs_registryentry_change", saved.pk)
         if request.method == "GET" and "fields" in request.GET:

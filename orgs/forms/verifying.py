@@ -78,8 +78,11 @@ class AfterForm(forms.Form):
         kept = {"verify": "verify" in typed, "image": typed.get("image", "")}
         return cls(initial=kept if typed else None)
 
-    def remember(self, request: HttpRequest, saved: RegistryEntry) -> None:
-        """Have the entry's page verify it, where that is wanted."""
+    def remember(self, request: HttpRequest, saved: RegistryEntry, *, new: bool) -> None:
+        """Have the entry's page verify it, where that is wanted; not a `new` one that waits for
+        trust, whose other side can't stand yet: its page says first what that needs."""
+        if new and saved.status == RegistryEntry.Status.WAITING:
+            return
         if self.is_valid() and self.cleaned_data["verify"]:
             image = self.cleaned_data["image"]
             request.session[_AWAITED] = {"entry": str(saved.pk), "image": image}

@@ -42,6 +42,9 @@ class Ask:
     proving: bool = False
 
 
+DOCUMENT, TERRAFORM = "JSON", "Terraform"
+
+
 @dataclass(frozen=True)
 class Part:
     """A piece of a set-up: what it does, in what it's written, and the text to be copied."""
@@ -55,9 +58,29 @@ class Part:
 class SetUp:
     """What the other side of an entry is made of, filled in for it: `facts` are (label, value)
     that anyone needs who does it by hand, `parts` does it all, in each of the languages;
-    `notes` are sentences on what else is to be known, and `provider` is whose it is."""
+    `notes` are sentences on what else is to be known, and `provider` is whose it is. Commands
+    are run where someone is signed in to `account` ("AWS account 123456789012"); `ready` is a
+    sentence on a shell that has all they need, "" for none, and `takes` one on how long it is
+    until the other side knows."""
 
     provider: str
     facts: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
+    account: str = ""
+    ready: str = ""
+    takes: str = ""
+
+    @property
+    def commands(self) -> list[Part]:
+        """What does it in a shell: one of them is enough."""
+        return [part for part in self.parts if part.language not in {DOCUMENT, TERRAFORM}]
+
+    @property
+    def terraform(self) -> list[Part]:
+        return [part for part in self.parts if part.language == TERRAFORM]
+
+    @property
+    def documents(self) -> list[Part]:
+        """What is pasted where someone does it by hand."""
+        return [part for part in self.parts if part.language == DOCUMENT]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from . import aws, aws_server, aws_sts
 from .aws_roles import (
@@ -55,7 +56,8 @@ class _ByRole(EcrType):
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         role = parse_role(config.get(ROLE_ARN, ""))
         name, region = role.name if role else "", config.get("region", "")
-        return role_policy(patterns, name, region, pull_through=pulls_through(config))
+        policy = role_policy(patterns, name, region, pull_through=pulls_through(config))
+        return policy if role else replace(policy, attach_to="the entry's role")
 
     def prepare(self) -> None:
         aws.prepare(SERVICE)

@@ -14,7 +14,7 @@ from .aws_sts import AUDIENCE
 from .ecr_policy import NAME, role_policy
 from .ecr_type import pulls_through
 from .patterns import MatchPattern
-from .types import Config, Part, SetUp, Who
+from .types import AccessPolicy, Config, Part, SetUp, Who
 
 ACCOUNT, ROLE = "<ACCOUNT_ID>", "ValohaiRegistries"
 ISSUER = "<ISSUER>"
@@ -23,6 +23,7 @@ _REGISTERED = (
     "The first command registers this server, once an account: “EntityAlreadyExists” says that it "
     "is registered already."
 )
+_READY = {"aws": "CloudShell, in the AWS console, has the AWS CLI ready."}
 _SECONDS = "A new trust takes a few seconds until all of AWS knows it."
 
 
@@ -42,6 +43,7 @@ def by_identity(config: Config, patterns: Sequence[MatchPattern], who: Who) -> S
     )
     register = ["aws", "iam", "create-open-id-connect-provider", *_where(role, region)]
     register += ["--url", issuer, "--client-id-list", AUDIENCE]
+    rights = role_policy(patterns, role.name, region, pull_through=pulls_through(config))
     return SetUp(
         provider="AWS",
         facts=(
@@ -53,16 +55,16 @@ def by_identity(config: Config, patterns: Sequence[MatchPattern], who: Who) -> S
         parts=_parts(
             role,
             region,
-            config,
-            patterns,
+            rights,
             trust,
-            commands=[shlex.join(register)],
+            commands=[register],
             resources=_resource(
                 "aws_iam_openid_connect_provider",
                 {"url": issuer, "client_id_list": [AUDIENCE]},
             ),
         ),
-        notes=(_REGISTERED, _SECONDS),
+        notes=(_REGISTERED, *_wanting(rights)),
+        **_where_and_when(role),
     )
 
 
@@ -81,12 +83,13 @@ def by_external_id(
             "Condition": {"StringEquals": {"sts:ExternalId": who.subject}},
         }
     )
+    rights = role_policy(patterns, role.name, region, pull_through=pulls_through(config))
     unknown = "" if own_account else f"Ask staff what to write for {OWN_ACCOUNT}."
     notes = (
         "The condition is what keeps others out: without it, or with another External ID, this "
         "server refuses to use the role.",
         unknown,
-        _SECONDS,
+        *_wanting(rights),
     )
     return SetUp(
         provider="AWS",
@@ -95,14 +98,25 @@ def by_external_id(
             ("External ID", who.subject),
             ("Role ARN", role.arn),
         ),
-        parts=_parts(role, region, config, patterns, trust, commands=[], resources=""),
+        parts=_parts(role, region, rights, trust, commands=[], resources=""),
         notes=tuple(filter(None, notes)),
+        **_where_and_when(role),
     )
 
 
 def _role(config: Config) -> Role:
     given = parse_role(config.get(ROLE_ARN, ""))
     return given or Role(f"arn:aws:iam::{ACCOUNT}:role/{ROLE}", "aws", ACCOUNT, "/", ROLE)
+
+
+def _where_and_when(role: Role) -> dict[str, str]:
+    account = f"AWS account {role.account}"
+    return {"account": account, "ready": _READY.get(role.partition, ""), "takes": _SECONDS}
+
+
+def _wanting(rights: AccessPolicy) -> tuple[str, ...]:
+    """Why no command gives the role its permissions, where none can."""
+    return () if rights.command else rights.notes
 
 
 def _document(statement: dict[str, Any]) -> dict[str, Any]:
@@ -117,25 +131,31 @@ def _where(role: Role, region: str) -> list[str]:
 def _parts(
     role: Role,
     region: str,
-    config: Config,
-    patterns: Sequence[MatchPattern],
+    rights: AccessPolicy,
     trust: dict[str, Any],
     *,
-    commands: list[str],
+    commands: list[list[str]],
     resources: str,
 ) -> tuple[Part, ...]:
-    rights = role_policy(patterns, role.name, region, pull_through=pulls_through(config))
     make = ["aws", "iam", "create-role", *_where(role, region), "--role-name", role.name]
     if role.path != "/":
         make += ["--path", role.path]
     make += ["--assume-role-policy-document", json.dumps(trust, separators=(",", ":"))]
-    script = "\n".join([*commands, shlex.join(make), *filter(None, [rights.command])])
+    commands = [*commands, make, *filter(None, [shlex.split(rights.command)])]
+    script = "\n".join(map(_command, commands))
     return (
         Part("Trust policy of the role", "JSON", json.dumps(trust, indent=2)),
         Part("Permissions of the role", "JSON", rights.document),
         Part("All of it", "AWS CLI", script),
         Part("All of it", "Terraform", _terraform(role, trust, rights.document, resources)),
     )
+
+
+def _command(words: Sequence[str]) -> str:
+    """For a shell, an option a line."""
+    first = next(at for at, word in enumerate(words) if word.startswith("--"))
+    options = [shlex.join(words[at : at + 2]) for at in range(first, len(words), 2)]
+    return " \\\n  ".join([shlex.join(words[:first]), *options])
 
 
 def _terraform(role: Role, trust: dict[str, Any], rights: str, resources: str) -> str:

@@ -31,8 +31,10 @@ _NOTES = (
     "audience letter by letter. Capitals count, and the issuer has no slash at its end.",
     "An identity has 20 federated credentials at most: one for each entry, so several registries "
     "of a tenant are better patterns of one entry.",
+)
+_MINUTE = (
     "A new federated credential takes a minute or more until all of Azure knows it; trying before "
-    "that may make it take longer.",
+    "that may make it take longer."
 )
 
 
@@ -72,22 +74,25 @@ def trust(config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
         parts=(
             Part("Federated credential", "JSON", json.dumps(credential.document, indent=2)),
             Part(
-                "All of it, for an application",
+                "For an application",
                 "Azure CLI",
                 "\n".join([*first, *_application(client, credential), roles.command]),
             ),
             Part(
-                "All of it, for a user-assigned managed identity",
+                "For a user-assigned managed identity",
                 "Azure CLI",
                 "\n".join([*first, *_managed(client, credential), roles.command]),
             ),
             Part(
-                "All of it, for an application",
+                "For an application",
                 "Terraform",
                 _terraform(hosts, client or CLIENT, credential),
             ),
         ),
         notes=(*_NOTES, roles.notes[0], *_elsewhere(hosts)),
+        account=f"tenant {tenant or TENANT}",
+        ready="" if first else "Cloud Shell, in the Azure portal, has the Azure CLI ready.",
+        takes=_MINUTE,
     )
 
 

@@ -51,6 +51,9 @@ def by_federation(config: Config, patterns: Sequence[MatchPattern], who: Who) ->
             Part("All of it", "Terraform", "\n\n".join(trust.resources())),
         ),
         notes=tuple(trust.notes()),
+        account=f"Google Cloud, with project {trust.provider.project}",
+        ready="Cloud Shell, in the Google Cloud console, has gcloud ready.",
+        takes="A new pool, provider or grant takes a minute or two until all of Google knows it.",
     )
 
 
@@ -150,8 +153,8 @@ class _Trust:
         length = len(self.subject)
         yield f"Google takes {MOST_SUBJECT} characters for google.subject; this one has {length}."
         yield (
-            "A new pool, provider or grant takes a minute or two until all of Google knows it. "
-            "“ALREADY_EXISTS” says that it's there already; a deleted one keeps its ID for 30 days."
+            "“ALREADY_EXISTS” says that a pool or provider is there already; a deleted one keeps "
+            "its ID for 30 days."
         )
 
 

@@ -247,7 +247,7 @@ def state(entry: RegistryEntry) -> SafeString:
 
 
 _OLD_KEY = State("warn", "◆", "Key over 90 days")
-_UNUSED = State("warn", "◌", "Unused for 90 days")
+_UNUSED = State("warn", "▽", "Unused for 90 days")
 
 
 @register.filter

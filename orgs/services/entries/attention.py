@@ -17,6 +17,7 @@ from .status import BROKEN
 
 OLD = timedelta(days=90)
 SOON = timedelta(days=14)
+WAITS = timedelta(days=1)  # for trust, until someone is asked to set it up
 ENDING = timedelta(days=max(ends.REMINDED))
 MOST = 20
 # What someone should look at: what fails, and what this server doesn't reach.
@@ -25,21 +26,24 @@ TROUBLED = (*BROKEN, RegistryEntry.Status.UNREACHABLE)
 
 @dataclass(frozen=True)
 class Attention:
-    """One entry and what is the matter with it; `since` is when it broke, if it did."""
+    """One entry and what is the matter with it; `since` is when it broke, if it did, and `waits`
+    whether its other side is to be set up."""
 
     entry: RegistryEntry
     sentences: list[str]
     since: datetime | None
+    waits: bool = False
 
 
 def entries_needing_attention(organization: Organization, *, private: bool) -> list[Attention]:
-    """Broken entries first, then those whose registry doesn't answer, then those whose secret
-    ends, then those with old keys or long unused; at most 20.
+    """Broken entries first, then those whose registry doesn't answer, then those that wait for
+    trust, then those whose secret ends, then those with old keys or long unused; at most 20.
 
     `private` as in `broken_sentence`.
     """
     before = timezone.now() - OLD
-    needing = Q(status__in=TROUBLED) | ending(today()) | old_key(before) | unused(before)
+    waits = untrusted(timezone.now() - WAITS)
+    needing = Q(status__in=TROUBLED) | waits | ending(today()) | old_key(before) | unused(before)
     found = (
         RegistryEntry.objects.of(organization)
         .filter(needing, enabled=True)
@@ -47,8 +51,9 @@ def entries_needing_attention(organization: Organization, *, private: bool) -> l
             Case(
                 When(status__in=BROKEN, then=0),
                 When(status__in=TROUBLED, then=1),
-                When(secret_expires_on__lte=today() + ENDING, then=2),
-                default=3,
+                When(waits, then=2),
+                When(secret_expires_on__lte=today() + ENDING, then=3),
+                default=4,
             ),
             "secret_expires_on",
             "-created_at",
@@ -60,6 +65,7 @@ def entries_needing_attention(organization: Organization, *, private: bool) -> l
             entry,
             list(_sentences(entry, before, private)),
             entry.status_at if _broken(entry) else None,
+            entry.status == RegistryEntry.Status.WAITING,
         )
         for entry in found[:MOST]
     ]
@@ -77,6 +83,12 @@ def tokens_ending(organization: Organization) -> list[WorkerToken]:
 def unused(before: datetime) -> Q:
     """Entries that gave no login since then, though they could have."""
     return Q(last_used_at__lt=before) | Q(last_used_at=None, created_at__lt=before)
+
+
+def untrusted(before: datetime) -> Q:
+    """Entries of before then that no cloud trusts yet. One that served before by a key is of
+    before then, too: its images can't be pulled meanwhile."""
+    return Q(status=RegistryEntry.Status.WAITING, created_at__lt=before)
 
 
 def today() -> date:
@@ -125,6 +137,9 @@ def _broken(entry: RegistryEntry) -> bool:
 def _sentences(entry: RegistryEntry, before: datetime, private: bool) -> Iterator[str]:
     if _broken(entry):
         yield broken_sentence(entry, private=private)
+    if entry.status == RegistryEntry.Status.WAITING:
+        told = stored(entry.status_detail, entry.status_code, private=private)
+        yield told or "Its other side isn't set up yet, so its images can't be pulled."
     if entry.secret_expires_on and is_ending(entry, today()):
         yield ends.sentence(entry.secret_expires_on, today())
     if has_old_key(entry, before):

@@ -124,7 +124,7 @@
         const inParts = find("[data-multipart]", place);
         form.enctype = inParts ? "multipart/form-data" : "application/x-www-form-urlencoded";
         const after = find("#verify-after");
-        if (after) after.hidden = Boolean(find("[data-on-workers]", place));
+        if (after) after.hidden = Boolean(find("[data-verified-later]", place));
         for (const field of plain()) {
           if (typed.has(field.name)) field.value = typed.get(field.name);
         }

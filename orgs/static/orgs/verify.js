@@ -3,13 +3,15 @@
 "use strict";
 
 (() => {
-  const PARTS = ["state", "wrong", "verification", "history", "messages", "policy"];
+  const PARTS = ["state", "wrong", "verification", "history", "messages", "policy", "set-up"];
   const part = (id, root = document) => root.getElementById(id);
 
   function show(page) {
     for (const id of PARTS) {
       const [old, fresh] = [part(id), part(id, page)];
-      if (old && fresh) old.replaceWith(document.adoptNode(fresh));
+      if (!old || !fresh) continue;
+      old.replaceWith(document.adoptNode(fresh));
+      fresh.dispatchEvent(new Event("added", { bubbles: true }));
     }
     wire();
     part("told").textContent = `Checked. ${part("state").textContent.trim()}`;

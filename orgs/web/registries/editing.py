@@ -35,7 +35,7 @@ def new(request: SignedIn, slug: str) -> HttpResponse:
     copied = _copied(request, organization)
     form = requested_form(request, organization, copy=copied)
     if form.is_bound and (saved := form.write(acting(request, organization))):
-        AfterForm(request.POST).remember(request, saved)
+        AfterForm(request.POST).remember(request, saved, new=True)
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/new.html", form, copied)
@@ -59,7 +59,7 @@ def edit(request: SignedIn, slug: str, entry_id: UUID) -> HttpResponse:
     found = access.entry_in(organization, entry_id)
     form = requested_form(request, organization, found)
     if form.is_bound and (saved := form.write(acting(request, organization))):
-        AfterForm(request.POST).remember(request, saved)
+        AfterForm(request.POST).remember(request, saved, new=False)
         messages.success(request, f"{saved} is saved.")
         return redirect("entry", slug, saved.pk)
     return _form_page(request, "registries/edit.html", form)

@@ -63,6 +63,7 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         "usage": usage_of(found, private=is_admin),
         "month": month_of(found),
         "denied": report is not None and report.failed and report.failed.code in _DENIED,
+        "untrusted": report is not None and report.failed and report.failed.code in _UNTRUSTED,
         "history": history_of(found) if is_admin else [],
         "set_up": set_up_of(found) if is_admin else None,
         "not_here": not_here(kind) if kind else "",
@@ -79,6 +80,8 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
 
 # What attaching the policy mends, so that it's open on the page.
 _DENIED = frozenset({"access_denied", "image_denied"})
+# What setting up the other side anew mends.
+_UNTRUSTED = frozenset({"identity_refused", "external_id_not_enforced"})
 
 
 def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, Sequence[str]]]:

@@ -129,8 +129,8 @@ def test_headings_sort_and_turn_round(look, alice, several) -> None:
 def test_what_stands_out(look, alice, bob, several) -> None:
     for person in (alice, bob):
         rows = {row.split(f"{HOST}/")[1][0]: row for row in look(person, LIST).texts["tr"][1:]}
-        assert "◆ Key over 90 days ◌ Unused for 90 days" in rows["a"]
-        assert all("◆" not in rows[name] and "◌" not in rows[name] for name in "bcde")
+        assert "◆ Key over 90 days ▽ Unused for 90 days" in rows["a"]
+        assert all("◆" not in rows[name] and "▽" not in rows[name] for name in "bcde")
     assert "◆ Key over 90 days" in look(alice, url("entry", several.a)).text
     assert "◆" not in look(alice, url("entry", several.b)).text
 
@@ -139,7 +139,7 @@ def test_what_stands_out(look, alice, bob, several) -> None:
 def test_ninety_days(days, stands_out, look, alice, make_entry) -> None:
     with_(make_entry(), secrets_changed_at=days_ago(days), created_at=days_ago(days))
     page = look(alice, LIST)
-    assert ("◆" in page.text) is ("◌" in page.text) is stands_out
+    assert ("◆" in page.text) is ("▽" in page.text) is stands_out
     for query in ({"unused": "1"}, {"old_key": "1"}):
         assert (HOST in look(alice, LIST, **query).text) is stands_out
 
