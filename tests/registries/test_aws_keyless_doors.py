@@ -237,11 +237,15 @@ def test_it_waits_until_the_other_side_stands(make, own, look, alice, slug) -> N
     verify(entry)
     entry.refresh_from_db()
     assert entry.status == Status.FAILING
-    # Another role waits again.
-    api_change = {"role_arn": f"{ARN}Two"}
-    door.entry_update(entry=entry, actor=Actor("t"), change=EntryChange(config=api_change))
-    entry.refresh_from_db()
-    assert entry.status == Status.WAITING and not entry.status_code
+    # Another role waits again; a choice leaves the trust as it was.
+    for config, state in (
+        ({"narrow": "yes"}, Status.UNVERIFIED),
+        ({"role_arn": f"{ARN}Two"}, Status.WAITING),
+        ({"narrow": "no"}, Status.WAITING),
+    ):
+        change = EntryChange(config=config)
+        entry = door.entry_update(entry=entry, actor=Actor("t"), change=change)
+        assert entry.status == state and not entry.status_code, config
 
 
 def test_the_list_can_be_narrowed_to_what_waits(make, look, alice) -> None:

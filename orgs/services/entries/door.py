@@ -52,6 +52,7 @@ _CREDENTIALS = ("type", "configuration", "secret", "enabled")
 _ANOTHER = frozenset(_CREDENTIALS) - {"enabled"}
 # An entry may change while its new key is tried, so that it has to be tried again.
 TRIES = 3
+Status = RegistryEntry.Status
 # So little behind, a clock counts coarsely; more, and it was set back.
 _COARSE = timedelta(seconds=1)
 
@@ -125,7 +126,7 @@ def write_new(
         entry = RegistryEntry(
             organization_id=organization.pk,
             registry_type=valid.type.slug,
-            status=_unverified(valid.type.slug),
+            status=_unverified(valid.type.slug, Status.WAITING, {}),
             config=valid.config,
             enabled=spec.enabled,
             note=spec.note,
@@ -345,11 +346,17 @@ def _rows(
     ]
 
 
-def _unverified(slug: str) -> RegistryEntry.Status:
-    """What is known of an entry of which nothing was seen yet."""
+def _unverified(slug: str, before: str, changes: dict[str, Any]) -> RegistryEntry.Status:
+    """What is known of an entry of which nothing was seen since these changes: one that its
+    other side trusted still is, where no more than a choice of yes or no changed."""
     kind = BY_SLUG.get(slug)
-    waits = kind is not None and kind.awaits_trust
-    return RegistryEntry.Status.WAITING if waits else RegistryEntry.Status.UNVERIFIED
+    if kind is None or not kind.awaits_trust:
+        return Status.UNVERIFIED
+    was, now = changes.get("configuration", ({}, {}))
+    changed = {name for name in {*was, *now} if was.get(name) != now.get(name)}
+    choices = {f.name for f in kind.fields if f.switch}
+    trusted = before != Status.WAITING and "type" not in changes and changed <= choices
+    return Status.UNVERIFIED if trusted else Status.WAITING
 
 
 def _or_all(environments: Iterable[Environment]) -> list[Environment | None]:
@@ -404,7 +411,7 @@ def _save_change(entry: RegistryEntry, actor: Actor, action: str, changes: dict[
         # A verification that runs can't write what it finds any more.
         Verification.objects.filter(entry=entry).update(claim_id=None, claim_until=None)
     if not _ANOTHER.isdisjoint(changes):
-        entry.status = _unverified(entry.registry_type)
+        entry.status = _unverified(entry.registry_type, entry.status, changes)
         entry.status_at, entry.status_code, entry.status_detail = None, "", ""
         entry.status_reporter = ""
     if "patterns" in changes or not _ANOTHER.isdisjoint(changes):
