@@ -182,7 +182,7 @@ def life(trial: Trial) -> Verdict:
     )
     facts: dict[str, Any] = {
         "session_seconds": kept["seconds"],
-        "login_states_seconds": round((stated - ends).total_seconds() + kept["seconds"]),
+        "login_states_seconds": kept["login_seconds"],
     }
     sure = ends - timedelta(seconds=JUST_BEFORE)
     while now() < sure:
@@ -224,6 +224,7 @@ def _begin_life(trial: Trial, content: Content) -> dict[str, Any]:
         "session_ends": session.ends.isoformat(),
         "seconds": round((session.ends - began).total_seconds()),
         "login_says": login.expires_at.isoformat(),
+        "login_seconds": round((login.expires_at - began).total_seconds()),
         # It opens with this server's FERNET_KEYS only, and for this entry.
         "login": sealed.seal(pair, _context(trial)).token.decode(),
     }

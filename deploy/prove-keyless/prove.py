@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             says = "Interrupted: the same command goes on where it was."
             verdicts.append(proofs.Verdict(name, proofs.NOT_TRIED, says))
+            say(f"{name}: {says}")
             break
         verdicts.append(verdict)
         say(f"{name}: {verdict.says}")

@@ -141,14 +141,14 @@ class Registry:
         self._bearers[token] = (scopes, time.monotonic() + 300)
         return {"token": token, "access_token": token, "expires_in": 300}
 
-    def lets_read(self, authorization: str, path: str) -> bool:
-        """Whether an Authorization header opens a path of the registry."""
+    def lets_in(self, authorization: str, path: str, *, writing: bool = False) -> bool:
+        """Whether an Authorization header opens a path of the registry, to write or to read."""
         if not self.tokens:
             return self.allows(authorization)
         scopes, until = self._bearers.get(authorization.removeprefix("Bearer "), ("", 0.0))
         repository = path.removeprefix("/v2/").partition("/manifests/")[0].partition("/blobs/")[0]
-        opened = {scope.partition(",")[0] for scope in scopes.split()}  # pull, or pull,push
-        named = path == "/v2/" or f"repository:{repository}:pull" in opened
+        wanted = f"repository:{repository}:{'pull,push' if writing else 'pull'}"
+        named = path == "/v2/" or any(scope.startswith(wanted) for scope in scopes.split())
         return time.monotonic() < until and named
 
     def push(
@@ -312,7 +312,11 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         signs_in = registry.tokens and path == "/v2/token"
         check = registry.allows(authorization) if signs_in else None
-        authenticated = registry.lets_read(authorization, path) if check is None else check
+        authenticated = (
+            registry.lets_in(authorization, path, writing=self.command not in ("GET", "HEAD"))
+            if check is None
+            else check
+        )
         registry.requests.append(Seen(self.command, self.path, authenticated))
         if authenticated and signs_in:
             status, content = 200, json.dumps(registry.bearer(query, authorization)).encode()
