@@ -27,9 +27,10 @@ class Ask:
 
     `repository` is the path of the image, "" where only the host is known. `who` is the
     entry's own name, and `identity(audience)` a JWT that proves it to one audience, for five
-    minutes; it raises `Failed`. Both are None outside an entry. `own` is whether this
-    server's own identity at the provider may be used, and `proving` whether what must be
-    refused is to be tried before.
+    minutes; it raises `Failed`. `stranger(audience)` is one of an entry that nobody has. All
+    are None outside an entry. `own` is whether this server's own identity at the provider may
+    be used. `proven` is whether it was seen lately that the other side refuses everybody else;
+    where it wasn't, a type that `proves` tries that, and tells `proved` what came of it.
     """
 
     host: str
@@ -38,8 +39,10 @@ class Ask:
     repository: str = ""
     who: Who | None = None
     identity: Callable[[str], str] | None = field(default=None, repr=False)
+    stranger: Callable[[str], str] | None = field(default=None, repr=False)
     own: bool = False
-    proving: bool = False
+    proven: bool = False
+    proved: Callable[[bool], object] = field(default=lambda held: None, repr=False)
 
 
 DOCUMENT, TERRAFORM = "JSON", "Terraform"

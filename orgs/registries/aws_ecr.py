@@ -121,6 +121,11 @@ class AwsEcr(EcrType):
             problems.append(Problem("needs_role", what, "Enter a Role ARN, or untick it.", NARROW))
         return config, secrets, problems
 
+    def secret_scope(self, config: Config, patterns: Sequence[MatchPattern]) -> frozenset[str]:
+        """A key that is kept takes no other role than the one that it was given for."""
+        role = config.get(ROLE_ARN, "")
+        return frozenset(f"{place} {role}" for place in super().secret_scope(config, patterns))
+
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         region, chosen = config.get("region", ""), pulls_through(config)
         role = parse_role(config.get(ROLE_ARN, ""))

@@ -4,9 +4,8 @@ one that this server's own identity takes with the entry's External ID.
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from . import aws, aws_server, aws_sts
@@ -30,8 +29,6 @@ from .private import private
 from .problems import Failed, Problem
 from .types import AccessPolicy, Ask, Config, DockerLogin, Provider, SetUp, Travel, Who
 
-_LEAST = 1.0  # second that the login itself needs after what was tried before
-
 
 class _ByRole(EcrType):
     """A role in the customer's account, whose session obtains the login."""
@@ -39,6 +36,7 @@ class _ByRole(EcrType):
     travel = Travel.MINTED
     login_life = "an hour"
     provider = Provider.AWS
+    proves = True
     holder = "role"
     fields = (ROLE_ARN_FIELD, REGION_FIELD, NARROW_FIELD, PULL_THROUGH_FIELD)
     denied_fixes = {
@@ -93,10 +91,17 @@ class AwsEcrOidc(_ByRole):
         return by_identity(config, patterns, who)
 
     def session(self, config: Config, ask: Ask, *, policy: str) -> Session:
-        assert ask.identity is not None, "only an entry has an identity"
-        role = role_of(config)
-        token = ask.identity(aws_sts.AUDIENCE)
-        return sts(None, config, ask).with_identity(role, session_name(ask), token, policy=policy)
+        assert ask.identity is not None and ask.stranger is not None, "only an entry has one"
+        role, name, api = role_of(config), session_name(ask), sts(None, config, ask)
+        token, stranger = ask.identity(aws_sts.AUDIENCE), ask.stranger(aws_sts.AUDIENCE)
+
+        def taken() -> Session:
+            return api.with_identity(role, name, token, policy=policy)
+
+        def by_a_stranger() -> object:
+            return api.with_identity(role, name, stranger)
+
+        return _seen_to_refuse(ask, taken, by_a_stranger, told=lambda: _open_to_all(role))
 
 
 class AwsEcrAssumeRole(_ByRole):
@@ -121,56 +126,90 @@ class AwsEcrAssumeRole(_ByRole):
         assert ask.who is not None, "only an entry has an External ID"
         if not ask.own:
             raise Failed(
-                "entry_unusable",
+                "issuer_unreachable",
                 "This server's own AWS identity isn't switched on, so it takes no roles.",
                 "Ask staff to set AWS_SERVER_IDENTITY, or choose another registry type.",
+                retry_after=60,
             )
-        role, external_id = role_of(config), ask.who.subject
-        api = sts(aws_server.key(ask.deadline), config, ask)
-        if ask.proving:
-            _prove(api, role, ask)
-        return api.with_key(role, session_name(ask), external_id=external_id, policy=policy)
+        role, name, subject = role_of(config), session_name(ask), ask.who.subject
+        own = aws_server.identity(ask.endpoint_url, ask.deadline)
+        if refusal := _not_for(own, role):
+            raise refusal  # before anything of the own identity goes there
+        api = sts(own.key, config, ask, aws_server.OwnSts)
+
+        def taken() -> Session:
+            return api.with_key(role, name, external_id=subject, policy=policy)
+
+        def without() -> object:
+            return api.with_key(role, name)
+
+        def with_another() -> object:
+            return api.with_key(role, name, external_id=_other())
+
+        return _seen_to_refuse(ask, taken, without, with_another, told=lambda: _not_enforced(role))
 
 
-def _prove(api: aws_sts.StsApi, role: Role, ask: Ask) -> None:
-    """See that the role is refused to whoever asks without the entry's External ID, or with
-    another one; raises `Failed`. A time-out is no refusal, and a role of the server's own
-    account is what no tenant may reach."""
-    whose = parse_caller(api.caller())
-    if whose == role.account:
-        raise Failed(
-            "identity_refused",
-            f"The role{private(f' {role.arn}')} is in this server's own account, which no entry "
-            "reaches.",
-            "Enter the ARN of a role in the account of the registry.",
-        )
-    for external_id, how in (("", "without an External ID"), (_other(), "with any External ID")):
-        try:
-            api.with_key(role, session_name(ask), external_id=external_id)
-        except Denied:
-            continue
-        raise Failed(
-            "external_id_not_enforced",
-            f"The role{private(f' {role.arn}')} can be taken {how}, so an entry of somebody else's "
-            "could reach it, too.",
-            "Put the condition on sts:ExternalId into the role's trust policy, as shown below, "
-            "wait a few seconds, and verify again.",
-        )
-    if time.monotonic() + _LEAST > ask.deadline:
-        raise Failed(
-            "registry_unreachable",
-            "AWS STS took too long to say whom the role refuses.",
-            "Wait: it is asked again by itself.",
-            retry_after=5,
-        )
+def _seen_to_refuse(
+    ask: Ask,
+    taken: Callable[[], Session],
+    *others: Callable[[], object],
+    told: Callable[[], Failed],
+) -> Session:
+    """The session of `taken`, where it stands or is seen now that the role is refused to all
+    `others`: before, and again after, since it may be opened in between. Only a plain no
+    counts; a time-out is none. Raises `Failed`, `told` where one of them was let in."""
+    if ask.proven:
+        return taken()
+
+    def each_is_refused() -> None:
+        for other in others:
+            try:
+                other()
+            except Denied:
+                continue
+            ask.proved(False)
+            raise told()
+
+    each_is_refused()
+    session = taken()
+    each_is_refused()
+    ask.proved(True)
+    return session
+
+
+def _not_for(own: aws_server.Own, role: Role) -> Failed | None:
+    """Why the own identity isn't used for a role at all."""
+    if role.account == own.account:
+        what = f"The role{private(f' {role.arn}')} is in this server's own account, which no entry "
+        fix = "Enter the ARN of a role in the account of the registry."
+        return Failed("identity_refused", f"{what}reaches.", fix)
+    if role.partition != own.partition:
+        what = f"This server is in AWS's partition {own.partition}, and reaches no role of "
+        fix = "Choose OIDC federation or a key for this registry."
+        return Failed("identity_refused", f"{what}{role.partition}.", fix)
+    return None
+
+
+def _not_enforced(role: Role) -> Failed:
+    return Failed(
+        "external_id_not_enforced",
+        f"The role{private(f' {role.arn}')} can be taken without the entry's External ID, so an "
+        "entry of somebody else's could reach it, too.",
+        "Put the condition on sts:ExternalId into the role's trust policy, as shown below, "
+        "wait a few seconds, and verify again.",
+    )
+
+
+def _open_to_all(role: Role) -> Failed:
+    return Failed(
+        "identity_refused",
+        f"The role{private(f' {role.arn}')} trusts this server for any entry, so one of somebody "
+        "else's could reach it, too.",
+        "Put the condition on the entry's subject into the role's trust policy, as shown below, "
+        "wait a few seconds, and verify again.",
+    )
 
 
 def _other() -> str:
     """An External ID that nobody has."""
     return f"organization:{uuid.uuid4()}:entry:{uuid.uuid4()}"
-
-
-def parse_caller(arn: str) -> str:
-    """The account of a caller's ARN; "" where there is none."""
-    parts = arn.split(":")
-    return parts[4] if len(parts) > 5 else ""

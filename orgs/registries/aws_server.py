@@ -1,7 +1,8 @@
 """This server's own identity at AWS, which takes customers' roles where staff switched that on.
 
 The one exception to never using what lies around: an instance's, a task's or a pod's role, or
-a key in the environment. Never a profile, a file or a process that a file names.
+a key in the environment. Never a profile, a file or a process that a file names. Whose it is,
+and what is wrong with it, no tenant is told.
 """
 
 from __future__ import annotations
@@ -11,15 +12,74 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import aws
+from .aws_sts import StsApi
+from .ecr_hosts import partition_of_region
 from .problems import Failed
 
 _one = threading.Lock()
 _found: list[Any] = []
 _thread = ThreadPoolExecutor(1, thread_name_prefix="own-identity")
 _asking: list[Future[aws.Key | None]] = []
+_arns: dict[str, str] = {}  # by the key's id; a session's changes every few hours
+
+
+@dataclass(frozen=True)
+class Own:
+    """Who this server is at AWS, by its ARN, and what it signs with."""
+
+    arn: str
+    key: aws.Key = field(repr=False)
+
+    @property
+    def partition(self) -> str:
+        return self.arn.split(":")[1]
+
+    @property
+    def account(self) -> str:
+        return account_of(self.arn)
+
+
+class OwnSts(StsApi):
+    """STS, asked by this server's own identity: what is wrong with that is for staff to mend, and
+    says nothing of an entry."""
+
+    def _told(self, fault: aws.Fault) -> Failed:
+        found = super()._told(fault)
+        if found.code in {"invalid_key", "signature_mismatch"}:
+            return _unknown("AWS doesn't accept this server's own identity")
+        return found
+
+
+def account_of(arn: str) -> str:
+    """The account of an ARN; "" where there is none."""
+    parts = arn.split(":")
+    return parts[4] if len(parts) > 5 else ""
+
+
+def identity(endpoint_url: str, deadline: float) -> Own:
+    """Who this server is, as AWS says it; blocking, until `deadline` (monotonic). Raises
+    `Failed`: where it has no identity, nothing else is used."""
+    own = key(deadline)
+    if own.id not in _arns:
+        # Where it is at home: its key and token are shown to no other partition.
+        api = OwnSts(own, home(), endpoint_url, fips=False, deadline=deadline)
+        arn = api.caller()
+        if not account_of(arn).isdecimal() or partition_of_region(home()) != arn.split(":")[1]:
+            raise _unknown("AWS doesn't say whose this server's own identity is")
+        if len(_arns) > 100:
+            _arns.clear()
+        _arns[own.id] = arn
+    return Own(_arns[own.id], own)
+
+
+def home() -> str:
+    """The region that this server is in, as AWS's own tools are told."""
+    named = (os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
+    return next(filter(None, named), "us-east-1")
 
 
 def key(deadline: float) -> aws.Key:
@@ -46,14 +106,15 @@ def forget() -> None:
     with _one:
         _found.clear()
         _asking.clear()
+        _arns.clear()
 
 
 def _unknown(what: str) -> Failed:
     return Failed(
-        "registry_unreachable",
+        "issuer_unreachable",
         f"{what}, so it can't take the role.",
-        "Ask staff to look at AWS_SERVER_IDENTITY and at the role that this server runs with.",
-        retry_after=5,
+        "Ask staff to look at AWS_SERVER_IDENTITY and at the identity that this server runs with.",
+        retry_after=60,
     )
 
 
@@ -64,9 +125,11 @@ def _look() -> aws.Key | None:
             return None
         _found.append(credentials)
     frozen = _found[0].get_frozen_credentials()
-    if not frozen.access_key or not frozen.secret_key:
+    # A file or a variable often ends in a line break, which a header can't have.
+    parts = [(text or "").strip() for text in (frozen.access_key, frozen.secret_key, frozen.token)]
+    if not all(parts[:2]) or not all(part.isascii() and part.isprintable() for part in parts):
         return None
-    return aws.Key(frozen.access_key, frozen.secret_key, frozen.token or "")
+    return aws.Key(*parts)
 
 
 def _resolver() -> Any:

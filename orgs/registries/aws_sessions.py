@@ -7,17 +7,18 @@ from dataclasses import replace
 from . import aws
 from .aws_roles import Role, narrows, role_of, session_policy
 from .aws_sts import Session, StsApi
-from .ecr_hosts import EcrHost
+from .ecr_hosts import EcrHost, parse_ecr_host
 from .ecr_type import pulls_through
 from .types import Ask, Config, DockerLogin
 
 UNNAMED = "valohai-registries"  # a session that is for no entry yet
 
 
-def sts(key: aws.Key | None, config: Config, ask: Ask, host: EcrHost | None = None) -> StsApi:
-    """STS in the entry's region."""
+def sts(key: aws.Key | None, config: Config, ask: Ask, kind: type[StsApi] = StsApi) -> StsApi:
+    """STS in the entry's region, by FIPS where the registry is asked so."""
+    host = parse_ecr_host(ask.host)
     fips = host is not None and host.fips
-    return StsApi(key, config["region"], ask.endpoint_url, fips=fips, deadline=ask.deadline)
+    return kind(key, config["region"], ask.endpoint_url, fips=fips, deadline=ask.deadline)
 
 
 def session_name(ask: Ask) -> str:

@@ -213,6 +213,12 @@ def _not_accepted(text: str) -> Failed:
             "provider.",
             "Register it in IAM, Identity providers, as the entry's page shows it, and try again.",
         )
+    if "thumbprint" in low:
+        return _refused(
+            "The role's account knows this server, but by another certificate's thumbprint.",
+            "Take the thumbprint out of the provider in IAM, or enter that of this server's "
+            "certificate.",
+        )
     if "audience" in low:
         return _refused(
             f"The role's account knows this server, but not for the audience {AUDIENCE}.",

@@ -51,12 +51,11 @@ class AwsApi:
         try:
             token = base64.b64decode(given["authorizationToken"], validate=True).decode()
             username, _, password = token.partition(":")
-        except (KeyError, IndexError, TypeError, ValueError):
+            login = provider_calls.password(username), provider_calls.password(password)
+        except (KeyError, IndexError, TypeError, ValueError, provider_calls.Foreign):
             raise self._unreachable("answered with no login") from None
-        if not username or not password:
-            raise self._unreachable("answered with no login")
         ends = provider_calls.believed(_moment(given.get("expiresAt")), MOST_LIFE)
-        return DockerLogin(username, password, ends)
+        return DockerLogin(*login, ends)
 
     @property
     def _region_too(self) -> str:
@@ -163,7 +162,7 @@ class AwsApi:
             return provider_calls.throttled(self._where, " of this account")
         broken = "has trouble of its own"
         return self._unreachable(
-            broken if fault.status >= 500 else f"refused the request ({fault.status})"
+            broken if fault.status >= 500 else f"refused the request ({code or fault.status})"
         )
 
 

@@ -105,10 +105,6 @@ class EcrType(RegistryType):
     def narrowed(self, config: Config) -> bool:
         return narrows(config)
 
-    def place_of(self, scope: str) -> tuple[str, str] | None:
-        host, slash, repository = scope.partition("/")
-        return (host, repository) if slash else None
-
     def api(self, key: Key, config: Config, ask: Ask) -> EcrApi:
         """ECR as a key sees it, where the ask's host is."""
         found = parse_ecr_host(ask.host)

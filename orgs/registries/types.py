@@ -159,7 +159,10 @@ class RegistryType(abc.ABC):
     """True where the cloud trusts what this server signs of itself, and nothing is stored."""
     uses_own_identity: bool = False
     """True where this server's own identity at the provider takes a role of the customer's: only
-    where staff switched that on, and what must be refused is tried once a day."""
+    where staff switched that on."""
+    proves: bool = False
+    """True where it's tried once a day, and before the first login, that the other side refuses
+    everybody but the entry; see `Ask`."""
     secret_ends: bool = False
     """True where whoever makes the secret mostly sets the day on which it ends."""
     trusts_own: bool = False
@@ -405,10 +408,6 @@ class RegistryType(abc.ABC):
     def narrowed(self, config: Config) -> bool:
         """Whether each repository has a login of its own, which opens no other."""
         return False
-
-    def place_of(self, scope: str) -> tuple[str, str] | None:
-        """`(host, repository)` of the `login_scope` of one repository; None of any other."""
-        return None
 
     def host_refusal(self, config: Config, host: str) -> Failed | None:
         """Why no login of an entry goes to this host, the rule of save time held again: a

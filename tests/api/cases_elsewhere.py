@@ -17,13 +17,14 @@ _ROLES = "worker/test_instance_role.py"
 _STEPS = "web/accounts/test_second_steps.py"
 _COMMANDS = "test_identity_commands.py"
 _KEYLESS = "registries/test_aws_keyless_doors.py"
+_NARROWED = "registries/test_aws_narrowed.py"
 ELSEWHERE = {
     "issuer_unreachable": (
         "services/identity/test_copies.py::test_the_first_key_signs_once_it_is_there"
     ),
     "identity_refused": f"{_KEYLESS}::test_a_refusal_has_its_event_and_is_remembered_for_seconds",
     "external_id_not_enforced": f"{_KEYLESS}::test_a_role_that_stopped_asking_is_not_used",
-    "needs_role": f"{_KEYLESS}::test_narrowing_needs_a_role",
+    "needs_role": f"{_NARROWED}::test_narrowing_needs_a_role",
     "role_arn_shape": f"{_KEYLESS}::test_the_api",
     "key_coming": f"{_COMMANDS}::test_rotating_again_is_refused_while_one_waits",
     "invalid_issuer": f"{_COMMANDS}::test_a_server_that_is_no_issuer_has_no_keys",

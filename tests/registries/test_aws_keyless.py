@@ -4,7 +4,9 @@ fake, which fetches the keys that this server publishes."""
 from __future__ import annotations
 
 import json
+import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import boto3
@@ -47,14 +49,10 @@ def trusted(trusting_aws, entry):
     return trusting_aws
 
 
-def ask(entry, host: str = HOST, seconds: float = 7, **given):
-    return calls.asked(
-        OIDC if entry.registry_type == OIDC.slug else ASSUMED,
-        host,
-        time.monotonic() + seconds,
-        entry,
-        **given,
-    )
+def ask(entry, host: str = HOST, seconds: float = 7, *, proving: bool = False, **given):
+    kind = OIDC if entry.registry_type == OIDC.slug else ASSUMED
+    asked = calls.asked(kind, host, time.monotonic() + seconds, entry, **given)
+    return replace(asked, proven=not proving)
 
 
 def login(entry, **given):
@@ -279,18 +277,40 @@ def test_it_takes_the_role_with_the_entrys_external_id(own, shared) -> None:
     assert given.expires_at - datetime.now(UTC) <= timedelta(hours=1)
 
 
-def test_a_proof_tries_what_must_be_refused_first(own, shared) -> None:
+def test_a_proof_tries_what_must_be_refused_before_and_after(own, shared) -> None:
     assert login(shared, proving=True)
-    without, wrong, right = external_ids(own)
-    assert without is None and right == signing.who(shared).subject
-    assert wrong not in {None, right} and len(wrong) == len(right)
-    assert [took.code for took in own.roles.took] == ["AccessDenied", "AccessDenied", "ok"]
+    own_id = signing.who(shared).subject
+    before, right, after = external_ids(own)[:2], external_ids(own)[2], external_ids(own)[3:]
+    assert right == own_id and before[0] is None and after[0] is None
+    wrong = {before[1], after[1]}
+    assert len(wrong) == 2 and own_id not in wrong and {len(w) for w in wrong} == {len(own_id)}
+    denied, ok = ["AccessDenied"] * 2, ["ok"]
+    assert [took.code for took in own.roles.took] == denied + ok + denied
 
 
-def test_a_guessed_one_is_new_each_time(own, shared) -> None:
-    for _ in range(3):
-        login(shared, proving=True)
-    assert len({took.external_id for took in own.roles.took}) == 1 + 1 + 3
+def test_a_role_that_opens_in_between_proves_nothing(own, shared) -> None:
+    took = own.roles._assume
+
+    def opening(asked, body, headers):
+        given = took(asked, body, headers)
+        own.roles.roles[ARN].trust["Statement"][0].pop("Condition", None)
+        return given
+
+    own.roles._assume = opening
+    assert refused(shared, proving=True).code == "external_id_not_enforced"
+    assert not own.tokens
+
+
+def test_a_role_that_trusts_all_of_this_servers_entries_is_not_used(trusted, entry) -> None:
+    """One that asks for the audience alone would let in any tenant's."""
+    assert login(entry, proving=True)
+    assert [took.code for took in trusted.roles.took] == ["AccessDenied", "ok", "AccessDenied"]
+    conditions = trusted.roles.roles[ARN].trust["Statement"][0]["Condition"]["StringEquals"]
+    del conditions[f"{published.NAME.removeprefix('https://')}:sub"]
+    before = len(trusted.tokens)
+    error = refused(entry, proving=True)
+    assert error.code == "identity_refused" and "for any entry" in error.what
+    assert len(trusted.tokens) == before
 
 
 @pytest.mark.parametrize("open_to", ["all", "any External ID"])
@@ -332,15 +352,57 @@ def test_no_role_of_the_servers_own_account(own, shared) -> None:
     arn = ARN.replace(ACCOUNT, OWN_ACCOUNT)
     shared.config = CONFIG | {"role_arn": arn}
     own.role(arn, own.roles.roles[ARN].trust, own.roles.roles[ARN].policy)
-    error = refused(shared, proving=True)
-    assert error.code == "identity_refused" and "own account" in error.what
+    for proving in (True, False):
+        error = refused(shared, proving=proving)
+        assert error.code == "identity_refused" and "own account" in error.what
+    with pytest.raises(Failed):  # nor where images are listed
+        ASSUMED.lister(shared.config, {}, ask(shared))
     assert not own.roles.took
+
+
+def test_nothing_of_the_own_identity_goes_to_another_partition(own, shared) -> None:
+    shared.config = {"role_arn": ARN.replace("aws:", "aws-cn:"), "region": "cn-north-1"}
+    host = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
+    error = refused(shared, host=host)
+    assert error.code == "identity_refused" and "partition aws" in error.what
+    assert not own.roles.took
+
+
+@pytest.mark.parametrize("odd", ["", "arn:aws:sts", "arn:aws:sts:::x", "arn:aws-cn:iam::1:user/x"])
+def test_an_odd_caller_is_nobody(own, shared, odd, monkeypatch) -> None:
+    xml = f"<GetCallerIdentityResult><Arn>{odd}</Arn></GetCallerIdentityResult>"
+    monkeypatch.setattr(own.roles, "answer", lambda body, headers: (200, xml))
+    aws_server.forget()
+    assert refused(shared).transient and not own.tokens
+
+
+@pytest.mark.parametrize("fault", ["key", "secret"])
+def test_what_is_wrong_with_the_own_identity_is_no_tenants(own, shared, fault, monkeypatch) -> None:
+    if fault == "key":
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAI44QH8DHBEXAMPLE")
+    else:
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x" * 40)
+    aws_server.forget()
+    error = refused(shared)
+    assert error.code == "issuer_unreachable" and "Ask staff" in error.fix
+    assert "AKIA" not in error.in_full
+
+
+def test_a_line_break_behind_the_own_token_is_cut(own, shared, monkeypatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, f"{os.environ[name]}\r\n")
+    aws_server.forget()
+    assert login(shared)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a\nb")
+    aws_server.forget()
+    assert "no AWS identity" in refused(shared).what
 
 
 def test_it_is_off_unless_staff_switch_it_on(own, shared, settings) -> None:
     settings.AWS_SERVER_IDENTITY = False
     error = refused(shared)
-    assert error.code == "entry_unusable" and "AWS_SERVER_IDENTITY" in error.fix
+    assert error.code == "issuer_unreachable" and "AWS_SERVER_IDENTITY" in error.fix
+    assert error.transient
     assert not own.roles.took
 
 
@@ -366,7 +428,7 @@ def test_no_profile_and_no_file_is_its_identity(own, shared, monkeypatch, tmp_pa
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9/")
     aws_server.forget()
     error = refused(shared)
-    assert error.code == "registry_unreachable" and "no AWS identity" in error.what
+    assert error.code == "issuer_unreachable" and "no AWS identity" in error.what
     assert not own.roles.took
 
 

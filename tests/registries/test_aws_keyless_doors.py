@@ -20,17 +20,17 @@ from django.urls import reverse
 
 from orgs.api import limits
 from orgs.models import AuditEvent, CachedLogin, Organization, RegistryEntry
-from orgs.registries.aws_ecr import AwsEcr
 from orgs.registries.images import ImageReference
-from orgs.registries.problems import Failed, Refused
+from orgs.registries.problems import Failed
 from orgs.services.audit.events import Actor
-from orgs.services.entries import door, proofs
+from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
 from orgs.services.entries.policies import set_up_of
 from orgs.services.entries.validating import EntrySpec
 from orgs.services.identity import signing
 from orgs.services.logins import issuing, minting, renewing
 from orgs.services.tenancy import mails, tokens
+from orgs.services.upstream import proofs
 from orgs.services.verification import verifying
 from tests.api.conftest import LOGIN, Api
 from tests.conftest import HOST
@@ -308,78 +308,6 @@ def test_a_refusal_has_its_event_and_is_remembered_for_seconds(own, project, mak
     assert entry.status == Status.WAITING
 
 
-# --- narrowed ---------------------------------------------------------------------------------
-
-
-def opens(aws, password: str, repository: str) -> bool:
-    return aws.may_pull(password, f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}")
-
-
-@BOTH
-def test_each_repository_has_its_own(own, acme, actor, project, make, slug) -> None:
-    make(slug, narrow="true")
-    worker = Api(tokens.token_issue_worker(organization=acme, name="w", actor=actor)[1])
-    given = {}
-    for name in ("train", "serve", "train"):
-        image = f"{HOST}/team/{name}:v1"
-        asked = {"project": str(project.pk), "image": image}
-        with CaptureQueriesContext(connection) as captured:
-            answer = worker.post(LOGIN, asked)
-        assert answer.status_code == 200, answer.content
-        given.setdefault(name, answer.json()["password"])
-        assert given[name] == answer.json()["password"]
-    assert len(captured) <= 3, "the third is one read and one write"
-    assert {row.scope for row in CachedLogin.objects.all()} == {
-        f"{HOST}/team/train", f"{HOST}/team/serve",
-    }  # fmt: skip
-    for name, other in (("train", "serve"), ("serve", "train")):
-        assert opens(own, given[name], f"team/{name}")
-        assert not opens(own, given[name], f"team/{other}")
-    # Each is renewed for its own repository, while a pattern covers it.
-    CachedLogin.objects.update(refresh_after=datetime.now(UTC) - timedelta(seconds=1))
-    assert renewing.renew_due().done == 2
-    for name in ("train", "serve"):
-        fresh = login(project, f"{HOST}/team/{name}").password
-        assert fresh not in given.values() and opens(own, fresh, f"team/{name}")
-
-
-def test_a_host_only_question_says_why_it_cannot_be_answered(
-    own, acme, actor, project, make
-) -> None:
-    make(pattern=f"{HOST}/*", narrow="true")
-    worker = Api(tokens.token_issue_worker(organization=acme, name="w", actor=actor)[1])
-    answer = worker.post(LOGIN, {"project": str(project.pk), "server": HOST})
-    assert answer.status_code == 409 and answer.json()["code"] == "ambiguous_server"
-    assert "VALOHAI_IMAGE" in answer.json()["detail"]
-
-
-def test_they_are_bounded_in_number(own, project, make, monkeypatch) -> None:
-    monkeypatch.setattr(minting, "MOST_NARROWED", 4)
-    monkeypatch.setattr(minting, "MADE_ROOM", 2)
-    make(narrow="true")
-    for number in range(9):
-        login(project, f"{HOST}/team/train{number}")
-        assert CachedLogin.objects.count() <= 4
-    # The newest stay; an old one is obtained again.
-    assert CachedLogin.objects.filter(scope__endswith="train8").exists()
-    assert login(project, f"{HOST}/team/train0").password in own.tokens
-
-
-@pytest.mark.parametrize("slug", ["aws-ecr"])
-def test_narrowing_needs_a_role(send, alice, acme, slug) -> None:
-    typed = {
-        "patterns": PATTERN, "registry_type": slug, "enabled": "on", "note": "",
-        "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "s" * 40, "narrow": "on",
-    }  # fmt: skip
-    page = send(alice, NEW, typed)
-    assert page.wrong == {"narrow"} and "need a role" in page.error("narrow")
-    with pytest.raises(Refused) as refused:
-        AwsEcr().clean({"narrow": "true"}, {}, [])
-    assert "needs_role" in {problem.code for problem in refused.value.problems}
-    send(alice, NEW, typed | {"role_arn": ARN})
-    assert acme.entries.get().config["role_arn"] == ARN
-
-
 # --- confused deputies --------------------------------------------------------------------------
 
 
@@ -397,38 +325,68 @@ def test_the_proof_is_made_before_the_first_login_and_once_a_day(own, project, m
         CachedLogin.objects.all().delete()
         login(project)
 
+    whole = [False, False, True, False, False]
     assert not proofs.stands(entry)
     anew()
-    assert tried() == [False, False, True] and proofs.stands(entry)
+    assert tried() == whole and proofs.stands(entry)
     anew()
     assert tried() == [True]
     verify(entry)
-    assert tried() == [False, False, True]
+    assert tried() == whole
     RegistryEntry.objects.update(proved_at=datetime.now(UTC) - timedelta(days=1, seconds=1))
     anew()
-    assert tried() == [False, False, True]
+    assert tried() == whole
     # A clock that was ahead proves nothing.
     RegistryEntry.objects.update(proved_at=datetime.now(UTC) + timedelta(days=3))
     anew()
-    assert tried() == [False, False, True]
-    # Nor does the proof of another role.
+    assert tried() == whole
+    # Nor does the proof of another role, nor the next one's of this.
     RegistryEntry.objects.update(credentials_version=7)
     anew()
-    assert tried() == [False, False, True]
+    assert tried() == whole
+    assert not proofs.stands(entry), "it was read before"
 
 
-def test_a_role_that_stopped_asking_is_not_used(own, project, make) -> None:
+def test_nobody_looks_into_a_role_without_a_proof(own, make, look, bob, alice) -> None:
+    """Listing an entry's images takes the role, too."""
+    entry = make(ASSUMED, f"{HOST}/*")
+    own.push("team/secret-project", "v1")
+    del own.roles.roles[ARN].trust["Statement"][0]["Condition"]
+    for person in (bob, alice):
+        page = look(person, f"{url('entry', entry)}images/")
+        assert "secret-project" not in page.html
+    assert not own.tokens and {took.code for took in own.roles.took} == {"ok"}
+    set_up(own, entry)
+    assert "secret-project" in look(alice, f"{url('entry', entry)}images/").html
+
+
+@pytest.mark.parametrize("seen_by", ["verifying", "a worker", "a renewal"])
+def test_a_role_that_stopped_asking_is_not_used(own, project, make, seen_by) -> None:
+    """Whoever finds it: no login is given any more, one that is cached neither, and the entry
+    stays red until the role asks again."""
     entry = make(ASSUMED)
     login(project)
     minting.status_mark(entry, Status.VERIFIED)
-    del own.roles.roles[ARN].trust["Statement"][0]["Condition"]
-    RegistryEntry.objects.update(proved_at=datetime.now(UTC) - timedelta(days=1, seconds=1))
-    CachedLogin.objects.all().delete()
-    with pytest.raises(Failed) as failed:
-        login(project)
-    assert failed.value.code == "external_id_not_enforced"
-    entry.refresh_from_db()
-    assert entry.status == Status.FAILING and not proofs.stands(entry)
+    kept = own.roles.roles[ARN].trust["Statement"][0].pop("Condition")
+    if seen_by == "verifying":
+        assert verify(entry).failed.code == "external_id_not_enforced"
+    else:
+        RegistryEntry.objects.update(proved_at=datetime.now(UTC) - timedelta(days=1, seconds=1))
+        CachedLogin.objects.update(refresh_after=datetime.now(UTC) - timedelta(seconds=1))
+        if seen_by == "a worker":
+            CachedLogin.objects.all().delete()
+        else:
+            assert renewing.renew_due().failed
+    for _ in range(2):
+        with pytest.raises(Failed) as failed:
+            login(project)
+        assert failed.value.code == "external_id_not_enforced"
+        entry.refresh_from_db()
+        assert entry.status == Status.FAILING and not proofs.stands(entry)
+        CachedLogin.objects.update(next_try_at=None)
+    own.roles.roles[ARN].trust["Statement"][0]["Condition"] = kept
+    CachedLogin.objects.update(next_try_at=None)
+    assert login(project)
 
 
 @BOTH

@@ -34,6 +34,15 @@ def who(entry: RegistryEntry) -> Who:
 def signed(entry: RegistryEntry, audience: str, *, by: keys.Signer | None = None) -> str:
     """The JWT for this entry and audience, by the key whose turn it is unless another is given;
     raises `Failed`."""
+    return _signed(who(entry).subject, audience, by)
+
+
+def of_nobody(audience: str) -> str:
+    """The same of an entry that isn't there, to see that it's refused."""
+    return _signed(f"organization:{uuid.uuid4()}:entry:{uuid.uuid4()}", audience, None)
+
+
+def _signed(subject: str, audience: str, by: keys.Signer | None) -> str:
     import jwt  # late: most commands need none of it
 
     url = issuer.named()
@@ -41,7 +50,7 @@ def signed(entry: RegistryEntry, audience: str, *, by: keys.Signer | None = None
     now = database_now()
     claims = {
         "iss": url,
-        "sub": who(entry).subject,
+        "sub": subject,
         "aud": audience,
         "iat": int((now - BACK).timestamp()),
         "nbf": int((now - BACK).timestamp()),

@@ -31,7 +31,6 @@ from orgs.registries.private import known
 from orgs.registries.problems import Failed
 from orgs.registries.types import DockerLogin
 from orgs.services.audit.clock import database_now
-from orgs.services.entries import proofs
 from orgs.services.entries.status import status_mark
 from orgs.services.entries.validating import secrets_of
 from orgs.services.upstream import calls
@@ -139,6 +138,8 @@ def minted_login(entry: RegistryEntry, place: Place) -> tuple[DockerLogin, bool]
         return _opened(seen.row), False
     if seen is not None and not seen.may_try:
         raise _remembered(seen)
+    if kind.narrowed(entry.config) and (failed := _failed_for_another(entry)):
+        raise _remembered(failed)
     with calls.waiting(entry):
         # Before anyone holds the lease: on a busy machine it takes longer than that.
         BY_SLUG[entry.registry_type].prepare()
@@ -239,6 +240,21 @@ def _look(entry: RegistryEntry, scope: str) -> _Seen | None:
     return _Seen(row, now)
 
 
+def _failed_for_another(entry: RegistryEntry) -> _Seen | None:
+    """What the entry's role was refused a moment ago, for whichever repository: it is for
+    none, and nobody has to ask again for each."""
+    rows = CachedLogin.objects.filter(
+        entry_id=entry.pk,
+        credentials_version=entry.credentials_version,
+        next_try_at__gt=Now(),
+        next_try_at__lt=Now() + MOST_PAUSE,
+    )
+    row = rows.exclude(error_code="").order_by("-next_try_at").annotate(now=Now()).first()
+    if row is None:
+        return None
+    return _Seen(row, row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC))
+
+
 def _opened(row: CachedLogin) -> DockerLogin:
     assert row.login is not None
     try:
@@ -280,7 +296,7 @@ def _wait_for_login(entry: RegistryEntry, scope: str, place: Place) -> DockerLog
     while True:
         seen = _look(entry, scope)
         if seen is None:
-            _make_room(entry, place)
+            _make_room(entry, scope)
             try:
                 CachedLogin.objects.bulk_create(
                     [CachedLogin(entry_id=entry.pk, scope=scope)], ignore_conflicts=True
@@ -307,17 +323,27 @@ def _wait_for_login(entry: RegistryEntry, scope: str, place: Place) -> DockerLog
             time.sleep(POLL * random.uniform(0.7, 1.3))  # noqa: S311
 
 
-def _make_room(entry: RegistryEntry, place: Place) -> None:
-    """Of logins for one repository each, an entry keeps the newest; an older one is obtained
-    again. Not one that is being obtained."""
-    if not place.repository:
+def _make_room(entry: RegistryEntry, scope: str) -> None:
+    """Of logins for one repository each an entry has so many, and those that are in use stay:
+    whoever uses one has it renewed at its half-life. Raises `Failed` busy where all are."""
+    if "/" not in scope:
         return
     own = CachedLogin.objects.filter(entry_id=entry.pk)
     if own.count() < MOST_NARROWED:
         return
     idle = own.filter(Q(lease_id=None) | Q(lease_until__lt=Now()))
-    oldest = idle.order_by(F("expires_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)
-    CachedLogin.objects.filter(pk__in=list(oldest[:MADE_ROOM])).delete()
+    unused = idle.filter(Q(login__isnull=True) | Q(refresh_after=None) | Q(refresh_after__lt=Now()))
+    oldest = unused.order_by(F("expires_at").asc(nulls_first=True), "pk")
+    found = list(oldest.values_list("pk", flat=True)[:MADE_ROOM])
+    if not found:
+        raise Failed(
+            "busy",
+            f"The entry has logins for {MOST_NARROWED} repositories already, all made lately.",
+            "Ask again in some minutes; narrower entries, or one without Narrowed logins, have no "
+            "such bound.",
+            retry_after=60,
+        )
+    CachedLogin.objects.filter(pk__in=found).delete()
 
 
 # --- refreshing ---------------------------------------------------------------
@@ -353,19 +379,15 @@ def _refresh(entry: RegistryEntry, row: CachedLogin, place: Place, lease: _Lease
         if time.monotonic() - lease.taken > CALL_SOON:
             # This thread didn't get the processor; what is left may not do for a call.
             raise _LeaseLost
-        proving = kind.uses_own_identity and not proofs.stands(entry)
         ask = calls.asked(
             kind,
             place.host,
             lease.taken + calls.CALL_SECONDS,
             entry,
             repository=place.repository if kind.narrowed(entry.config) else "",
-            proving=proving,
         )
         login = calls.ask_for_login(kind, entry.config, secrets, ask)
         assert isinstance(login, DockerLogin)
-        if proving:
-            proofs.note(entry)
     except Failed as error:
         _store_failure(entry, row, lease, error)
         raise

@@ -21,7 +21,6 @@ from django.db.models.functions import Now
 
 from orgs.models import CachedLogin
 from orgs.registries.catalogue import BY_SLUG
-from orgs.registries.images import ImageReference
 from orgs.registries.problems import Failed
 from orgs.services.audit.clock import database_now
 from orgs.services.entries.validating import patterns_of
@@ -107,10 +106,7 @@ def _place(row: CachedLogin) -> minting.Place | None:
         return None
     config, patterns = row.entry.config, patterns_of(row.entry)
     if kind.narrowed(config):
-        if (of := kind.place_of(row.scope)) is None:
-            return None
-        image = ImageReference.parse("/".join(of))
-        return minting.Place(*of) if any(p.matches(image) for p in patterns) else None
+        return None  # who uses one has it renewed; that the entry is used says nothing of it
     hosts = (kind.example_host(pattern) for pattern in patterns)
     found = (host for host in hosts if kind.login_scope(config, host) == row.scope)
     return next((minting.Place(host) for host in found), None)

@@ -7,9 +7,10 @@ organization takes another's, and no hanging registry the threads that answer wo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -22,6 +23,10 @@ from orgs.registries.turns import turns
 from orgs.registries.types import Ask, DockerLogin, InstanceRoleLogin, RegistryType
 from orgs.seen import metrics
 from orgs.services.identity import signing
+
+from . import proofs
+
+Given = TypeVar("Given")
 
 CALL_SECONDS = 7.0  # for one login of a provider, however the bytes drip
 # Seconds to wait before each further try of a new key. IAM is eventually consistent:
@@ -89,10 +94,10 @@ def asked(
     entry: RegistryEntry | None = None,
     *,
     repository: str = "",
-    proving: bool = False,
+    anew: bool = False,
 ) -> Ask:
     """What a type is asked with: the stand-in, if there is one, of its own provider only, and
-    what the entry is to it."""
+    what the entry is to it. With `anew` what was seen lately of it doesn't count."""
     stand_in = f"{kind.provider}_ENDPOINT_URL"
     return Ask(
         host,
@@ -100,16 +105,18 @@ def asked(
         getattr(settings, stand_in) if kind.provider else "",
         repository,
         who=signing.who(entry) if entry else None,
-        identity=partial(_signed, entry) if entry else None,
+        identity=partial(_kept_by_nobody, signing.signed, entry) if entry else None,
+        stranger=partial(_kept_by_nobody, signing.of_nobody) if entry else None,
         own=settings.AWS_SERVER_IDENTITY,
-        proving=proving,
+        proven=entry is not None and kind.proves and not anew and proofs.stands(entry),
+        proved=partial(_kept_by_nobody, proofs.note, entry) if entry else (lambda held: None),
     )
 
 
-def _signed(entry: RegistryEntry, audience: str) -> str:
-    """A JWT of the entry's, made while nothing is kept of the database."""
+def _kept_by_nobody(does: Callable[..., Given], *about: Any) -> Given:
+    """What the database is for, done on the way, without keeping a connection to it."""
     try:
-        return signing.signed(entry, audience)
+        return does(*about)
     finally:
         give_back_connection()
 
@@ -123,7 +130,6 @@ def obtain(
     new: bool,
     entry: RegistryEntry | None = None,
     repository: str = "",
-    proving: bool = False,
 ) -> DockerLogin | InstanceRoleLogin:
     """A login of these credentials; blocking, raises `Failed`.
 
@@ -133,7 +139,7 @@ def obtain(
     tries = 0
     while True:
         deadline = min(end, time.monotonic() + CALL_SECONDS)
-        ask = asked(kind, host, deadline, entry, repository=repository, proving=proving)
+        ask = asked(kind, host, deadline, entry, repository=repository, anew=True)
         try:
             return ask_for_login(kind, config, secrets, ask)
         except Failed as error:

@@ -4,7 +4,6 @@ which ask no cloud.
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import timedelta
 
@@ -16,8 +15,6 @@ from orgs.models import Issuer
 from orgs.models.identity import ONE
 from orgs.outside import outside
 from orgs.registries import aws_server
-from orgs.registries.aws_ecr_keyless import parse_caller
-from orgs.registries.aws_sts import StsApi
 from orgs.registries.problems import Failed
 
 SECONDS = 5.0
@@ -34,7 +31,7 @@ def arn() -> str:
 
 def account() -> str:
     """The account of it."""
-    return parse_caller(arn())
+    return aws_server.account_of(arn())
 
 
 def learn() -> None:
@@ -44,23 +41,15 @@ def learn() -> None:
         return
     assert not connection.in_atomic_block, "nobody outside is asked inside a transaction"
     known = Issuer.objects.filter(pk=ONE, own_aws_at__gt=Now() - KEPT_FOR, own_aws_at__lte=Now())
-    if known.exists():
+    if known.exclude(own_aws="").exists():
         return
-    deadline = time.monotonic() + SECONDS
     try:
         with outside():
-            own = aws_server.key(deadline)
-            api = StsApi(own, _where(), settings.AWS_ENDPOINT_URL, fips=False, deadline=deadline)
-            found = api.caller()
-    except (Failed, LookupError, ValueError):
-        return
-    if not Issuer.objects.filter(pk=ONE).update(own_aws=found, own_aws_at=Now()):
-        made = Issuer(pk=ONE, own_aws=found)
-        Issuer.objects.bulk_create([made], ignore_conflicts=True)
-        Issuer.objects.filter(pk=ONE).update(own_aws_at=Now())
-
-
-def _where() -> str:
-    """Where this server's identity is asked for, as AWS's own tools are told."""
-    named = (os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
-    return next(filter(None, named), "us-east-1")
+            end = time.monotonic() + SECONDS
+            found = aws_server.identity(settings.AWS_ENDPOINT_URL, end).arn
+    except Failed:
+        found = ""
+    told = {"own_aws": found, "own_aws_at": Now()}
+    if not Issuer.objects.filter(pk=ONE).update(**told):
+        Issuer.objects.bulk_create([Issuer(pk=ONE)], ignore_conflicts=True)
+        Issuer.objects.filter(pk=ONE).update(**told)

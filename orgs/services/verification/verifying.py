@@ -38,7 +38,6 @@ from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
-from orgs.services.entries import proofs
 from orgs.services.entries.status import BEYOND_LOGIN, BROKEN, status_mark
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
@@ -269,11 +268,8 @@ def _steps(
             entry=entry,
             # Without an image it's tried for all that the entry may: no worker gets that.
             repository=image.path if image and kind.narrowed(entry.config) else "",
-            proving=kind.uses_own_identity,
         )
         assert isinstance(login, DockerLogin)
-        if kind.uses_own_identity:
-            proofs.note(entry)
     except Failed as error:
         if until := minting.valid_until(entry):
             kept = f"workers keep the login valid until {until:%H:%M} UTC"

@@ -71,7 +71,7 @@ def test_every_label_of_the_form_is_a_column(kind, acme, gpu):
     form = entry_form(kind)(organization=acme)
     labels = [field.label for name, field in form.fields.items() if name not in ("shown",)]
     assert {named(label) for label in labels if label} <= set(columns())
-    (row,) = read(f"{HEADER}\n{HOST}/a,{kind.label.upper()},,,\n")
+    (row,) = read(f'{HEADER}\n{HOST}/a,"{kind.label.upper()}",,,\n')
     assert row.cells["type"] == kind.slug
 
 

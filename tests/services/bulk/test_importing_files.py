@@ -351,8 +351,10 @@ def test_any_cell_comes_back(cell):
 
 def test_the_columns_of_the_contract():
     assert ", ".join(columns()) == (
-        "image_pattern, type, access_key_id, secret_access_key, region, pull_through, role_name, "
-        "service_account_json, tenant_id, client_id, client_secret, username, password, "
+        "image_pattern, type, access_key_id, secret_access_key, region, role_arn, narrow, "
+        "pull_through, role_name, "
+        "service_account_json, workload_identity_provider, service_account_email, "
+        "tenant_id, client_id, client_secret, username, password, "
         "ca_certificate, environments, enabled, note, secret_expires_on"
     )
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from orgs.registries.docker import DockerRegistry
 from orgs.registries.problems import Failed
 from orgs.services.logins import minting
 from orgs.services.upstream import calls
@@ -30,15 +31,15 @@ def clock(monkeypatch):
 def test_all_tries_of_a_key_end_in_time(code, takes, new, clock, monkeypatch) -> None:
     """Each call takes as long as it may at most: that it ends by then is outbound's."""
 
-    def refuse(kind, config, secrets, host, deadline) -> None:
+    def refuse(kind, config, secrets, ask) -> None:
         clock.tries += 1
-        clock.now = min(clock.now + takes, deadline)
+        clock.now = min(clock.now + takes, ask.deadline)
         raise Failed(code, "No.")
 
     monkeypatch.setattr(calls, "ask_for_login", refuse)
     began = clock.now
     with pytest.raises(Failed):
-        calls.obtain(None, {}, {}, "", new=new)
+        calls.obtain(DockerRegistry(), {}, {}, "", new=new)
     most = calls.NEW_KEY_SECONDS if new else calls.CALL_SECONDS
     assert clock.now - began <= most
     assert clock.tries == 1 or new
