@@ -16,7 +16,7 @@ from orgs.services.verification import verifying
 from tests.conftest import HOST
 from tests.real.pulling import pulled_by_both
 from tests.real.test_worker_pull import podman
-from tests.registries.keyless_aws import ARN, REGION, own, set_up
+from tests.registries.keyless_aws import ARN, REGION, granting_registry, own, set_up
 from tests.support import issuer as published
 from tests.support.registry import Registry
 from tests.support.relying import RelyingParty
@@ -29,16 +29,7 @@ IMAGE, SIBLING = f"{HOST}/team/train:v1", f"{HOST}/team/serve:v1"
 
 @pytest.fixture
 def registry(own, internet, monkeypatch) -> Iterator[Registry]:
-    with Registry(HOST, tokens=True) as registry:
-        for repository in ("team/train", "team/serve"):
-            registry.push(repository, "v1")
-        registry.judge = lambda password, repository: own.may_pull(
-            password, f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
-        )
-        own.on_token(lambda password: registry.allow("AWS", password))
-        internet.name(HOST, ["10.20.30.40"])
-        internet.route("10.20.30.40", 443, (registry.address, 443))
-        monkeypatch.setenv("SSL_CERT_FILE", str(registry.ca_file))
+    with granting_registry(own, internet, monkeypatch) as registry:
         yield registry
 
 
