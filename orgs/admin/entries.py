@@ -38,7 +38,7 @@ from orgs.services.bulk.exporting import Held, export
 from orgs.services.entries import door
 from orgs.services.entries.attention import broken_sentence
 from orgs.services.entries.history import history_of
-from orgs.services.entries.policies import policy_of, set_up_of
+from orgs.services.entries.policies import MENDED_BY_SET_UP, policy_of, set_up_of
 from orgs.services.entries.usage import entries_usage, entry_usage
 from orgs.services.entries.validating import told_today
 from orgs.services.verification import many, verifying
@@ -401,6 +401,7 @@ class EntryAdmin(ServiceAdmin):
                 "verifiable": kind and entry.enabled and not kind.completed_on_worker,
                 "policy": policy_of(entry, private=True),
                 "set_up": set_up_of(entry),
+                "untrusted": report and report.failed and report.failed.code in MENDED_BY_SET_UP,
                 "usage": entry_usage(entry, USAGE_DAYS),
                 "history": history_of(entry, checks=True),
                 "details": kind.details(entry.config, private=True) if kind else [],

@@ -37,6 +37,10 @@ def set_up_of(entry: RegistryEntry) -> SetUp | None:
     return kind.set_up(entry.config, patterns, who)
 
 
+# What fails because of an entry's other side, so that setting it up anew mends it.
+MENDED_BY_SET_UP = frozenset({"identity_refused", "external_id_not_enforced"})
+
+
 def assigned_to(entry: RegistryEntry) -> dict[str, str]:
     """What the server made for the entry, which stands beside its config and is taken from
     nobody."""

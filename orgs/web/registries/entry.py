@@ -20,7 +20,7 @@ from orgs.services.entries.attention import broken_sentence
 from orgs.services.entries.daily import month_of
 from orgs.services.entries.history import history_of
 from orgs.services.entries.offered import not_here
-from orgs.services.entries.policies import policy_of, set_up_of
+from orgs.services.entries.policies import MENDED_BY_SET_UP, policy_of, set_up_of
 from orgs.services.entries.usage import usage_of
 from orgs.services.entries.validating import told_today
 from orgs.services.verification import verifying
@@ -63,7 +63,9 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
         "usage": usage_of(found, private=is_admin),
         "month": month_of(found),
         "denied": report is not None and report.failed and report.failed.code in _DENIED,
-        "untrusted": report is not None and report.failed and report.failed.code in _UNTRUSTED,
+        "untrusted": report is not None
+        and report.failed
+        and report.failed.code in MENDED_BY_SET_UP,
         "history": history_of(found) if is_admin else [],
         "set_up": set_up_of(found) if is_admin else None,
         "not_here": not_here(kind) if kind else "",
@@ -80,8 +82,6 @@ def _page(request: SignedIn, found: RegistryEntry, form: VerifyForm | None = Non
 
 # What attaching the policy mends, so that it's open on the page.
 _DENIED = frozenset({"access_denied", "image_denied"})
-# What setting up the other side anew mends.
-_UNTRUSTED = frozenset({"identity_refused", "external_id_not_enforced"})
 
 
 def _details(found: RegistryEntry, is_admin: bool) -> list[tuple[str, Sequence[str]]]:

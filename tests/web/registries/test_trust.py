@@ -99,10 +99,20 @@ def test_members_see_that_it_waits_and_no_steps(look, bob, entry) -> None:
     assert "Not tried yet" in page.text and "then logs in" not in page.text
 
 
+def test_members_of_a_refused_one_are_led_nowhere(look, bob, entry) -> None:
+    refused(entry)
+    page = look(bob, url("entry", entry))
+    assert "AWS knows no provider." in page.text and "#set-up" not in page.html
+
+
 def test_the_admin_has_the_same_steps(client, staff, entry) -> None:
     client.force_login(staff)
-    page = Page(client.get(reverse("admin:orgs_registryentry_change", args=[entry.pk])))
+    address = reverse("admin:orgs_registryentry_change", args=[entry.pk])
+    page = Page(client.get(address))
     assert "signed in to AWS account 123456789012" in page.text and "trust.css" in page.html
+    assert "Not tried yet" in page.text and page.links["Set up trust"] == "#set-up"
+    refused(entry)
+    assert Page(client.get(address)).links["To the set-up"] == "#set-up"
 
 
 def test_commands_documents_and_terraform_are_told_apart() -> None:
