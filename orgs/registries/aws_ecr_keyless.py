@@ -22,7 +22,7 @@ from .aws_sessions import ending_with, narrowing, session_name, sts
 from .aws_sts import Denied, Session
 from .aws_trust import by_external_id, by_identity
 from .ecr_api import SERVICE, EcrApi
-from .ecr_policy import role_policy
+from .ecr_policy import ROLE_NAME, role_policy
 from .ecr_type import PULL_THROUGH_FIELD, REGION_FIELD, EcrType, pulls_through
 from .patterns import MatchPattern
 from .private import private
@@ -54,8 +54,12 @@ class _ByRole(EcrType):
     def policy(self, config: Config, patterns: Sequence[MatchPattern]) -> AccessPolicy:
         role = parse_role(config.get(ROLE_ARN, ""))
         name, region = role.name if role else "", config.get("region", "")
-        policy = role_policy(patterns, name, region, pull_through=pulls_through(config))
-        return policy if role else replace(policy, attach_to="the entry's role")
+        found = role_policy(patterns, name, region, pull_through=pulls_through(config))
+        if role is not None:
+            return found
+        later = "The commands that make the role come with the entry's page, once it's saved."
+        notes = tuple(note for note in found.notes if ROLE_NAME not in note)
+        return replace(found, attach_to="the entry's role", command="", notes=(later, *notes))
 
     def prepare(self) -> None:
         aws.prepare(SERVICE)

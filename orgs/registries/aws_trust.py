@@ -23,6 +23,11 @@ _REGISTERED = (
     "The first command registers this server, once an account: “EntityAlreadyExists” says that it "
     "is registered already."
 )
+_TAKEN = (
+    "Each entry is best given a role of its own: where create-role says “EntityAlreadyExists”, the "
+    "role is there, its trust isn't for this entry, and the last command would replace the "
+    "permissions that it has under this name. Take another role's name then, in the entry, too."
+)
 _READY = {"aws": "CloudShell, in the AWS console, has the AWS CLI ready."}
 _SECONDS = "A new trust takes a few seconds until all of AWS knows it."
 
@@ -57,13 +62,16 @@ def by_identity(config: Config, patterns: Sequence[MatchPattern], who: Who) -> S
             region,
             rights,
             trust,
+            who,
             commands=[register],
-            resources=_resource(
+            resources="# Once an account: leave it out where another entry's module has it.\n"
+            + _resource(
                 "aws_iam_openid_connect_provider",
+                _ANY,
                 {"url": issuer, "client_id_list": [AUDIENCE]},
             ),
         ),
-        notes=(_REGISTERED, *_wanting(rights)),
+        notes=(_REGISTERED, _TAKEN, *_wanting(rights)),
         **_where_and_when(role),
     )
 
@@ -89,6 +97,7 @@ def by_external_id(
         "The condition is what keeps others out: without it, or with another External ID, this "
         "server refuses to use the role.",
         unknown,
+        _TAKEN,
         *_wanting(rights),
     )
     return SetUp(
@@ -98,7 +107,7 @@ def by_external_id(
             ("External ID", who.subject),
             ("Role ARN", role.arn),
         ),
-        parts=_parts(role, region, rights, trust, commands=[], resources=""),
+        parts=_parts(role, region, rights, trust, who, commands=[], resources=""),
         notes=tuple(filter(None, notes)),
         **_where_and_when(role),
     )
@@ -133,6 +142,7 @@ def _parts(
     region: str,
     rights: AccessPolicy,
     trust: dict[str, Any],
+    who: Who,
     *,
     commands: list[list[str]],
     resources: str,
@@ -147,40 +157,62 @@ def _parts(
         Part("Trust policy of the role", "JSON", json.dumps(trust, indent=2)),
         Part("Permissions of the role", "JSON", rights.document),
         Part("All of it", "AWS CLI", script),
-        Part("All of it", "Terraform", _terraform(role, trust, rights.document, resources)),
+        Part("All of it", "Terraform", _terraform(role, trust, rights.document, who, resources)),
     )
 
 
 def _command(words: Sequence[str]) -> str:
-    """For a shell, an option a line."""
-    first = next(at for at, word in enumerate(words) if word.startswith("--"))
-    options = [shlex.join(words[at : at + 2]) for at in range(first, len(words), 2)]
-    return " \\\n  ".join([shlex.join(words[:first]), *options])
+    """For a shell, an option a line; a value that looks like an option is bound to its own."""
+    lines: list[list[str]] = [[]]
+    for word in words:
+        last = lines[-1]
+        if len(last) == 1 and last[0].startswith("--") and "=" not in last[0]:
+            last[:] = [f"{last[0]}={word}"] if word.startswith("-") else [last[0], word]
+        elif word.startswith("--"):
+            lines.append([word])
+        else:
+            last.append(word)
+    return " \\\n  ".join(map(shlex.join, lines))
 
 
-def _terraform(role: Role, trust: dict[str, Any], rights: str, resources: str) -> str:
-    """JSON's objects are Terraform's, too, so nothing is written twice."""
+# --- Terraform ---------------------------------------------------------------------------------
+
+_ANY = "valohai_registries"
+
+
+def _terraform(role: Role, trust: dict[str, Any], rights: str, who: Who, resources: str) -> str:
+    """JSON's objects are Terraform's, too, so nothing is written twice. Named by the entry, so
+    that several stand in one module."""
+    own = f"valohai_{who.subject.rpartition(':')[2][:8]}"
     path = {} if role.path == "/" else {"path": role.path}
     made = [
         resources,
-        _resource(
-            "aws_iam_role",
-            {"name": role.name, **path, "assume_role_policy": trust},
-        ),
+        _resource("aws_iam_role", own, {"name": role.name, **path, "assume_role_policy": trust}),
         _resource(
             "aws_iam_role_policy",
-            {"name": NAME, "role": "${aws_iam_role.valohai_registries.name}"}
+            own,
+            {"name": NAME, "role": _Expression(f"aws_iam_role.{own}.name")}
             | {"policy": json.loads(rights)},
         ),
     ]
     return "\n\n".join(filter(None, made))
 
 
-def _resource(kind: str, values: dict[str, Any]) -> str:
-    lines = [f'resource "{kind}" "valohai_registries" {{']
-    for name, value in values.items():
-        text = json.dumps(value, indent=2) if isinstance(value, dict) else json.dumps(value)
-        if isinstance(value, dict):
-            text = f"jsonencode({text})".replace("\n", "\n  ")
-        lines.append(f"  {name} = {text}")
-    return "\n".join([*lines, "}"])
+class _Expression(str):
+    """What isn't a text."""
+
+
+def _resource(kind: str, own: str, values: dict[str, Any]) -> str:
+    width = max(map(len, values))
+    lines = [f"  {name:{width}} = {_value(value)}" for name, value in values.items()]
+    return "\n".join([f'resource "{kind}" "{own}" {{', *lines, "}"])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, _Expression):
+        return value
+    several = isinstance(value, dict)
+    # Texts of Terraform have expressions in them, which JSON's haven't.
+    text = json.dumps(value, indent=2 if several else None).replace("${", "$${")
+    text = text.replace("%{", "%%{")
+    return f"jsonencode({text})".replace("\n", "\n  ") if several else text

@@ -90,6 +90,12 @@ REFUSALS: Refusals = {
         "Compare both with its Overview: the client ID is not the object ID. A new one takes a "
         "minute to be known.",
     ),
+    "7000229": (
+        "identity_refused",
+        "The application{client} has no service principal in the tenant{tenant}, so it can't sign "
+        "in there.",
+        "Make one: az ad sp create --id and the client ID; then try again in a minute.",
+    ),
     "90002": _NO_TENANT,
     "900023": _NO_TENANT,
     "7000112": (

@@ -25,7 +25,8 @@ id=$(az acr show --name "$registry" --query id --output tsv)
 mode=$(az acr show --name "$registry" --query roleAssignmentMode --output tsv)
 role={role}
 if [ "$mode" = AbacRepositoryPermissions ]; then role={abac}; fi
-az role assignment create --assignee {client} --role "$role" --scope "$id\""""
+if [ -z "$id" ]; then echo "No registry $registry in this subscription: az account set" >&2
+else az role assignment create --assignee {client} --role "$role" --scope "$id"; fi"""
 
 
 def puller(patterns: Sequence[MatchPattern], client: str = "") -> AccessPolicy:

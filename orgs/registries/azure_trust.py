@@ -17,7 +17,6 @@ from .patterns import MatchPattern
 from .types import Config, Part, SetUp, Who
 
 ISSUER, TENANT = "<ISSUER>", "<TENANT_ID>"
-_OWN = "valohai_registries"  # what things are called in Terraform
 # An application that has neither secret nor certificate; the second lets roles be given to it.
 MAKE = (
     "az ad app create --display-name valohai-pull --query appId --output tsv",
@@ -86,7 +85,7 @@ def trust(config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
             Part(
                 "For an application",
                 "Terraform",
-                _terraform(hosts, client or CLIENT, credential),
+                _terraform(hosts, client or CLIENT, credential, f"valohai_{name[8:16]}"),
             ),
         ),
         notes=(*_NOTES, roles.notes[0], *_elsewhere(hosts)),
@@ -144,18 +143,19 @@ def _managed(client: str, credential: _Credential) -> list[str]:
     ]
 
 
-def _terraform(hosts: Sequence[AzureHost], client: str, credential: _Credential) -> str:
-    registries = [_granted(host.name) for host in hosts] or [_granted(REGISTRY)]
+def _terraform(hosts: Sequence[AzureHost], client: str, credential: _Credential, own: str) -> str:
+    """Named by the entry, so that several stand in one module."""
+    registries = [_granted(host.name, own) for host in hosts] or [_granted(REGISTRY, own)]
     return "\n\n".join(
         [
-            _block("data", "azuread_application", _OWN, {"client_id": json.dumps(client)}),
-            _block("data", "azuread_service_principal", _OWN, {"client_id": json.dumps(client)}),
+            _block("data", "azuread_application", own, {"client_id": json.dumps(client)}),
+            _block("data", "azuread_service_principal", own, {"client_id": json.dumps(client)}),
             _block(
                 "resource",
                 "azuread_application_federated_identity_credential",
-                _OWN,
+                own,
                 {
-                    "application_id": f"data.azuread_application.{_OWN}.id",
+                    "application_id": f"data.azuread_application.{own}.id",
                     "display_name": json.dumps(credential.name),
                     "issuer": json.dumps(credential.issuer),
                     "subject": json.dumps(credential.subject),
@@ -167,16 +167,16 @@ def _terraform(hosts: Sequence[AzureHost], client: str, credential: _Credential)
     )
 
 
-def _granted(registry: str) -> str:
+def _granted(registry: str, entry: str) -> str:
     """The role on a registry, which is looked up by its name alone. Its mode, which says what
     role counts, Terraform can't look up so."""
-    own = f"registry_{registry.strip('<>').lower()}"
+    own = f"{entry}_{registry.strip('<>').lower()}"
     found = {"type": '"Microsoft.ContainerRegistry/registries"', "name": json.dumps(registry)}
     role = f"{json.dumps(ROLE)} # {json.dumps(ABAC_ROLE)} in one with ABAC"
     given = {
         "scope": f"data.azurerm_resources.{own}.resources[0].id",
         "role_definition_name": role,
-        "principal_id": f"data.azuread_service_principal.{_OWN}.object_id",
+        "principal_id": f"data.azuread_service_principal.{entry}.object_id",
     }
     made = _block("data", "azurerm_resources", own, found)
     return f"{made}\n\n{_block('resource', 'azurerm_role_assignment', own, given)}"

@@ -130,7 +130,9 @@ def _command(kind: str, name: str, document: str, region: str) -> str:
     find it.
     """
     where = ["--region", region] if region else []
-    words = ["aws", "iam", f"put-{kind}-policy", *where, f"--{kind}-name", name]
+    option = f"--{kind}-name"
+    named = [f"{option}={name}"] if name.startswith("-") else [option, name]
+    words = ["aws", "iam", f"put-{kind}-policy", *where, *named]
     return shlex.join([*words, "--policy-name", NAME, "--policy-document", document])
 
 

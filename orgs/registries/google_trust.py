@@ -18,11 +18,9 @@ from .types import Config, Part, SetUp, Who
 
 NUMBER, POOL, ISSUER = "<PROJECT_NUMBER>", "valohai", "<ISSUER>"
 USER = "roles/iam.workloadIdentityUser"
-MOST_SUBJECT = 127  # characters of google.subject (IAM, «Attribute mappings»)
 _MAPPING = ("google.subject", "assertion.sub")
 _APIS = tuple(f"{n}.googleapis.com" for n in ("iam", "sts", "iamcredentials", "artifactregistry"))
 _OWN = re.compile(r"(?P<name>[a-z0-9-]{1,30})@(?P<project>[a-z0-9-]+)\.iam\.gserviceaccount\.com")
-_NAME = "valohai_registries"
 
 
 def provider_or_example(config: Config) -> PoolProvider:
@@ -70,6 +68,12 @@ class _Trust:
         return self.provider.principal(self.subject)
 
     @cached_property
+    def own(self) -> str:
+        """What things are called in Terraform: by the entry, so that several stand in one
+        module."""
+        return f"valohai_{self.subject.rpartition(':')[2][:8]}"
+
+    @cached_property
     def condition(self) -> str:
         """What lets in this entry alone, in Google's expression language (CEL)."""
         return f'assertion.sub == "{self.subject}"'
@@ -103,17 +107,17 @@ class _Trust:
         yield reader(self.patterns, self.email, self.principal).command
 
     def resources(self) -> Iterator[str]:
-        apis = f"google_project_service.{_NAME}"
+        apis = f"google_project_service.{self.own}"
         pool, project = "google_iam_workload_identity_pool", {"project": self.provider.project}
-        yield _services(self.provider.project)
+        yield _services(self.provider.project, self.own)
         pool_id = {"workload_identity_pool_id": self.provider.pool}
-        yield _resource(pool, _NAME, project | pool_id, more=(f"depends_on = [{apis}]",))
+        yield _resource(pool, self.own, project | pool_id, more=(_after(apis),))
         yield _resource(
             f"{pool}_provider",
-            _NAME,
+            self.own,
             {
                 **project,
-                "workload_identity_pool_id": _Value(f"{pool}.{_NAME}.workload_identity_pool_id"),
+                "workload_identity_pool_id": _Value(f"{pool}.{self.own}.workload_identity_pool_id"),
                 "workload_identity_pool_provider_id": self.provider.provider,
                 "attribute_condition": self.condition,
             },
@@ -125,24 +129,28 @@ class _Trust:
         if self.email:
             yield from self._acting()
         member = account(self.email) if self.email else self.principal
+        after = f"{pool}_provider.{self.own}"
+        if _OWN.fullmatch(self.email):
+            after = f"google_service_account.{self.own}"
         for number, grant in enumerate(granted(self.patterns), start=1):
-            yield _grant(grant, f"{_NAME}_{number}", member)
+            yield _grant(grant, f"{self.own}_{number}", member, after)
 
     def _acting(self) -> Iterator[str]:
         """The service account, and that the entry may act as it."""
         whose = f"projects/-/serviceAccounts/{self.email}"
         if own := _OWN.fullmatch(self.email):
             values = {"project": own["project"], "account_id": own["name"]}
-            yield _resource("google_service_account", _NAME, values)
-            whose = _Value(f"google_service_account.{_NAME}.name")
+            yield _resource("google_service_account", self.own, values)
+            whose = _Value(f"google_service_account.{self.own}.name")
         values = {"service_account_id": whose, "role": USER, "member": self.principal}
-        yield _resource("google_service_account_iam_member", _NAME, values)
+        pool = f"google_iam_workload_identity_pool_provider.{self.own}"
+        yield _resource("google_service_account_iam_member", self.own, values, more=(_after(pool),))
 
     def notes(self) -> Iterator[str]:
         yield (
-            "The condition lets in this entry alone, so each entry needs a provider of its own. "
-            "Keep the pool for this server: what another provider of it calls by this subject is "
-            "let in, too."
+            "The condition lets in this entry alone, so each entry needs a provider of its own: "
+            "where it is there already, its condition is for another entry. Keep the pool for this "
+            "server, since any provider in it could vouch for this subject."
         )
         yield from reader(self.patterns, self.email, self.principal).notes
         yield (
@@ -150,11 +158,11 @@ class _Trust:
             "--jwk-json-path (a file that staff write by export_issuer), and anew before a new "
             "key signs."
         )
-        length = len(self.subject)
-        yield f"Google takes {MOST_SUBJECT} characters for google.subject; this one has {length}."
         yield (
-            "“ALREADY_EXISTS” says that a pool or provider is there already; a deleted one keeps "
-            "its ID for 30 days."
+            "“ALREADY_EXISTS” is fine for the pool and the service account; of the provider it "
+            "means that another one is needed, in the entry, too. A deleted one keeps its ID for "
+            "30 days. A service account that was just made may not be known yet: run the last "
+            "commands again after a minute."
         )
 
 
@@ -166,14 +174,14 @@ def _command(what: str, *words: str, project: str = '"$PROJECT"') -> str:
 # --- Terraform, laid out as `terraform fmt` does ----------------------------------------------
 
 
-def _services(project: str) -> str:
+def _services(project: str, own: str) -> str:
     values = {
         "for_each": _Value(f"toset({json.dumps(_APIS)})"),
         "project": project,
         "service": _Value("each.value"),
         "disable_on_destroy": _Value("false"),
     }
-    return _resource("google_project_service", _NAME, values)
+    return _resource("google_project_service", own, values)
 
 
 class _Value(str):
@@ -196,9 +204,16 @@ def _block(title: str, values: Mapping[str, str]) -> str:
     return "\n".join([f"{title} {{", *lines, "  }"])
 
 
-def _grant(grant: Grant, name: str, member: str) -> str:
+def _after(address: str) -> str:
+    """What has to be there first, where no value says so."""
+    return f"depends_on = [{address}]"
+
+
+def _grant(grant: Grant, name: str, member: str, after: str) -> str:
     values = {"project": grant.project or PROJECT, "role": ROLE, "member": member}
+    more = (_after(after),)
     if not grant.repository:
-        return _resource("google_project_iam_member", name, values)
+        return _resource("google_project_iam_member", name, values, more)
     where = {"location": grant.location, "repository": grant.repository}
-    return _resource("google_artifact_registry_repository_iam_member", name, values | where)
+    kind = "google_artifact_registry_repository_iam_member"
+    return _resource(kind, name, values | where, more)

@@ -13,7 +13,8 @@ import pytest
 
 from orgs.registries.google_cr_oidc import GoogleOidc
 from orgs.registries.google_roles import ACCOUNT, reader
-from orgs.registries.google_trust import MOST_SUBJECT, USER
+from orgs.registries.google_pools import MOST_SUBJECT
+from orgs.registries.google_trust import USER
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.types import SetUp, Who
 from tests.registries.test_google_federation import (

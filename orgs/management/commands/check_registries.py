@@ -59,6 +59,7 @@ def _document(entry: RegistryEntry, outcome: Outcome) -> dict[str, Any]:
         "type": entry.registry_type,
         "image_pattern": str(entry),
         "result": str(told.result),
+        "waiting": isinstance(outcome, Report) and outcome.waits,
         "code": told.code,
         "detail": told.detail,
         "steps": [{"step": step.name, "result": step.result} for step in steps],
@@ -67,5 +68,6 @@ def _document(entry: RegistryEntry, outcome: Outcome) -> dict[str, Any]:
 
 def _line(told: dict[str, Any]) -> str:
     sign = {"ok": "✓", "failed": "✕", "unreachable": "◑", "not_checked": "◇"}[told["result"]]
+    sign = "◌" if told["waiting"] else sign
     line = f"{sign} {told['organization']}  {told['image_pattern']}"
     return f"{line}\n    {told['code']}: {told['detail']}" if told["code"] else line

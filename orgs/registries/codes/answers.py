@@ -155,8 +155,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
             fix="Wait; if it lasts, check this server's way to it.",
         ),
         "issuer_unreachable": passing(
-            "The cloud couldn't read this server's keys, or can't know the new one yet.",
-            fix="Wait; if it lasts, see that clouds reach this server's issuer.",
+            "Clouds can't check at this moment who this server is.",
+            fix="Wait; if it lasts, see that this server's identity is set up and can be reached.",
         ),
         "throttled": passing(
             "The cloud answers too many requests of this account already.",

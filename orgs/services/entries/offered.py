@@ -20,7 +20,7 @@ def not_here(kind: RegistryType) -> str:
     if kind.trusts_issuer and (why := issuer.fault(issuer.configured())):
         return (
             f"Not possible here yet: this server's address as an identity, {issuer.configured()}, "
-            f"{why}. Ask staff to set OIDC_ISSUER."
+            f"{why}. Ask staff to set BASE_URL to its https:// address."
         )
     if kind.uses_own_identity and not settings.AWS_SERVER_IDENTITY:
         return (

@@ -7,7 +7,7 @@ from dataclasses import replace
 from orgs.models import RegistryEntry
 from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.types import AccessPolicy, SetUp
-from orgs.services.identity import signing
+from orgs.services.identity import issuer, signing
 from orgs.services.upstream import own_identity
 
 from .validating import patterns_of
@@ -31,6 +31,8 @@ def set_up_of(entry: RegistryEntry) -> SetUp | None:
     patterns = patterns_of(entry)
     if kind is None or not kind.awaits_trust or not patterns:
         return None
+    if kind.trusts_issuer and not issuer.works():
+        return None  # nothing to be filled in that would be right later
     who = signing.who(entry)
     if kind.uses_own_identity:
         who = replace(who, own_account=own_identity.account())

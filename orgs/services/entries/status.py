@@ -78,6 +78,8 @@ def status_mark(
         waits = result | {"status": Status.WAITING}
         if rows.filter(status=Status.WAITING).update(**waits):
             return  # nothing stopped: it never worked
+    if status == Status.WAITING:  # which it isn't any more
+        status = result["status"] = Status.FAILING
     if status == Status.UNVERIFIED:
         rows = rows.exclude(status=Status.WAITING)
     if status in BROKEN and error is not None:

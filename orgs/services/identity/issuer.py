@@ -39,14 +39,16 @@ def stored() -> str:
 
 
 def named() -> str:
-    """The name to sign with, stored where it's the first; raises `Failed` entry_unusable
+    """The name to sign with, stored where it's the first; raises `Failed` issuer_unreachable
     where there is none, or another is set than clouds were told."""
     url = configured()
     if why := fault(url):
         raise Failed(
-            "entry_unusable",
+            "issuer_unreachable",
             f"This server's address as an identity, {url}, {why}, so no cloud can trust it.",
-            "Ask staff to set OIDC_ISSUER (Operations, «Identity without keys»).",
+            "Ask staff to set BASE_URL to this server's https:// address (Operations, «Identity "
+            "without keys»).",
+            retry_after=60,
         )
     row = Issuer.objects.filter(pk=ONE).first()
     if row is None:
@@ -57,11 +59,12 @@ def named() -> str:
         row = Issuer.objects.get(pk=ONE)
     if row.url != url:
         raise Failed(
-            "entry_unusable",
+            "issuer_unreachable",
             f"Clouds know this server as {row.url}, and it's set to be {url} now, so nothing is "
             "signed.",
-            "Ask staff to set OIDC_ISSUER back, or to run change_issuer, which lists the entries "
-            "whose trust has to be set up anew.",
+            "Ask staff to set it back, or to run change_issuer, which lists whose trust "
+            "has to be set up anew.",
+            retry_after=60,
         )
     return url
 

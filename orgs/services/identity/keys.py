@@ -124,10 +124,11 @@ def _signer(row: SigningKey) -> Signer:
         return Signer(row.kid, _opened(row.private, row.sealed_for))
     except sealed.Unreadable:
         raise Failed(
-            "entry_unusable",
+            "issuer_unreachable",
             "This server's signing key can't be opened with its FERNET_KEYS.",
             "Ask staff to put the former key back last in FERNET_KEYS, or to run "
             "rotate_signing_key --compromised.",
+            retry_after=60,
         ) from None
 
 

@@ -172,8 +172,8 @@ def _by_itself(entry: RegistryEntry, actor: Actor) -> Outcome:
 
 def told_of(outcome: Outcome) -> Told:
     """`ok`, `failed`, `unreachable` where the login works and the registry doesn't answer
-    this server, or `not_checked`: where only a worker can, or what was to be seen can't be
-    from here."""
+    this server, or `not_checked`: where only a worker can, what was to be seen can't be
+    from here, or its other side doesn't trust the entry yet."""
     if isinstance(outcome, Report):
         failed = outcome.failed
         code = failed.code if failed else ""
@@ -192,6 +192,8 @@ def _result(report: Report) -> RunRow.Result:
     if report.holds:
         return Result.OK
     failed = report.failed
+    if report.waits:
+        return Result.NOT_CHECKED
     broken = report.status in (RegistryEntry.Status.FAILING, RegistryEntry.Status.UNREADABLE)
     if broken or failed is None or failed.name == "login":
         return Result.FAILED

@@ -38,7 +38,7 @@ from orgs.registries.turns import turns
 from orgs.registries.types import DockerLogin, RegistryType
 from orgs.services.audit import events
 from orgs.services.audit.clock import database_now
-from orgs.services.entries.status import BEYOND_LOGIN, BROKEN, status_mark
+from orgs.services.entries.status import BEYOND_LOGIN, BROKEN, UNTRUSTED, status_mark
 from orgs.services.entries.validating import patterns_of, type_of
 from orgs.services.logins import minting
 from orgs.services.runs.going import Lost
@@ -86,6 +86,11 @@ class Report:
     @property
     def failed(self) -> Step | None:
         return next((step for step in self.steps if step.result == Result.FAILED), None)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the other side doesn't trust the entry yet, and never did."""
+        return self.status == Status.WAITING
 
     @property
     def holds(self) -> bool:
@@ -482,6 +487,8 @@ def _status(entry: RegistryEntry, steps: list[Step]) -> RegistryEntry.Status | N
     if failed is None:
         return Status.VERIFIED
     kind_of_code = codes.of(failed.code).kind
+    if entry.status == Status.WAITING and failed.name == "login" and failed.code in UNTRUSTED:
+        return Status.WAITING
     if kind_of_code in {codes.Kind.REFUSED, codes.Kind.BEYOND_LOGIN}:
         return Status.FAILING
     if failed.code == "entry_unusable":

@@ -132,7 +132,7 @@ def test_another_one_refuses_to_sign_until_it_is_changed(make_entry, settings) -
     settings.BASE_URL = "https://other.example.com"
     with pytest.raises(Failed) as failed:
         signing.signed(entry, AUDIENCE)
-    assert failed.value.code == "entry_unusable"
+    assert failed.value.code == "issuer_unreachable"
     assert URL in failed.value.what and "https://other.example.com" in failed.value.what
     assert "change_issuer" in failed.value.fix
     assert issuer.change() == URL
@@ -153,7 +153,7 @@ def test_a_name_that_no_cloud_takes_signs_nothing_and_is_not_stored(
     settings.BASE_URL = url
     with pytest.raises(Failed) as failed:
         signing.signed(make_entry(), AUDIENCE)
-    assert failed.value.code == "entry_unusable" and "OIDC_ISSUER" in failed.value.fix
+    assert failed.value.code == "issuer_unreachable" and "BASE_URL" in failed.value.fix
     with pytest.raises(Refused) as refused:
         issuer.change()
     assert refused.value.code == "invalid_issuer"

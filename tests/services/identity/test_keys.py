@@ -293,7 +293,7 @@ def test_one_that_does_not_open_is_told(signed, settings, make_entry) -> None:
     forget()
     with pytest.raises(Failed) as failed:
         keys.signing()
-    assert failed.value.code == "entry_unusable" and "FERNET_KEYS" in failed.value.what
+    assert failed.value.code == "issuer_unreachable" and "FERNET_KEYS" in failed.value.what
     # As the sentence has it: whoever lost the key goes on with new ones.
     keys.drop_all()
     signed()
@@ -306,4 +306,4 @@ def test_a_private_part_of_another_row_does_not_open(signed) -> None:
     forget()
     with pytest.raises(Failed) as failed:
         keys.signing()
-    assert failed.value.code == "entry_unusable"
+    assert failed.value.code == "issuer_unreachable"
