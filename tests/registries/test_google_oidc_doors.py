@@ -251,7 +251,7 @@ def test_an_issuer_out_of_reach_passes_by_itself(cloud, entry, artifact_registry
 
 def test_a_server_without_a_name_asks_nobody(cloud, entry, settings) -> None:
     settings.BASE_URL = "http://127.0.0.1:8000"
-    assert verified(entry)[0] == "entry_unusable" and not cloud.requests
+    assert verified(entry)[0] == "issuer_unreachable" and not cloud.requests
 
 
 # --- logins -----------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import pytest
 
 from orgs.registries.google_cr_oidc import GoogleOidc
 from orgs.registries.google_roles import ACCOUNT, reader
-from orgs.registries.google_pools import MOST_SUBJECT
 from orgs.registries.google_trust import USER
 from orgs.registries.patterns import MatchPattern
 from orgs.registries.types import SetUp, Who
@@ -158,10 +157,10 @@ def test_the_facts_are_what_one_types_by_hand() -> None:
 
 def test_the_notes_say_what_else_there_is_to_know() -> None:
     notes = " ".join(set_up().notes)
-    for said in ("--jwk-json-path", "127 characters", "has 92", "opens whatever this service"):
+    for said in ("--jwk-json-path", "ALREADY_EXISTS", "opens whatever this service"):
         assert said in notes
     assert "opens whatever this identity may read" in " ".join(set_up(ALONE).notes)
-    assert len(SUBJECT) <= MOST_SUBJECT
+    assert len(SUBJECT) <= 127  # the most of google.subject (IAM, «Attribute mappings»)
     wide = " ".join(set_up(BOTH, f"{HOST}/*").notes)
     assert "Run it for each project" in wide and "Run it for each project" not in notes
 
