@@ -20,7 +20,7 @@ from orgs.registries.catalogue import BY_SLUG
 from orgs.registries.problems import Problem, Refused
 from orgs.services.entries import door
 from orgs.services.entries.changing import EntryChange
-from orgs.services.entries.policies import assigned_to
+from orgs.services.entries.policies import assigned_to, trusted_by
 from orgs.services.entries.validating import EntrySpec, given_config
 
 from . import schemas
@@ -310,4 +310,5 @@ def _shown(entry: RegistryEntry) -> dict[str, Any]:
         **({ends.NAME: entry.secret_expires_on} if entry.secret_expires_on else {}),
         "updated_at": entry.updated_at,
         "configuration": {"version": VERSION, **given_config(entry), **assigned_to(entry)},
+        "trust": trusted_by(entry),
     }

@@ -342,12 +342,26 @@ class Credentials(Schema):
         ),
     ]
 
+    trust: Annotated[
+        dict[str, str] | None,
+        Field(
+            description="Of an entry without a key: what its cloud has to be told to trust, "
+            "`issuer`, `audience` and `subject`; left out for others.",
+            examples=[
+                {
+                    "issuer": "https://registries.example.com",
+                    "audience": "sts.amazonaws.com",
+                    "subject": f"organization:{ENTRY_ID}:entry:{ENTRY_ID}",
+                }
+            ],
+        ),
+    ] = None
+
     @model_serializer(mode="wrap")
-    def _without_a_day_that_nobody_said(self, told: SerializerFunctionWrapHandler) -> Any:
+    def _without_what_it_hasnt(self, told: SerializerFunctionWrapHandler) -> Any:
         found = told(self)
-        if self.secret_expires_on is None:
-            del found["secret_expires_on"]
-        return found
+        left_out = [n for n in ("secret_expires_on", "trust") if getattr(self, n) is None]
+        return {name: value for name, value in found.items() if name not in left_out}
 
 
 class CredentialsPage(Schema):

@@ -91,6 +91,9 @@ class AwsEcrOidc(_ByRole):
     )
     trusts_issuer = True
 
+    def audience(self, config: Config, patterns: Sequence[MatchPattern]) -> str:
+        return aws_sts.AUDIENCE
+
     def set_up(self, config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
         return by_identity(config, patterns, who)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from .azure_entra import by_assertion
 from .azure_hosts import AzureHost
 from .azure_refusals import Refusals
-from .azure_trust import MAKE, trust
+from .azure_trust import MAKE, audience_of, trust
 from .azure_type import CLIENT, AzureType, client_field, tenant_field
 from .patterns import MatchPattern
 from .types import AccessPolicy, Ask, Config, SetUp, Who
@@ -152,6 +152,9 @@ class AzureOidc(AzureType):
             "its Overview",
         ),
     )
+
+    def audience(self, config: Config, patterns: Sequence[MatchPattern]) -> str:
+        return audience_of(patterns)
 
     def set_up(self, config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
         return trust(config, patterns, who)

@@ -56,7 +56,7 @@ def trust(config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
     """For an application or a user-assigned managed identity, which get one role each."""
     hosts = _hosts(patterns)
     client, tenant = config.get(CLIENT_ID, ""), config.get(TENANT_ID, "")
-    audience = hosts[0].audience if hosts else AUDIENCES["azurecr.io"]
+    audience = audience_of(patterns)
     name = f"valohai-{who.subject.rpartition(':')[2]}"
     credential = _Credential(name, who.issuer or ISSUER, who.subject, audience)
     roles = puller(patterns, client)
@@ -93,6 +93,12 @@ def trust(config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
         ready="" if first else "Cloud Shell, in the Azure portal, has the Azure CLI ready.",
         takes=_MINUTE,
     )
+
+
+def audience_of(patterns: Sequence[MatchPattern]) -> str:
+    """The audience that the registries' cloud asks for."""
+    hosts = _hosts(patterns)
+    return hosts[0].audience if hosts else AUDIENCES["azurecr.io"]
 
 
 def _hosts(patterns: Sequence[MatchPattern]) -> list[AzureHost]:

@@ -72,6 +72,9 @@ class GoogleOidc(GoogleType):
         where = f"“Set up trust” on the entry's page has {SUBJECT} filled in."
         return replace(found, notes=(*found.notes, where))
 
+    def audience(self, config: Config, patterns: Sequence[MatchPattern]) -> str:
+        return provider_or_example(config).audience
+
     def set_up(self, config: Config, patterns: Sequence[MatchPattern], who: Who) -> SetUp:
         return by_federation(config, patterns, who)
 

@@ -454,6 +454,10 @@ class RegistryType(abc.ABC):
         """What the other side needs to trust an entry; None where nothing has to."""
         return None
 
+    def audience(self, config: Config, patterns: Sequence[MatchPattern]) -> str:
+        """Whom this server tells who an entry is, where the cloud `trusts_issuer`."""
+        return ""
+
     def assigned(self, who: Who) -> dict[str, str]:
         """What an entry's config has that nobody gives and that stays: names that the
         server made for it."""

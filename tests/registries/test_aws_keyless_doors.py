@@ -162,6 +162,8 @@ def test_the_api(alice, actor, acme, own, slug) -> None:
     assert made.json()["configuration"] == {
         "version": "1", "role_arn": ARN, "region": REGION, **given,
     }  # fmt: skip
+    trust = {"issuer": published.NAME, "audience": "sts.amazonaws.com", "subject": subject}
+    assert made.json().get("trust") == (trust if slug == OIDC else None)
     one = f"{PATH}{made.json()['id']}/"
     for again in (body, made.json()):
         assert api.send("PUT", one, again).status_code == 200

@@ -48,3 +48,14 @@ def assigned_to(entry: RegistryEntry) -> dict[str, str]:
     nobody."""
     kind = BY_SLUG.get(entry.registry_type)
     return kind.assigned(signing.who(entry)) if kind is not None and kind.awaits_trust else {}
+
+
+def trusted_by(entry: RegistryEntry) -> dict[str, str] | None:
+    """What the cloud of an entry without a key is told: issuer, audience and subject; None where
+    it's told nothing, or this server is no issuer."""
+    kind = BY_SLUG.get(entry.registry_type)
+    if kind is None or not kind.trusts_issuer or not issuer.works():
+        return None
+    who = signing.who(entry)
+    audience = kind.audience(entry.config, patterns_of(entry))
+    return {"issuer": who.issuer, "audience": audience, "subject": who.subject}
