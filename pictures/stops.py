@@ -23,7 +23,8 @@ class Stop:
     """A page: `address` is the name of one, or a path; `who` is "" for nobody.
 
     `chosen` are values for the address, by their name in the cast. `do` is done once
-    it's open.
+    it's open. One that is `alike` has another's markup with other words: it's taken to be
+    looked at, and not walked.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Stop:
     chosen: dict[str, str] = field(default_factory=dict)
     do: Do | None = None
     status: int = 200
+    alike: bool = False
 
     def path(self, cast: Cast) -> str:
         if self.address.startswith("/"):
@@ -207,10 +209,10 @@ def _preview_in_admin(page: Page, cast: Cast) -> None:
     page.get_by_role("button", name="Preview").click()
 
 
-def _entry(name: str, who: str = "alice", do: Do | None = unfold) -> Stop:
+def _entry(name: str, who: str = "alice", do: Do | None = unfold, *, alike: bool = False) -> Stop:
     suffix = "" if name == "good" else f"-{name}"
     suffix += "" if who == "alice" else f"-{who}"
-    return Stop(f"entry{suffix}", "entry", who, chosen={"entry_id": name}, do=do)
+    return Stop(f"entry{suffix}", "entry", who, chosen={"entry_id": name}, do=do, alike=alike)
 
 
 WRONG_LINK = {"token": "abc-def"}
@@ -259,7 +261,7 @@ WEB = (
     Stop("registries-empty", "registries", "nina", chosen=UMBRELLA),
     Stop("registries-selected", "registries", do=_tick_two),
     Stop("registries-filtered", "registries", query="?status=failing&sort=pattern", do=unfold),
-    Stop("registries-waiting", "registries", query="?status=waiting"),
+    Stop("registries-waiting", "registries", query="?status=waiting", alike=True),
     Stop("registries-delete", "registries", do=_delete_two),
     Stop("registries-changed", "registries", do=_select_what_changed),
     Stop("registries-no-hits", "registries", query="?q=nothing-like-it"),
@@ -273,11 +275,11 @@ WEB = (
     _entry("docker"),
     _entry("several"),
     _entry("waits-aws", do=None),
-    _entry("waits-aws", "bob", do=None),
+    _entry("waits-aws", "bob", do=None, alike=True),
     _entry("waits-refused", do=None),
-    _entry("waits-role"),
-    _entry("waits-google"),
-    _entry("waits-azure"),
+    _entry("waits-role", alike=True),
+    _entry("waits-google", alike=True),
+    _entry("waits-azure", alike=True),
     _entry("good", "bob"),
     _entry("good", "staff"),
     Stop("images", "entry_images"),
@@ -288,13 +290,16 @@ WEB = (
     Stop("new-errors", "entry_new", do=send_wrong_form),
     Stop("new-role", "entry_new", do=_choose("aws-ecr-role", "Role name")),
     Stop("new-aws-oidc", "entry_new", do=_choose("aws-ecr-oidc", "Role ARN")),
-    Stop("new-aws-assume-role", "entry_new", do=_choose("aws-ecr-assume-role", "Role ARN")),
+    Stop("new-aws-assume-role", "entry_new", do=_choose("aws-ecr-assume-role", "Role ARN"),
+         alike=True),
     Stop("new-public", "entry_new", do=_choose("aws-ecr-public", "Access Key ID")),
     Stop("new-azure", "entry_new", do=_choose("azure-acr", "Tenant ID")),
-    Stop("new-azure-oidc", "entry_new", do=_choose("azure-acr-oidc", "Tenant ID")),
+    Stop("new-azure-oidc", "entry_new", do=_choose("azure-acr-oidc", "Tenant ID"),
+         alike=True),
     Stop("new-gcp", "entry_new", do=_choose("gcp-cr", "Service account JSON")),
     Stop(
-        "new-gcp-oidc", "entry_new", do=_choose("gcp-cr-oidc", "Workload identity provider")
+        "new-gcp-oidc", "entry_new", do=_choose("gcp-cr-oidc", "Workload identity provider"),
+        alike=True,
     ),
     Stop("new-docker", "entry_new", do=_choose("docker", "Username")),
     Stop("new-copy", "entry_new", query="?copy={entry_id}"),

@@ -44,12 +44,14 @@ class Walk:
         act: bool = True,
         first: Look | None = None,
     ) -> Findings:
-        """What `look` finds at each stop, named by it; `act` False leaves undone what is
-        done there. `first` looks at each address once, as one comes to it, before that; it
-        may open and focus what there is."""
+        """What `look` finds at each stop but those that are alike to another, named by it;
+        `act` False leaves undone what is done there. `first` looks at each address once, as one
+        comes to it, before that; it may open and focus what there is."""
         seen: set[str] = set()
         try:
             for stop in stops:
+                if stop.alike:
+                    continue
                 page = self._page(stop.who)
                 self._at = stop.name
                 fit(page, 1280, "light")
