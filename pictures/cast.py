@@ -128,6 +128,7 @@ def fill(aws: AwsControl) -> Cast:
         _happenings(cast, acme)
         files.fill(cast, acme)
         runs.fill(cast, acme)
+        _notices(acme, alice)
     _hours_ago(3)
     keyless.wait(cast)
     cast.named["acme-id"] = acme.pk
@@ -219,13 +220,6 @@ def _organizations(cast: Cast) -> tuple[Organization, Actor]:
         name="nina-sandbox", user=who["nina"], actor=COMMAND_LINE
     )
     _invitations(cast, acme, alice)
-    notice_addresses.address_set(
-        organization=acme, actor=alice, kind="webhook",
-        address="https://chat.example.com/hooks/registries-of-acme",
-    )  # fmt: skip
-    NoticeAddress.objects.update(
-        failed_at=Now(), failure="chat.example.com answered 404: no_service"
-    )
     link = people.person_link(person=who["dora"], actor=COMMAND_LINE).rstrip("/").split("/")
     cast.named |= made | own | {key: user.pk for key, user in who.items()}
     cast.named["gpu-id"], cast.named["spare-id"] = made["gpu"].pk, made["spare"].pk
@@ -258,6 +252,17 @@ def _invitations(cast: Cast, acme: Organization, alice: Actor) -> None:
         cast.named[f"invitation-of-{name}"] = invitations.token(made)
     Invitation.objects.filter(email="late@example.com").update(
         expires_at=Now() - timedelta(days=2), sent_at=Now() - timedelta(days=9)
+    )
+
+
+def _notices(acme: Organization, alice: Actor) -> None:
+    """Set last: of what happened before, nothing is posted, nor tried for a minute."""
+    notice_addresses.address_set(
+        organization=acme, actor=alice, kind="webhook",
+        address="https://chat.example.com/hooks/registries-of-acme",
+    )  # fmt: skip
+    NoticeAddress.objects.update(
+        failed_at=Now(), failure="chat.example.com answered 404: no_service"
     )
 
 
