@@ -86,9 +86,15 @@ def test_one_that_works_has_it_folded(look, alice, entry) -> None:
     assert order(page) == ["verification", "set-up"]
 
 
-def test_where_it_cannot_work_nobody_is_asked_to_set_it_up(look, alice, entry, settings) -> None:
+def test_where_it_cannot_work_nobody_is_asked_to_set_it_up(
+    look, alice, entry, make_entry, settings
+) -> None:
     settings.BASE_URL = "http://127.0.0.1:8000"
     page = look(alice, url("entry", entry))
+    assert "Not possible here yet" in page.text and 'id="set-up"' not in page.html
+    config = {"role_arn": ARN}
+    other = make_entry(f"{HOST}/a", registry_type="aws-ecr-assume-role", config=config, secrets={})
+    page = look(alice, url("entry", other))
     assert "Not possible here yet" in page.text
     assert re.search(r'<details class="folded"\s+id="set-up">', page.html)
 
