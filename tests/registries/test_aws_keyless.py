@@ -212,7 +212,7 @@ def test_no_key_signs_where_another_issuer_is_set(trusted, entry, settings) -> N
     assert login(entry)
     settings.BASE_URL = "https://other.example.com"
     error = refused(entry)
-    assert error.code == "entry_unusable" and "change_issuer" in error.fix
+    assert error.code == "issuer_unreachable" and "change_issuer" in error.fix
 
 
 @pytest.mark.parametrize("host", ["evil.example.com", HOST.replace("us-east-1", "eu-west-1")])
