@@ -122,6 +122,12 @@ def type_groups() -> list[tuple[str, list[RegistryType]]]:
 
 
 @register.filter
+def breakable(code: str) -> SafeString:
+    """A code that may be broken behind its underscores."""
+    return mark_safe(escape(code).replace("_", f"_{_BREAK}"))  # noqa: S308
+
+
+@register.filter
 def not_here(kind: RegistryType) -> str:
     """Why the type can't work on this server yet; "" where it can."""
     return offered.not_here(kind)
