@@ -98,15 +98,15 @@ class AwsEcrOidc(_ByRole):
         return by_identity(config, patterns, who)
 
     def session(self, config: Config, ask: Ask, *, policy: str) -> Session:
-        assert ask.identity is not None and ask.stranger is not None, "only an entry has one"
+        identity, stranger = ask.identity, ask.stranger
+        assert identity is not None and stranger is not None, "only an entry has one"
         role, name, api = role_of(config), session_name(ask), sts(None, config, ask)
-        token, stranger = ask.identity(aws_sts.AUDIENCE), ask.stranger(aws_sts.AUDIENCE)
 
         def taken() -> Session:
-            return api.with_identity(role, name, token, policy=policy)
+            return api.with_identity(role, name, identity(aws_sts.AUDIENCE), policy=policy)
 
         def by_a_stranger() -> object:
-            return api.with_identity(role, name, stranger)
+            return api.with_identity(role, name, stranger(aws_sts.AUDIENCE))
 
         return _seen_to_refuse(ask, taken, by_a_stranger, told=lambda: _open_to_all(role))
 

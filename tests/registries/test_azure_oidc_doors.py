@@ -37,7 +37,11 @@ from tests.test_canary import database_bytes
 from tests.web.conftest import NEW, Page, look, send, url
 
 __all__ = ["issuing", "look", "send"]
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("issuing")]
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("issuing"),
+]
 
 HOST, OTHER = "acmeml.azurecr.io", "othername.azurecr.io"
 PATTERN, IMAGE = f"{HOST}/team/*", f"{HOST}/team/train:v1"

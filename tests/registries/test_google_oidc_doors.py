@@ -35,7 +35,7 @@ from tests.test_canary import database_bytes
 from tests.web.conftest import NEW, Page, look, send, url
 
 __all__ = ["look", "send"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 HOST = "europe-west1-docker.pkg.dev"
 PATTERN = f"{HOST}/my-project/my-repo/*"

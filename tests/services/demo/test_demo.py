@@ -154,7 +154,7 @@ def test_made_looked_at_and_removed(run, staff, acme) -> None:
     assert "10 entries, 4 projects, 3 worker tokens, 2," in out
     assert f"{staff.email} is its org admin" in out and "/organizations/demo/\n" in out
     code, out, err = run("--remove")
-    assert (code, err) == (0, "") and out.startswith("Demo (demo) is removed: 9 entries")
+    assert (code, err) == (0, "") and out.startswith("Demo (demo) is removed: 10 entries")
     assert everything() == before | {"AuditEvent": 1}
     (left,) = AuditEvent.objects.all()
     assert (left.action, left.subject) == ("organization.deleted", "Demo")

@@ -25,7 +25,7 @@ from orgs.services.tenancy.notifying import Notice, notify
 from tests.conftest import HOST
 from tests.support.internet import reply
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 TOKEN = "T000/B000/CANARYcanaryCANARY0123"
 ERROR = Failed("access_denied", "AWS says no <!channel> & more.", "Attach the policy.")

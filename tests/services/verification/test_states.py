@@ -25,7 +25,7 @@ from tests.support.internet import HOST as REGISTRY
 from tests.support.internet import reply
 from tests.web.conftest import Page, url
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 Status = RegistryEntry.Status
 CHALLENGE = 'Basic realm="r"'
 

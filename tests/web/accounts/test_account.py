@@ -17,7 +17,7 @@ from orgs.models import AuditEvent, Tally, User
 from orgs.services.tenancy import links, mails, sessions
 from tests.conftest import PASSWORD, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 ACCOUNT, LOGIN, FORGOTTEN = map(reverse, ("account", "account_login", "password_forgotten"))
 FRESH = "another long password"
 

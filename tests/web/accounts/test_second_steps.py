@@ -21,7 +21,7 @@ from orgs.services.bulk.rotation import rotate_secrets
 from orgs.services.tenancy import people, second_steps
 from tests.conftest import PASSWORD
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 LOGIN, CODE = reverse("account_login"), reverse("mfa_authenticate")
 
 

@@ -23,7 +23,7 @@ from tests.conftest import CANARY, HOST, make_user
 from tests.test_canary import database_bytes
 from tests.web.conftest import Page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 IMPORT = "/organizations/acme/registries/import/"
 LIST = "/organizations/acme/registries/"

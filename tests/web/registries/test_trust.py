@@ -20,7 +20,7 @@ from tests.conftest import HOST
 from tests.registries.keyless_aws import ARN
 from tests.web.conftest import NEW, Page, url
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 OIDC = "aws-ecr-oidc"
 TYPED = {"patterns": f"{HOST}/*", "registry_type": OIDC, "role_arn": ARN, "region": ""}
