@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+
+def subject_of(organization: UUID, entry: UUID) -> str:
+    """An entry's own name at every cloud, of ids that are never used again."""
+    return f"organization:{organization}:entry:{entry}"
+
+
+def nobodys_subject() -> str:
+    """The name of an entry that isn't there, to see that it's refused."""
+    return subject_of(uuid4(), uuid4())
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ one that this server's own identity takes with the entry's External ID.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from . import aws, aws_server, aws_sts
+from .asking import nobodys_subject
 from .aws_roles import (
     NARROW_FIELD,
     ROLE_ARN,
@@ -151,7 +151,7 @@ class AwsEcrAssumeRole(_ByRole):
             return api.with_key(role, name)
 
         def with_another() -> object:
-            return api.with_key(role, name, external_id=_other())
+            return api.with_key(role, name, external_id=nobodys_subject())
 
         return _seen_to_refuse(ask, taken, without, with_another, told=lambda: _not_enforced(role))
 
@@ -215,8 +215,3 @@ def _open_to_all(role: Role) -> Failed:
         "Put the condition on the entry's subject into the role's trust policy, as shown below, "
         "wait a few seconds, and verify again.",
     )
-
-
-def _other() -> str:
-    """An External ID that nobody has."""
-    return f"organization:{uuid.uuid4()}:entry:{uuid.uuid4()}"

@@ -18,8 +18,9 @@ from orgs.models import SigningKey
 from orgs.registries import catalogue
 from orgs.registries.types import RegistryType, Travel
 from orgs.services.identity import documents, keys
+from tests.support.issuer import NAME
 
-URL = "https://registries.example.com"
+URL = NAME
 JWKS, DISCOVERY = f"/{documents.KEYS}", f"/{documents.DISCOVERY}"
 AUDIENCE = "sts.amazonaws.com"
 

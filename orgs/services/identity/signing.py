@@ -10,7 +10,7 @@ import uuid
 from datetime import timedelta
 
 from orgs.models import RegistryEntry
-from orgs.registries.asking import Who
+from orgs.registries.asking import Who, nobodys_subject, subject_of
 from orgs.services.audit.clock import database_now
 
 from . import issuer, keys
@@ -25,7 +25,7 @@ def who(entry: RegistryEntry) -> Who:
     organization = entry.organization
     named = re.sub(r"[^A-Za-z0-9=,.@-]", "-", organization.slug)[: _SESSION - 33]
     return Who(
-        subject=f"organization:{organization.uuid}:entry:{entry.pk}",
+        subject=subject_of(organization.uuid, entry.pk),
         issuer=issuer.configured() if issuer.works() else "",
         session=f"{named}-{entry.pk.hex}",
     )
@@ -39,7 +39,7 @@ def signed(entry: RegistryEntry, audience: str, *, by: keys.Signer | None = None
 
 def of_nobody(audience: str) -> str:
     """The same of an entry that isn't there, to see that it's refused."""
-    return _signed(f"organization:{uuid.uuid4()}:entry:{uuid.uuid4()}", audience, None)
+    return _signed(nobodys_subject(), audience, None)
 
 
 def _signed(subject: str, audience: str, by: keys.Signer | None) -> str:

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
@@ -234,10 +235,16 @@ def _look(entry: RegistryEntry, scope: str) -> _Seen | None:
         return None
     if row.current_version != entry.credentials_version or not row.entry_enabled:
         raise EntryChanged
-    now = row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC)
+    now = clock_of(row)
     if row.credentials_version != entry.credentials_version:
         row.login = row.next_try_at = None
     return _Seen(row, now)
+
+
+def clock_of(row: Any) -> datetime:
+    """The database's clock as it was read with a row, as `now`; SQLite has no zones."""
+    now: datetime = row.now
+    return now if now.tzinfo else now.replace(tzinfo=UTC)
 
 
 def _failed_for_another(entry: RegistryEntry) -> _Seen | None:
@@ -250,9 +257,7 @@ def _failed_for_another(entry: RegistryEntry) -> _Seen | None:
         next_try_at__lt=Now() + MOST_PAUSE,
     )
     row = rows.exclude(error_code="").order_by("-next_try_at").annotate(now=Now()).first()
-    if row is None:
-        return None
-    return _Seen(row, row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC))
+    return None if row is None else _Seen(row, clock_of(row))
 
 
 def _opened(row: CachedLogin) -> DockerLogin:

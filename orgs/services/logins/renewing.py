@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import DatabaseError, connection
@@ -93,9 +93,8 @@ def _due() -> Iterator[tuple[CachedLogin, minting.Place]]:
     # One by one: meanwhile another process may have renewed it.
     rows = soon.select_related("entry").prefetch_related("entry__patterns").annotate(now=Now())
     for row in (found for pk in due for found in rows.filter(pk=pk)):
-        now = row.now if row.now.tzinfo else row.now.replace(tzinfo=UTC)
         place = _place(row)
-        if place and minting.may_renew(row, now):
+        if place and minting.may_renew(row, minting.clock_of(row)):
             yield row, place
 
 
