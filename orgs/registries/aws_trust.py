@@ -14,6 +14,7 @@ from .aws_sts import AUDIENCE
 from .ecr_policy import NAME, role_policy
 from .ecr_type import pulls_through
 from .patterns import MatchPattern
+from .terraform import Expression, resource
 from .types import AccessPolicy, Config, Part, SetUp, Who
 
 ACCOUNT, ROLE = "<ACCOUNT_ID>", "ValohaiRegistries"
@@ -65,7 +66,7 @@ def by_identity(config: Config, patterns: Sequence[MatchPattern], who: Who) -> S
             who,
             commands=[register],
             resources="# Once an account: leave it out where another entry's module has it.\n"
-            + _resource(
+            + resource(
                 "aws_iam_openid_connect_provider",
                 _ANY,
                 {"url": issuer, "client_id_list": [AUDIENCE]},
@@ -187,32 +188,12 @@ def _terraform(role: Role, trust: dict[str, Any], rights: str, who: Who, resourc
     path = {} if role.path == "/" else {"path": role.path}
     made = [
         resources,
-        _resource("aws_iam_role", own, {"name": role.name, **path, "assume_role_policy": trust}),
-        _resource(
+        resource("aws_iam_role", own, {"name": role.name, **path, "assume_role_policy": trust}),
+        resource(
             "aws_iam_role_policy",
             own,
-            {"name": NAME, "role": _Expression(f"aws_iam_role.{own}.name")}
+            {"name": NAME, "role": Expression(f"aws_iam_role.{own}.name")}
             | {"policy": json.loads(rights)},
         ),
     ]
     return "\n\n".join(filter(None, made))
-
-
-class _Expression(str):
-    """What isn't a text."""
-
-
-def _resource(kind: str, own: str, values: dict[str, Any]) -> str:
-    width = max(map(len, values))
-    lines = [f"  {name:{width}} = {_value(value)}" for name, value in values.items()]
-    return "\n".join([f'resource "{kind}" "{own}" {{', *lines, "}"])
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, _Expression):
-        return value
-    several = isinstance(value, dict)
-    # Texts of Terraform have expressions in them, which JSON's haven't.
-    text = json.dumps(value, indent=2 if several else None).replace("${", "$${")
-    text = text.replace("%{", "%%{")
-    return f"jsonencode({text})".replace("\n", "\n  ") if several else text

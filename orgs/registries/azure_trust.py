@@ -14,6 +14,7 @@ from .azure_roles import ABAC_ROLE, CLIENT, REGISTRY, ROLE, puller
 from .azure_type import CLIENT as CLIENT_ID
 from .azure_type import TENANT as TENANT_ID
 from .patterns import MatchPattern
+from .terraform import Expression, data, resource
 from .types import Config, Part, SetUp, Who
 
 ISSUER, TENANT = "<ISSUER>", "<TENANT_ID>"
@@ -154,18 +155,17 @@ def _terraform(hosts: Sequence[AzureHost], client: str, credential: _Credential,
     registries = [_granted(host.name, own) for host in hosts] or [_granted(REGISTRY, own)]
     return "\n\n".join(
         [
-            _block("data", "azuread_application", own, {"client_id": json.dumps(client)}),
-            _block("data", "azuread_service_principal", own, {"client_id": json.dumps(client)}),
-            _block(
-                "resource",
+            data("azuread_application", own, {"client_id": client}),
+            data("azuread_service_principal", own, {"client_id": client}),
+            resource(
                 "azuread_application_federated_identity_credential",
                 own,
                 {
-                    "application_id": f"data.azuread_application.{own}.id",
-                    "display_name": json.dumps(credential.name),
-                    "issuer": json.dumps(credential.issuer),
-                    "subject": json.dumps(credential.subject),
-                    "audiences": json.dumps([credential.audience]),
+                    "application_id": Expression(f"data.azuread_application.{own}.id"),
+                    "display_name": credential.name,
+                    "issuer": credential.issuer,
+                    "subject": credential.subject,
+                    "audiences": [credential.audience],
                 },
             ),
             *registries,
@@ -177,18 +177,12 @@ def _granted(registry: str, entry: str) -> str:
     """The role on a registry, which is looked up by its name alone. Its mode, which says what
     role counts, Terraform can't look up so."""
     own = f"{entry}_{registry.strip('<>').lower()}"
-    found = {"type": '"Microsoft.ContainerRegistry/registries"', "name": json.dumps(registry)}
+    found = {"type": "Microsoft.ContainerRegistry/registries", "name": registry}
     role = f"{json.dumps(ROLE)} # {json.dumps(ABAC_ROLE)} in one with ABAC"
     given = {
-        "scope": f"data.azurerm_resources.{own}.resources[0].id",
-        "role_definition_name": role,
-        "principal_id": f"data.azuread_service_principal.{entry}.object_id",
+        "scope": Expression(f"data.azurerm_resources.{own}.resources[0].id"),
+        "role_definition_name": Expression(role),
+        "principal_id": Expression(f"data.azuread_service_principal.{entry}.object_id"),
     }
-    made = _block("data", "azurerm_resources", own, found)
-    return f"{made}\n\n{_block('resource', 'azurerm_role_assignment', own, given)}"
-
-
-def _block(what: str, kind: str, own: str, values: dict[str, str]) -> str:
-    width = max(map(len, values))
-    lines = [f"  {name:{width}} = {text}" for name, text in values.items()]
-    return "\n".join([f'{what} "{kind}" "{own}" {{', *lines, "}"])
+    looked_up = data("azurerm_resources", own, found)
+    return f"{looked_up}\n\n{resource('azurerm_role_assignment', own, given)}"

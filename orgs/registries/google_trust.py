@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from .google_pools import ACCOUNT, PROVIDER, PoolProvider, parse_provider
 from .google_roles import PROJECT, ROLE, Grant, account, granted, reader
 from .patterns import MatchPattern
+from .terraform import Expression, needs, nested, resource
 from .types import Config, Part, SetUp, Who
 
 NUMBER, POOL, ISSUER = "<PROJECT_NUMBER>", "valohai", "<ISSUER>"
@@ -111,19 +112,21 @@ class _Trust:
         pool, project = "google_iam_workload_identity_pool", {"project": self.provider.project}
         yield _services(self.provider.project, self.own)
         pool_id = {"workload_identity_pool_id": self.provider.pool}
-        yield _resource(pool, self.own, project | pool_id, more=(_after(apis),))
-        yield _resource(
+        yield resource(pool, self.own, project | pool_id, more=(needs(apis),))
+        yield resource(
             f"{pool}_provider",
             self.own,
             {
                 **project,
-                "workload_identity_pool_id": _Value(f"{pool}.{self.own}.workload_identity_pool_id"),
+                "workload_identity_pool_id": Expression(
+                    f"{pool}.{self.own}.workload_identity_pool_id"
+                ),
                 "workload_identity_pool_provider_id": self.provider.provider,
                 "attribute_condition": self.condition,
             },
             more=(
-                _block("attribute_mapping =", {json.dumps(_MAPPING[0]): _MAPPING[1]}),
-                _block("oidc", {"issuer_uri": self.issuer}),
+                nested("attribute_mapping =", {json.dumps(_MAPPING[0]): _MAPPING[1]}),
+                nested("oidc", {"issuer_uri": self.issuer}),
             ),
         )
         if self.email:
@@ -140,11 +143,11 @@ class _Trust:
         whose = f"projects/-/serviceAccounts/{self.email}"
         if own := _OWN.fullmatch(self.email):
             values = {"project": own["project"], "account_id": own["name"]}
-            yield _resource("google_service_account", self.own, values)
-            whose = _Value(f"google_service_account.{self.own}.name")
+            yield resource("google_service_account", self.own, values)
+            whose = Expression(f"google_service_account.{self.own}.name")
         values = {"service_account_id": whose, "role": USER, "member": self.principal}
         pool = f"google_iam_workload_identity_pool_provider.{self.own}"
-        yield _resource("google_service_account_iam_member", self.own, values, more=(_after(pool),))
+        yield resource("google_service_account_iam_member", self.own, values, more=(needs(pool),))
 
     def notes(self) -> Iterator[str]:
         yield (
@@ -171,49 +174,24 @@ def _command(what: str, *words: str, project: str = '"$PROJECT"') -> str:
     return " \\\n  ".join([f"gcloud {what}", *whose, *map(shlex.quote, words)])
 
 
-# --- Terraform, laid out as `terraform fmt` does ----------------------------------------------
+# --- Terraform ---------------------------------------------------------------------------------
 
 
 def _services(project: str, own: str) -> str:
     values = {
-        "for_each": _Value(f"toset({json.dumps(_APIS)})"),
+        "for_each": Expression(f"toset({json.dumps(_APIS)})"),
         "project": project,
-        "service": _Value("each.value"),
-        "disable_on_destroy": _Value("false"),
+        "service": Expression("each.value"),
+        "disable_on_destroy": Expression("false"),
     }
-    return _resource("google_project_service", own, values)
-
-
-class _Value(str):
-    """An expression, which isn't quoted."""
-
-
-def _quoted(value: str) -> str:
-    return value if isinstance(value, _Value) else json.dumps(value)
-
-
-def _resource(kind: str, name: str, values: Mapping[str, str], more: Sequence[str] = ()) -> str:
-    width = max(map(len, values))
-    lines = [f"  {key:{width}} = {_quoted(value)}" for key, value in values.items()]
-    lines += [f"\n  {text}" for text in more]
-    return "\n".join([f'resource "{kind}" "{name}" {{', *lines, "}"])
-
-
-def _block(title: str, values: Mapping[str, str]) -> str:
-    lines = [f"    {key} = {_quoted(value)}" for key, value in values.items()]
-    return "\n".join([f"{title} {{", *lines, "  }"])
-
-
-def _after(address: str) -> str:
-    """What has to be there first, where no value says so."""
-    return f"depends_on = [{address}]"
+    return resource("google_project_service", own, values)
 
 
 def _grant(grant: Grant, name: str, member: str, after: str) -> str:
     values = {"project": grant.project or PROJECT, "role": ROLE, "member": member}
-    more = (_after(after),)
+    more = (needs(after),)
     if not grant.repository:
-        return _resource("google_project_iam_member", name, values, more)
+        return resource("google_project_iam_member", name, values, more)
     where = {"location": grant.location, "repository": grant.repository}
     kind = "google_artifact_registry_repository_iam_member"
-    return _resource(kind, name, values | where, more)
+    return resource(kind, name, values | where, more)

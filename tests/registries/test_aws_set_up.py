@@ -162,3 +162,13 @@ def _some_more(given: list[object], errors: list[Exception]) -> None:
     while len(given) < wanted and not errors and time.monotonic() < until:
         time.sleep(0.01)
     assert len(given) >= wanted or errors
+
+
+@pytest.mark.once
+def test_what_terraform_reads_in_a_text_is_text() -> None:
+    """A role's path may have any sign, and Terraform's texts have expressions in them."""
+    arn = ARN.replace("role/", 'role/${file("x")}/%{if}/"/')
+    (text,) = (part.text for part in shown(AwsEcrOidc(), CONFIG | {"role_arn": arn}).terraform)
+    (path,) = re.findall(r'path +?= (".*")', text)
+    assert path == r'"/$${file(\"x\")}/%%{if}/\"/"'
+    assert not re.search(r"(?<!\$)\$\{|(?<!%)%\{", text)
